@@ -1,0 +1,58 @@
+# `make demo` and `make test` need Python 3.11 with venv, and nothing else; the rest builds on them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/constraints.txt
+
+.PHONY: help demo test lint format docs docs-serve bench serve clean
+
+help:  ## show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.demo  ## set up, train models on real data, serve them and call them
+	$(BIN)/python examples/01-tour/run.py
+
+test: $(VENV)/.test  ## set up and run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test  ## check formatting, style, types and layering
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.test  ## build the documentation into site/, with no warning
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/.test  ## show the documentation while writing it
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs serve
+
+bench: $(VENV)/.test  ## measure start-up, size and the codecs
+	$(BIN)/python benchmarks/startup.py
+
+serve: $(VENV)/.demo  ## serve MODEL: make serve MODEL=model.onnx
+	$(BIN)/trivet serve $(MODEL)
+
+clean:  ## remove what was made
+	rm -rf $(VENV) site build
+
+$(VENV)/.venv:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints/constraints.txt
+	@echo "Installing Trivet and the libraries of the demo (once, about a minute) ..."
+	$(PIP) --editable '.[onnx,sklearn,xgboost]' skl2onnx
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	@echo "Installing everything the tests need (once, about two minutes) ..."
+	$(PIP) --editable '.[models,gcs,dev]'
+	touch $@

@@ -1,0 +1,30 @@
+"""Trivet serves one trained model three ways: online, in batch and in SQL."""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trivet.core.errors import FailedPrecondition as FailedPrecondition
+    from trivet.core.errors import InvalidArgument as InvalidArgument
+    from trivet.core.errors import NotFound as NotFound
+    from trivet.core.errors import ServingError as ServingError
+    from trivet.core.errors import Unavailable as Unavailable
+
+__all__ = [
+    "FailedPrecondition",
+    "InvalidArgument",
+    "NotFound",
+    "ServingError",
+    "Unavailable",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use, so that `import trivet` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module 'trivet' has no attribute {name!r}")
+    from trivet.core import errors
+
+    return getattr(errors, name)

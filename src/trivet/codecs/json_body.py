@@ -1,0 +1,213 @@
+"""The body of a prediction, `{"instances": [...], "parameters": {...}}`, from and to bytes.
+
+A typed decoder built for the signature reads ordinary rows in one pass. Whatever it does not take goes
+to `json_rows`, which accepts the rarer forms and explains what is wrong with the rest; the two agree on
+every body that both accept (a property test holds them together).
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from trivet.codecs.json_rows import RowDecoder
+from trivet.core.errors import Internal, InvalidArgument
+from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype, unknown
+
+KEYS = ("instances", "parameters", "signature_name")
+_any = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class PredictBody:
+    """A decoded request. Only requests of equal `shapes` can be predicted together."""
+
+    instances: Instances
+    parameters: dict[str, Any] | None
+    shapes: Hashable = None
+
+
+class BodyDecoder:
+    """Decodes the bodies for one signature; safe to share between threads."""
+
+    def __init__(self, signature: Signature, max_instances: int) -> None:
+        self._rows = RowDecoder(signature)
+        self._max_instances = max_instances
+        self._dynamic = tuple(spec.name for spec in signature.inputs if spec.dynamic)
+        self._fast = _fast_decoder(signature)
+
+    def decode(self, body: bytes) -> PredictBody:
+        """Return the instances and the parameters, which are not checked yet.
+
+        Raises InvalidArgument for a body that is not JSON, has other keys, has too many instances, or
+        has an instance that does not fit the signature.
+        """
+        if self._fast is not None and (fast := self._fast(body)) is not None:
+            instances, parameters = fast
+            self._check_count(instances.count)
+        else:
+            rows, parameters = self._parse(body)
+            instances = self._rows.decode(rows)
+        if not self._dynamic:
+            return PredictBody(instances, parameters)
+        shapes = tuple(instances.columns[name].shape[1:] for name in self._dynamic)
+        return PredictBody(instances, parameters, shapes)
+
+    def _parse(self, body: bytes) -> tuple[list[Any], dict[str, Any] | None]:
+        request = parse(body)
+        if not isinstance(request, dict):
+            raise InvalidArgument('the body must be a JSON object: {"instances": [...]}')
+        for key in request:
+            if key not in KEYS:
+                raise InvalidArgument(f"{key}: {unknown(key, KEYS, 'key')}")
+        rows, parameters = request.get("instances"), request.get("parameters")
+        if not isinstance(rows, list):
+            raise InvalidArgument("instances: expected an array, one entry per row to predict")
+        self._check_count(len(rows))
+        if parameters is not None and not isinstance(parameters, dict):
+            raise InvalidArgument("parameters: expected an object")
+        return rows, parameters
+
+    def _check_count(self, count: int) -> None:
+        if count > self._max_instances:
+            raise InvalidArgument(
+                f"instances: expected at most {self._max_instances} in one request; got {count} "
+                "(limits.max_instances)"
+            )
+
+
+def parse(body: bytes) -> Any:
+    """Read JSON; raises InvalidArgument that says where it stops being JSON."""
+    try:
+        return _any.decode(body)
+    except RecursionError:
+        raise InvalidArgument("the body is nested too deeply") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidArgument(f"the body is not valid JSON: {error}") from None
+
+
+def encode_predictions(predictions: Predictions) -> bytes:
+    """Write predictions as a JSON array: a bare value per row for one column, else an object by name.
+
+    Floats are written so that they read back as the same number, NaN and infinities as null, bytes as
+    `{"b64": ...}`. Raises Internal for a value that JSON does not have.
+    """
+    columns = [_plain(column) for column in predictions.columns.values()]
+    if len(columns) == 1:
+        rows: Sequence[Any] = columns[0]
+    else:
+        names = tuple(predictions.columns)
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    try:
+        return _encode(rows)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise Internal(f"the prediction cannot be written as JSON: {error}") from None
+
+
+def _plain(column: Column) -> list[Any]:
+    values: list[Any] = column.tolist()
+    if column.dtype == object and any(type(value) is bytes for value in values):
+        return [{"b64": value} if type(value) is bytes else value for value in values]
+    return values
+
+
+Fast = Callable[[bytes], tuple[Instances, dict[str, Any] | None] | None]
+
+
+def _fast_decoder(signature: Signature) -> Fast | None:
+    """Build the typed decoder for a signature; None where it has values that need a closer look."""
+    inputs = signature.inputs
+    if len(inputs) == 1 and inputs[0].dtype in NUMBERS and inputs[0].shape:
+        return _tensor_decoder(inputs[0])
+    if not any(spec.fields or spec.dtype in ("bytes", "json") or spec.shape for spec in inputs):
+        return _columns_decoder(inputs) if len(inputs) > 1 else None
+    return None
+
+
+def _body_decoder(instance: Any) -> Callable[[bytes], Any]:
+    body = msgspec.defstruct(
+        "Body",
+        [("instances", list[instance]), ("parameters", dict[str, Any] | None, None)],
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(body).decode
+
+
+def _typed(spec: TensorSpec) -> Any:
+    kinds = {"bool": bool, "string": str, "category": str | int}
+    kind: Any = kinds.get(spec.dtype, float if spec.dtype in FLOATS else int)
+    return kind | None if spec.nullable else kind
+
+
+def _by_name(names: Sequence[str], kinds: Sequence[Any]) -> Any:
+    """Return a struct type that reads an object by field name; None where a name cannot be one."""
+    fields = [f"f{index}" for index in range(len(names))]
+    try:
+        return msgspec.defstruct(
+            "Row",
+            list(zip(fields, kinds, strict=True)),
+            rename=dict(zip(fields, names, strict=True)),
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+    except ValueError:  # quotes and backslashes
+        return None
+
+
+def _tensor_decoder(spec: TensorSpec) -> Fast:
+    one = _typed(spec)
+    array: Any = one
+    for _ in spec.shape:
+        array = list[array]
+    by_name = _by_name(spec.fields, [one] * len(spec.fields)) if spec.fields else None
+    decode = _body_decoder(array if by_name is None else array | by_name)
+    dtype, rank, sizes = numpy_dtype(spec.dtype), len(spec.shape) + 1, spec.shape
+    astuple = msgspec.structs.astuple
+
+    def fast(body: bytes) -> tuple[Instances, dict[str, Any] | None] | None:
+        try:
+            request = decode(body)
+            rows = request.instances
+            if by_name is not None:
+                rows = [row if type(row) is list else astuple(row) for row in rows]
+            with np.errstate(over="raise"):
+                values = np.array(rows, dtype)
+        except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
+            return None
+        shape = values.shape
+        if len(shape) != rank or any(
+            size is not None and size != actual for size, actual in zip(sizes, shape[1:], strict=True)
+        ):
+            return None
+        return Instances({spec.name: values}, shape[0]), request.parameters
+
+    return fast
+
+
+def _columns_decoder(specs: Sequence[TensorSpec]) -> Fast:
+    kinds = [_typed(spec) for spec in specs]
+    in_order: Any = tuple[tuple(kinds)]  # type: ignore[misc]
+    by_name = _by_name([spec.name for spec in specs], kinds)
+    decode = _body_decoder(in_order if by_name is None else in_order | by_name)
+    named = [(spec.name, numpy_dtype(spec.dtype)) for spec in specs]
+    astuple = msgspec.structs.astuple
+
+    def fast(body: bytes) -> tuple[Instances, dict[str, Any] | None] | None:
+        try:
+            request = decode(body)
+            rows = [row if type(row) is tuple else astuple(row) for row in request.instances]
+            with np.errstate(over="raise"):
+                columns = {
+                    name: object_column(values) if dtype == object else np.array(values, dtype)
+                    for (name, dtype), values in zip(named, zip(*rows, strict=True), strict=True)
+                }
+        except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
+            return None
+        return Instances(columns, len(rows)), request.parameters
+
+    return fast

@@ -1,0 +1,62 @@
+"""The one verb: a loaded model answers a batch of instances."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from trivet.core.instances import Instances, Predictions
+from trivet.core.signature import Parameters, Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What decides where a predictor may run.
+
+    `native`: what runs is a library of the framework, not Python code that came with the model.
+    `thread_safe`: several threads may call `predict` at once.
+    """
+
+    native: bool = False
+    thread_safe: bool = False
+
+
+class Predictor(Protocol):
+    """A loaded model; it cannot exist half loaded.
+
+    Called by one thread at a time unless its traits say that it is thread-safe.
+    """
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """What it is made of."""
+        ...
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Answer every instance, in order. The instances fit the signature; `parameters` are resolved.
+
+        Raises InvalidArgument for values the model cannot take; any other exception is a fault of it.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncPredictor(Protocol):
+    """A predictor whose answer is awaited; several of its batches may be in flight at once."""
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """What it is made of."""
+        ...
+
+    async def predict_async(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Answer every instance, in order."""
+        ...

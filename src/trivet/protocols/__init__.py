@@ -1,0 +1,1 @@
+"""Door: wire protocols. Each maps names, bodies and codes, and nothing more."""

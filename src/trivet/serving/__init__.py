@@ -1,0 +1,1 @@
+"""The data plane: queues, replicas, lifecycle and routing. The only owner of tasks and threads."""

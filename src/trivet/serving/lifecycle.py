@@ -1,0 +1,146 @@
+"""From a path to a predictor that is ready: find the framework, load, warm up, choose where it runs."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from trivet.codecs import example, signature_json
+from trivet.codecs.json_rows import RowDecoder
+from trivet.core.errors import InvalidArgument, NotFound, ServingError, model_error
+from trivet.core.instances import Instances
+from trivet.core.names import ModelRef
+from trivet.core.predictor import AsyncPredictor, Predictor
+from trivet.core.signature import Parameters, Signature, declare
+from trivet.runtimes import registry
+from trivet.runtimes.base import Artifact, Permissions
+from trivet.serving.batching import BatchLimits
+from trivet.serving.placement import Asked, Placement, WarmUp, place
+from trivet.serving.replica import Awaited
+
+log = logging.getLogger("trivet")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What the operator asks for: a model version, where its artifact is, and how to serve it."""
+
+    ref: ModelRef
+    path: Path
+    framework: str = ""  # "" finds it by the artifact's content
+    output: str = ""  # what a classifier answers where the request does not say; "" is its labels
+    placement: Asked = "auto"
+    limits: BatchLimits = field(default_factory=BatchLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version that can answer."""
+
+    spec: ModelSpec
+    framework: str
+    predictor: Predictor
+    signature: Signature
+    defaults: Parameters
+    placement: Placement
+    warm_up: WarmUp | None
+    size: int  # bytes on disk
+    load_seconds: float
+
+    @property
+    def slots(self) -> int:
+        """How many batches may be predicted at once; awaited answers overlap, others do not."""
+        return 16 if isinstance(self.predictor, Awaited) else 1
+
+
+def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
+    """Load and warm up a model.
+
+    Raises NotFound, InvalidArgument, FailedPrecondition or PermissionDenied that says what to change.
+    """
+    started = time.perf_counter()
+    framework, path = find(spec.path, spec.framework)
+    folder = path if path.is_dir() else path.parent
+    artifact = Artifact(path, signature_json.read(folder), permissions)
+    loaded = registry.get_runtime(framework).load(artifact)
+    predictor: Predictor = Awaited(loaded) if isinstance(loaded, AsyncPredictor) else loaded
+    signature = predictor.signature
+    if artifact.declared:
+        signature = declare(signature, artifact.declared)
+    defaults = signature.defaults()
+    if spec.output:
+        defaults = signature.resolve({"output": spec.output}, defaults)
+    warm_up = _warm_up(spec, predictor, signature, defaults)
+    return LoadedModel(
+        spec=spec,
+        framework=framework,
+        predictor=predictor,
+        signature=signature,
+        defaults=defaults,
+        placement=place(spec.placement, predictor.traits, warm_up),
+        warm_up=warm_up,
+        size=_size(path) if framework != "echo" else 0,
+        load_seconds=time.perf_counter() - started,
+    )
+
+
+def find(path: Path, framework: str = "") -> tuple[str, Path]:
+    """Return the framework and the model file or folder; only detected where no framework is named."""
+    if framework == "echo":
+        return framework, path
+    if not path.exists():
+        raise NotFound(f"{path}: there is no such file or folder")
+    if not framework:
+        return registry.detect(path)
+    runtime = registry.get_runtime(framework)
+    if path.is_dir() and not runtime.recognises(path):
+        files = [f for f in sorted(path.iterdir()) if f.is_file() and runtime.recognises(f)]
+        if len(files) != 1:
+            raise NotFound(f"{path}: expected one {framework} model file; found {len(files)}")
+        return framework, files[0]
+    return framework, path
+
+
+def _warm_up(
+    spec: ModelSpec, predictor: Predictor, signature: Signature, defaults: Parameters
+) -> WarmUp | None:
+    """Predict the example until everything is initialised, and time it; None where that is impossible."""
+    if signature.takes_json and signature.example is None:
+        return None
+    try:
+        one = RowDecoder(signature).decode([example.instance(signature)])
+        rows = spec.limits.max_rows
+        batch = Instances.join([one] * rows)
+        seconds = _timed(lambda: predictor.predict(one, defaults))
+        return WarmUp(seconds, _timed(lambda: predictor.predict(batch, defaults)), rows)
+    except Exception as error:  # noqa: BLE001 - a model may raise anything
+        reason = error if isinstance(error, ServingError) else model_error(error)
+        hint = " (give one it takes as `example` in signature.json)"
+        log.warning(
+            "%s: the example instance was refused: %s%s",
+            spec.ref,
+            reason,
+            hint if isinstance(error, InvalidArgument) else "",
+        )
+        return None
+
+
+def _timed(call: Callable[[], object]) -> float:
+    call()
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+        if sum(seconds) > 0.5:  # a slow model is not kept from serving by being measured
+            break
+    return median(seconds)
+
+
+def _size(path: Path) -> int:
+    if not path.exists():
+        return 0
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

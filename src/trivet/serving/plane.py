@@ -1,0 +1,179 @@
+"""The data plane: every online prediction, whatever its protocol, goes through `DataPlane.submit`."""
+
+import asyncio
+import random
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+
+from trivet.core.errors import Code, NotFound, ServingError, Unavailable
+from trivet.core.instances import Instances, Predictions
+from trivet.core.names import ModelRef
+from trivet.core.signature import Parameters
+from trivet.core.traffic import choose
+from trivet.serving.batching import Answer, Pending
+from trivet.serving.lifecycle import LoadedModel
+from trivet.serving.replica import InlineReplica, Replica, ThreadReplica
+from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.telemetry import ROWS, SECONDS, Counter, Histogram, Metrics
+
+REJECTED = {
+    Code.RESOURCE_EXHAUSTED: "queue_full",
+    Code.DEADLINE_EXCEEDED: "deadline",
+    Code.UNAVAILABLE: "unavailable",
+    Code.CANCELLED: "caller_left",
+}
+
+
+class DeployedModel:
+    """A loaded model behind its queue, with what is measured of it."""
+
+    def __init__(self, model: LoadedModel, metrics: Metrics) -> None:
+        self.model = model
+        self.ref = model.spec.ref
+        self.id = f"{self.ref.name}-{self.ref.version}"
+        self.labels = {"model": self.ref.name, "version": self.ref.version}
+        self.replicas = ReplicaSet([_replica(model)], model.spec.limits, self._batch_metrics(metrics))
+        self._metrics = metrics
+        self._seconds = metrics.histogram(
+            "trivet_request_duration_seconds",
+            "From the request's last byte to its answer.",
+            SECONDS,
+            **self.labels,
+        )
+        self._codes: dict[str, Counter] = {}
+        self._ok = self._count("OK")
+
+    def measure(self, pending: Pending, answer: Answer) -> None:
+        """Count an answer and how long it took."""
+        if isinstance(answer, Predictions):
+            self._ok.add()
+        else:
+            self.refuse(answer)
+        self._seconds.observe(self.replicas.clock() - pending.arrived)
+
+    def refuse(self, error: ServingError) -> None:
+        """Count a request that got no prediction."""
+        self._count(error.code.name).add()
+        if reason := REJECTED.get(error.code):
+            self._metrics.counter(
+                "trivet_rejected_requests_total",
+                "Requests refused because of load or time, by reason.",
+                **self.labels,
+                reason=reason,
+            ).add()
+
+    def close(self) -> None:
+        """Answer what waits with UNAVAILABLE and start nothing more."""
+        self.replicas.close()
+
+    def _count(self, code: str) -> Counter:
+        if code not in self._codes:
+            self._codes[code] = self._metrics.counter(
+                "trivet_requests_total", "Requests by canonical code.", **self.labels, code=code
+            )
+        return self._codes[code]
+
+    def _batch_metrics(self, metrics: Metrics) -> BatchMetrics:
+        def seconds(name: str, help_: str) -> Histogram:
+            return metrics.histogram(f"trivet_{name}_duration_seconds", help_, SECONDS, **self.labels)
+
+        metrics.gauge(
+            "trivet_queue_rows",
+            "Rows waiting for a replica.",
+            lambda: self.replicas.queue.rows,
+            **self.labels,
+        )
+        metrics.gauge(
+            "trivet_in_flight_requests",
+            "Requests waiting or being predicted.",
+            lambda: len(self.replicas.queue) + self.replicas.running,
+            **self.labels,
+        )
+        return BatchMetrics(
+            queue_seconds=seconds("queue", "A request's wait for a replica."),
+            predict_seconds=seconds("predict", "A batch in the model."),
+            rows=metrics.histogram("trivet_batch_rows", "Rows predicted together.", ROWS, **self.labels),
+        )
+
+
+def _replica(model: LoadedModel) -> Replica:
+    if model.placement.where == "inline":
+        return InlineReplica(model.predictor)
+    loop = asyncio.get_running_loop()
+    return ThreadReplica(model.predictor, loop, str(model.spec.ref), model.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address as the hot path sees it: shares of 100 by version, and what answers for each."""
+
+    name: str
+    split: Mapping[str, int]
+    deployed: Mapping[str, DeployedModel]
+
+    def choose(self) -> DeployedModel:
+        """Pick the deployed model that answers a request, by the traffic split."""
+        if len(self.split) == 1:
+            return self.deployed[next(iter(self.split))]
+        return self.deployed[choose(self.split, random.random())]
+
+
+@dataclass
+class DataPlane:
+    """All routes of this process. The table is replaced whole, never edited."""
+
+    metrics: Metrics
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    ready: bool = False
+    draining: bool = False
+
+    def route(self, name: str) -> Route:
+        """Return a route; raises NotFound, or Unavailable while models are being loaded."""
+        route = self.routes.get(name)
+        if route is None:
+            if not self.ready:
+                raise Unavailable("models are being loaded; try again in a moment")
+            known = ", ".join(sorted(self.routes)) or "none"
+            raise NotFound(f"model {name!r} is not served here; served: {known}")
+        return route
+
+    def deployed(self, ref: ModelRef) -> DeployedModel:
+        """Return one version of a model; raises as `route` does."""
+        route = self.route(ref.name)
+        if ref.version not in route.deployed:
+            known = ", ".join(sorted(route.deployed))
+            raise NotFound(f"model {ref.name!r} has no version {ref.version!r}; served: {known}")
+        return route.deployed[ref.version]
+
+    def submit(
+        self,
+        deployed: DeployedModel,
+        instances: Instances,
+        parameters: Parameters,
+        done: Callable[[Pending, Answer], None],
+        *,
+        shapes: Hashable = None,
+        timeout: float | None = None,
+    ) -> Pending:
+        """Queue a request; `done` is called once, in the event loop, with its answer.
+
+        `timeout` in seconds shortens the model's own. Raises ResourceExhausted or Unavailable.
+        """
+        replicas = deployed.replicas
+        limit = replicas.queue.limits.timeout
+        now = replicas.clock()
+        seconds = limit if timeout is None else min(timeout, limit)
+        ordinary = parameters is deployed.model.defaults
+        group = shapes if ordinary else (shapes, frozen(parameters))
+        pending = Pending(instances, parameters, group, now, now + seconds, done)
+        replicas.submit(pending)
+        return pending
+
+
+def frozen(value: object) -> Hashable:
+    """Return something hashable that is equal for equal JSON, and differs for 1, 1.0 and true."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), frozen(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return tuple(frozen(item) for item in value)
+    return (type(value).__name__, value)

@@ -1,0 +1,143 @@
+"""A replica: one predictor and where it runs. Bad requests are separated from the batch they fell into."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Protocol
+
+from trivet.core.errors import Internal, InvalidArgument, ServingError, model_error
+from trivet.core.instances import Instances, Predictions
+from trivet.core.predictor import AsyncPredictor, Predictor
+from trivet.core.signature import Parameters
+from trivet.serving.batching import Answer
+
+Done = Callable[[Sequence[Answer]], None]
+
+
+class Replica(Protocol):
+    """Runs batches, `slots` of them at once at most."""
+
+    slots: int
+
+    def run(self, parts: Sequence[Instances], parameters: Parameters, done: Done) -> None:
+        """Predict the parts together, and call `done` in the event loop with one answer for each."""
+        ...
+
+    def close(self) -> None:
+        """Start no further batch."""
+        ...
+
+
+class InlineReplica:
+    """Predicts in the event loop itself: for models that answer a batch in well under a millisecond."""
+
+    slots = 1
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+
+    def run(self, parts: Sequence[Instances], parameters: Parameters, done: Done) -> None:
+        """Predict at once."""
+        done(predict_parts(self._predictor, parts, parameters))
+
+    def close(self) -> None:
+        """Nothing runs between calls."""
+
+
+class ThreadReplica:
+    """Predicts on threads of its own, which leave the event loop free where the GIL does."""
+
+    def __init__(
+        self, predictor: Predictor, loop: asyncio.AbstractEventLoop, name: str, slots: int = 1
+    ) -> None:
+        self.slots = slots
+        self._predictor = predictor
+        self._loop = loop
+        self._jobs: SimpleQueue[tuple[Sequence[Instances], Parameters, Done] | None] = SimpleQueue()
+        for index in range(slots):
+            # a daemon, since a model that hangs must not keep the process from ending
+            threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True).start()
+
+    def run(self, parts: Sequence[Instances], parameters: Parameters, done: Done) -> None:
+        """Hand the batch to a thread."""
+        self._jobs.put((parts, parameters, done))
+
+    def close(self) -> None:
+        """End the threads when their batches are done."""
+        for _ in range(self.slots):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            parts, parameters, done = job
+            answers = predict_parts(self._predictor, parts, parameters)
+            try:
+                self._loop.call_soon_threadsafe(done, answers)
+            except RuntimeError:  # the loop has ended, and with it everybody who waited
+                return
+
+
+class Awaited:
+    """Makes a plain, thread-safe predictor of one whose answers are awaited, on a loop of its own."""
+
+    def __init__(self, predictor: AsyncPredictor) -> None:
+        self.signature = predictor.signature
+        self.traits = predictor.traits
+        self._predictor = predictor
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="awaited", daemon=True).start()
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Wait for the answer; several threads may wait at once."""
+        answer = self._predictor.predict_async(instances, parameters)
+        return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+
+
+def predict_parts(
+    predictor: Predictor, parts: Sequence[Instances], parameters: Parameters
+) -> Sequence[Answer]:
+    """Predict several requests together; if that fails, each alone, so that only bad ones fail."""
+    if len(parts) > 1:
+        try:
+            together = _predict(predictor, Instances.join(parts), parameters)
+            return list(together.split([part.count for part in parts]))
+        except Exception:  # noqa: BLE001 - a model may raise anything; its reason comes below
+            pass
+    return [_predict_alone(predictor, part, parameters) for part in parts]
+
+
+def _predict_alone(predictor: Predictor, part: Instances, parameters: Parameters) -> Answer:
+    try:
+        return _predict(predictor, part, parameters)
+    except InvalidArgument as error:
+        return _first_bad(predictor, part, parameters, error)
+    except Exception as error:  # noqa: BLE001 - a model may raise anything
+        answer = model_error(error)
+        if answer is not error:
+            answer.__cause__ = error
+        return answer
+
+
+def _first_bad(
+    predictor: Predictor, part: Instances, parameters: Parameters, error: InvalidArgument
+) -> ServingError:
+    """Find the first instance that the model refuses, by halving, and name it."""
+    start, stop = 0, part.count
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        try:
+            _predict(predictor, part.slice(start, middle), parameters)
+            start = middle
+        except InvalidArgument as reason:
+            stop, error = middle, reason
+        except Exception:  # noqa: BLE001 - it fails in another way on these alone
+            return error
+    return InvalidArgument(f"instances[{start}]: {error}")
+
+
+def _predict(predictor: Predictor, instances: Instances, parameters: Parameters) -> Predictions:
+    predictions = predictor.predict(instances, parameters)
+    if predictions.count != instances.count:
+        raise Internal(f"the model gave {predictions.count} predictions for {instances.count} instances")
+    return predictions

@@ -1,0 +1,81 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.serving.models import rows
+from trivet.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from trivet.serving.batching import BatchLimits, BatchQueue, Pending, Take, Wait, plan
+
+LATER = 1e9
+
+
+def pending(count=1, *, group=None, arrived=0.0, deadline=LATER):
+    answers = []
+    request = Pending(rows(count), {}, group, arrived, deadline, lambda _, answer: answers.append(answer))
+    return request, answers
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["a", "b"])), max_size=9),
+    st.integers(1, 12),
+    st.floats(0, 5),
+)
+def test_a_plan_obeys_its_limits_and_never_starves(requests, max_rows, now):
+    waiting = [pending(count, group=group)[0] for count, group in requests]
+    match plan(waiting, now, BatchLimits(max_rows=max_rows, max_wait=3.0)):
+        case Take(taken):
+            batch = waiting[:taken]
+            assert 1 <= taken == len(batch)
+            assert len({request.group for request in batch}) == 1
+            assert taken == 1 or sum(request.instances.count for request in batch) <= max_rows
+        case Wait(None):
+            assert not waiting
+        case Wait(seconds):
+            assert waiting
+            assert now + seconds == pytest.approx(3.0)
+            assert sum(count for count, _ in requests) < max_rows
+            assert len({group for _, group in requests}) == 1
+
+
+def test_a_request_larger_than_a_batch_goes_alone():
+    waiting = [pending(100)[0], pending(1)[0]]
+    assert plan(waiting, 0.0, BatchLimits(max_rows=64)) == Take(1)
+
+
+def test_the_queue_is_bounded_in_rows_and_says_when_to_come_back():
+    queue = BatchQueue(BatchLimits(max_queued_rows=5))
+    queue.join(pending(3)[0])
+    with pytest.raises(ResourceExhausted, match="3 rows are waiting already; 3 more would exceed 5") as caught:
+        queue.join(pending(3)[0], seconds_per_row=0.5)
+    assert caught.value.retry_after == 1.5
+    queue.join(pending(2)[0])
+    assert repr(queue) == "<BatchQueue 2 requests, 5 rows>"
+
+
+def test_a_request_that_could_never_fit_is_the_callers_mistake():
+    with pytest.raises(InvalidArgument, match="at most 5 rows"):
+        BatchQueue(BatchLimits(max_queued_rows=5)).join(pending(6)[0])
+
+
+def test_late_and_abandoned_requests_are_not_taken():
+    queue = BatchQueue(BatchLimits())
+    late, late_answers = pending(deadline=1.0)
+    left, left_answers = pending()
+    good, _ = pending()
+    middle, middle_answers = pending(deadline=1.0)
+    for request in (late, left, good, middle):
+        queue.join(request)
+    left.abandon()
+    assert queue.take(now=2.0) == [good]
+    assert isinstance(late_answers[0], DeadlineExceeded)
+    assert isinstance(middle_answers[0], DeadlineExceeded)
+    assert left_answers == []
+    assert repr(queue) == "<BatchQueue 0 requests, 0 rows>"
+    assert queue.take(now=2.0) == Wait(None)
+
+
+def test_a_request_is_answered_once():
+    request, answers = pending()
+    request.answer(DeadlineExceeded("first"))
+    request.answer(DeadlineExceeded("second"))
+    assert [str(answer) for answer in answers] == ["first"]

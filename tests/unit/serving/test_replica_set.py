@@ -1,0 +1,228 @@
+"""The data plane in virtual time: no thread, no socket, no waiting."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.unit.serving.models import Doubler, rows
+from trivet.core.errors import DeadlineExceeded, Internal, InvalidArgument, ResourceExhausted, Unavailable
+from trivet.serving.batching import BatchLimits, Pending
+from trivet.serving.replica import InlineReplica, predict_parts
+from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.telemetry import ROWS, SECONDS, Histogram
+
+pytestmark = pytest.mark.looptime
+
+
+class SlowReplica:
+    """Answers after a time, like a thread or a process would, in virtual time."""
+
+    slots = 1
+
+    def __init__(self, predictor, seconds):
+        self.predictor, self.seconds = predictor, seconds
+
+    def run(self, parts, parameters, done):
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.seconds, lambda: done(predict_parts(self.predictor, parts, parameters)))
+
+    def close(self):
+        pass
+
+
+class Served:
+    """A replica set and what it measures; `ask` sends a request and awaits its answer."""
+
+    def __init__(self, limits=None, seconds=None, replicas=1):
+        self.model = Doubler()
+        self.queue_seconds, self.batch_rows = Histogram(SECONDS), Histogram(ROWS)
+        metrics = BatchMetrics(self.queue_seconds, Histogram(SECONDS), self.batch_rows)
+        loop = asyncio.get_running_loop()
+        made = [
+            InlineReplica(self.model) if seconds is None else SlowReplica(self.model, seconds)
+            for _ in range(replicas)
+        ]
+        self.set = ReplicaSet(made, limits or BatchLimits(), metrics, clock=loop.time)
+
+    def send(self, instances, *, group=None, timeout=60.0):
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+
+        def done(pending, result):
+            if not answer.done():
+                answer.set_result((result, loop.time()))
+
+        pending = Pending(instances, {}, group, loop.time(), loop.time() + timeout, done)
+        self.set.submit(pending)
+        return pending, answer
+
+    async def ask(self, instances, **options):
+        result, _ = await self.send(instances, **options)[1]
+        return result
+
+
+async def test_requests_of_one_turn_of_the_loop_form_one_batch():
+    served = Served()
+    answers = await asyncio.gather(*(served.ask(rows(2, i)) for i in range(10)))
+    assert [answer.columns["y"].tolist() for answer in answers] == [[2.0 * i] * 2 for i in range(10)]
+    assert served.model.batches == [20]
+
+
+async def test_a_lone_request_waits_for_nothing(looptime):
+    served = Served()
+    await served.ask(rows(1))
+    assert looptime == 0
+
+
+async def test_batches_grow_while_the_replica_is_busy():
+    served = Served(seconds=1.0)
+    first = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0.5)
+    others = [asyncio.create_task(served.ask(rows(1))) for _ in range(5)]
+    await asyncio.gather(first, *others)
+    assert served.model.batches == [1, 5]
+
+
+async def test_batches_keep_to_their_size():
+    served = Served(BatchLimits(max_rows=8))
+    await asyncio.gather(*(served.ask(rows(3)) for _ in range(5)))
+    assert served.model.batches == [6, 6, 3]
+
+
+async def test_requests_that_differ_are_predicted_apart():
+    served = Served()
+    await asyncio.gather(*(served.ask(rows(1), group=group) for group in ("a", "a", "b", "b", "a")))
+    assert served.model.batches == [2, 2, 1]
+
+
+async def test_several_replicas_work_at_once(looptime):
+    served = Served(BatchLimits(max_rows=1), seconds=1.0, replicas=3)
+    await asyncio.gather(*(served.ask(rows(1)) for _ in range(6)))
+    assert looptime == pytest.approx(2.0)
+
+
+async def test_the_oldest_request_waits_for_company_no_longer_than_asked(looptime):
+    served = Served(BatchLimits(max_wait=5.0))
+    await served.ask(rows(1))
+    assert looptime == pytest.approx(5.0)
+
+
+async def test_a_full_batch_does_not_wait(looptime):
+    served = Served(BatchLimits(max_wait=5.0, max_rows=4))
+    await asyncio.gather(served.ask(rows(2)), served.ask(rows(2)))
+    assert looptime == 0
+
+
+async def test_only_the_bad_request_of_a_batch_fails():
+    served = Served()
+    good, bad, fault, other = await asyncio.gather(
+        served.ask(rows(1)), served.ask(rows(1, -1.0)), served.ask(rows(1, 13.0)), served.ask(rows(2, 5.0))
+    )
+    assert good.columns["y"].tolist() == [2.0]
+    assert other.columns["y"].tolist() == [10.0, 10.0]
+    assert isinstance(bad, InvalidArgument)
+    assert str(bad) == "instances[0]: negative"
+    assert isinstance(fault, Internal)
+    assert str(fault) == "the model failed: ZeroDivisionError: unlucky"
+    assert isinstance(fault.__cause__, ZeroDivisionError)
+
+
+async def test_the_first_bad_instance_of_a_request_is_named():
+    mixed = rows(9)
+    mixed.columns["x"][6:] = -1.0
+    answer = await Served().ask(mixed)
+    assert str(answer) == "instances[6]: negative"
+
+
+async def test_a_model_that_loses_a_row_is_at_fault():
+    answer = await Served().ask(rows(3, 99.0))
+    assert str(answer) == "the model gave 2 predictions for 3 instances"
+
+
+async def test_a_waiting_request_is_answered_at_its_deadline_and_not_run(looptime):
+    served = Served(seconds=10.0)
+    first = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(1)
+    answer = await served.ask(rows(1), timeout=3.0)
+    assert isinstance(answer, DeadlineExceeded)
+    assert str(answer) == "no answer within 3 s; after 3 s it was waiting for a replica"
+    assert looptime == pytest.approx(4.0)
+    await first
+    await asyncio.sleep(20)
+    assert served.model.batches == [1]
+
+
+async def test_a_running_request_is_answered_at_its_deadline(looptime):
+    answer = await Served(seconds=10.0).ask(rows(1), timeout=2.0)
+    assert str(answer) == "no answer within 2 s; after 2 s it was in the model"
+    assert looptime == pytest.approx(2.0)
+
+
+async def test_deadlines_of_any_order_are_kept():
+    served = Served(seconds=100.0)
+    timeouts = [7.0, 3.0, 5.0, 1.0, 9.0]
+    sent = [served.send(rows(1), timeout=timeout)[1] for timeout in timeouts]
+    answered = await asyncio.gather(*sent)
+    assert [time for _, time in answered] == pytest.approx(timeouts)
+
+
+async def test_work_that_nobody_waits_for_is_not_run():
+    served = Served(seconds=1.0)
+    first = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0.5)
+    pending, _ = served.send(rows(1))
+    pending.abandon()
+    await first
+    await asyncio.sleep(5)
+    assert served.model.batches == [1]
+
+
+async def test_a_full_queue_refuses_and_recovers():
+    served = Served(BatchLimits(max_queued_rows=4), seconds=1.0)
+    first = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(served.ask(rows(4)))
+    await asyncio.sleep(0.1)
+    with pytest.raises(ResourceExhausted):
+        served.send(rows(1))
+    await asyncio.gather(first, waiting)
+    assert (await served.ask(rows(1))).columns["y"].tolist() == [2.0]
+
+
+async def test_a_reply_that_fails_stops_no_other(caplog):
+    served = Served()
+    loop = asyncio.get_running_loop()
+
+    def gone(pending, answer):
+        raise ConnectionResetError("the client has left")
+
+    logging.getLogger("trivet").propagate = True
+    served.set.submit(Pending(rows(1), {}, None, loop.time(), loop.time() + 60, gone))
+    answer = await served.ask(rows(1))
+    assert answer.columns["y"].tolist() == [2.0]
+    assert "a reply failed" in caplog.text
+    assert (await served.ask(rows(1))).columns["y"].tolist() == [2.0]
+
+
+async def test_closing_answers_what_waits_and_refuses_what_comes():
+    served = Served(seconds=1.0)
+    running = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0.5)
+    waiting = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0)
+    served.set.close()
+    assert isinstance(await waiting, Unavailable)
+    with pytest.raises(Unavailable):
+        served.send(rows(1))
+    assert (await running).columns["y"].tolist() == [2.0]
+
+
+async def test_what_is_measured():
+    served = Served(seconds=1.0)
+    first = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0.5)
+    assert repr(served.set) == "<ReplicaSet <BatchQueue 0 requests, 0 rows>, 1 running, 0 free>"
+    await asyncio.gather(first, served.ask(rows(3)))
+    assert served.queue_seconds.total == pytest.approx(0.5)
+    assert served.batch_rows.total == 4

@@ -1,0 +1,32 @@
+"""What a case of the zoo is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Rows = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and an oracle that asks the framework's own library, never Trivet.
+
+    `train` fits a model, saves it in the folder given and returns the path to serve. `rows` are
+    instances as JSON arrays and `names` what the values are called, so that the same rows can be sent
+    as objects. `expect(path, rows, output)` loads the artifact with the framework's own library and
+    returns its answer, an array with one entry per row, for `output` "labels" or "probabilities" (a
+    classifier) or "values" (everything else; a dict by output name where the model has several).
+    """
+
+    name: str
+    framework: str
+    train: Callable[[Path], Path]
+    rows: Rows
+    names: Sequence[str]
+    expect: Callable[[Path, Rows, str], Any]
+    outputs: Sequence[str] = ("values",)
+    pickle: bool = False
+
+    def __str__(self) -> str:
+        return self.name
