@@ -52,7 +52,7 @@ class Pending:
     arrived: float
     deadline: float
     done: Callable[["Pending", Answer], None]
-    taken: float = 0.0
+    taken: float | None = None
     answered: bool = False
 
     def answer(self, answer: Answer) -> None:
@@ -174,7 +174,7 @@ class BatchQueue:
 
 def late(pending: Pending, now: float) -> DeadlineExceeded:
     """Say that a request got no answer in time, and where it spent it."""
-    where = "in the model" if pending.taken else "waiting for a replica"
+    where = "in the model" if pending.taken is not None else "waiting for a replica"
     allowed = pending.deadline - pending.arrived
     return DeadlineExceeded(
         f"no answer within {allowed:.3g} s; after {now - pending.arrived:.3g} s it was {where}"

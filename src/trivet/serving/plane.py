@@ -12,7 +12,7 @@ from trivet.core.signature import Parameters
 from trivet.core.traffic import choose
 from trivet.serving.batching import Answer, Pending
 from trivet.serving.lifecycle import LoadedModel
-from trivet.serving.replica import InlineReplica, Replica, ThreadReplica
+from trivet.serving.replica import Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Counter, Histogram, Metrics
 
@@ -65,6 +65,8 @@ class DeployedModel:
     def close(self) -> None:
         """Answer what waits with UNAVAILABLE and start nothing more."""
         self.replicas.close()
+        if isinstance(self.model.predictor, Awaited):
+            self.model.predictor.close()
 
     def _count(self, code: str) -> Counter:
         if code not in self._codes:

@@ -86,12 +86,20 @@ class Awaited:
         self.traits = predictor.traits
         self._predictor = predictor
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="awaited", daemon=True).start()
+        threading.Thread(target=self._run, name="awaited", daemon=True).start()
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Wait for the answer; several threads may wait at once."""
         answer = self._predictor.predict_async(instances, parameters)
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+
+    def close(self) -> None:
+        """End the loop; what is still awaited is never answered."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _run(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
 
 
 def predict_parts(

@@ -81,7 +81,11 @@ def test_no_instances_give_empty_columns(signature):
     ("signature", "instances", "message"),
     [
         (FLOWER, [[1, 2]], "instances[0]: expected 3 values (length, width, age); got 2 values"),
-        (FLOWER, [[1, 2, 3], [1, 2, 3, 4]], "instances[1]: expected 3 values (length, width, age); got 4 values"),
+        (
+            FLOWER,
+            [[1, 2, 3], [1, 2, 3, 4]],
+            "instances[1]: expected 3 values (length, width, age); got 4 values",
+        ),
         (FLOWER, [{"length": 1, "age": 2}], "instances[0].width: missing; expected float32"),
         (
             FLOWER,

@@ -32,7 +32,9 @@ def test_columns_must_agree_in_length():
         Instances.of({"a": np.zeros(2), "b": np.zeros(3)})
 
 
-@pytest.mark.parametrize("values", [[], [[1], [2]], [[1, 2], [3]], [None, "a", {}], [np.zeros(2), np.ones(2)]])
+@pytest.mark.parametrize(
+    "values", [[], [[1], [2]], [[1, 2], [3]], [None, "a", {}], [np.zeros(2), np.ones(2)]]
+)
 def test_an_object_column_keeps_its_values_whole(values):
     column = object_column(values)
     assert column.shape == (len(values),)

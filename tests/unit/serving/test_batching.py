@@ -45,7 +45,9 @@ def test_a_request_larger_than_a_batch_goes_alone():
 def test_the_queue_is_bounded_in_rows_and_says_when_to_come_back():
     queue = BatchQueue(BatchLimits(max_queued_rows=5))
     queue.join(pending(3)[0])
-    with pytest.raises(ResourceExhausted, match="3 rows are waiting already; 3 more would exceed 5") as caught:
+    with pytest.raises(
+        ResourceExhausted, match="3 rows are waiting already; 3 more would exceed 5"
+    ) as caught:
         queue.join(pending(3)[0], seconds_per_row=0.5)
     assert caught.value.retry_after == 1.5
     queue.join(pending(2)[0])
