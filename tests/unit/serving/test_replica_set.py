@@ -1,6 +1,7 @@
 """The data plane in virtual time: no thread, no socket, no waiting."""
 
 import asyncio
+import functools
 import logging
 
 import looptime
@@ -14,16 +15,15 @@ from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
 
-class VirtualTime(asyncio.DefaultEventLoopPolicy):
-    """Makes loops whose clock jumps to the next thing to do."""
+def virtual_time(test):
+    """Run a test in a loop whose clock jumps to the next thing to do."""
 
-    def new_event_loop(self):
-        return looptime.new_event_loop(start=0)
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0)) as runner:
+            runner.run(test(*args, **kwargs))
 
-
-@pytest.fixture
-def event_loop_policy():
-    return VirtualTime()
+    return run
 
 
 def elapsed():
@@ -77,6 +77,7 @@ class Served:
         return result
 
 
+@virtual_time
 async def test_requests_of_one_turn_of_the_loop_form_one_batch():
     served = Served()
     answers = await asyncio.gather(*(served.ask(rows(2, i)) for i in range(10)))
@@ -84,12 +85,14 @@ async def test_requests_of_one_turn_of_the_loop_form_one_batch():
     assert served.model.batches == [20]
 
 
+@virtual_time
 async def test_a_lone_request_waits_for_nothing():
     served = Served()
     await served.ask(rows(1))
     assert elapsed() == 0
 
 
+@virtual_time
 async def test_batches_grow_while_the_replica_is_busy():
     served = Served(seconds=1.0)
     first = asyncio.create_task(served.ask(rows(1)))
@@ -99,36 +102,42 @@ async def test_batches_grow_while_the_replica_is_busy():
     assert served.model.batches == [1, 5]
 
 
+@virtual_time
 async def test_batches_keep_to_their_size():
     served = Served(BatchLimits(max_rows=8))
     await asyncio.gather(*(served.ask(rows(3)) for _ in range(5)))
     assert served.model.batches == [6, 6, 3]
 
 
+@virtual_time
 async def test_requests_that_differ_are_predicted_apart():
     served = Served()
     await asyncio.gather(*(served.ask(rows(1), group=group) for group in ("a", "a", "b", "b", "a")))
     assert served.model.batches == [2, 2, 1]
 
 
+@virtual_time
 async def test_several_replicas_work_at_once():
     served = Served(BatchLimits(max_rows=1), seconds=1.0, replicas=3)
     await asyncio.gather(*(served.ask(rows(1)) for _ in range(6)))
     assert elapsed() == 2.0
 
 
+@virtual_time
 async def test_the_oldest_request_waits_for_company_no_longer_than_asked():
     served = Served(BatchLimits(max_wait=5.0))
     await served.ask(rows(1))
     assert elapsed() == 5.0
 
 
+@virtual_time
 async def test_a_full_batch_does_not_wait():
     served = Served(BatchLimits(max_wait=5.0, max_rows=4))
     await asyncio.gather(served.ask(rows(2)), served.ask(rows(2)))
     assert elapsed() == 0
 
 
+@virtual_time
 async def test_only_the_bad_request_of_a_batch_fails():
     served = Served()
     good, bad, fault, other = await asyncio.gather(
@@ -143,6 +152,7 @@ async def test_only_the_bad_request_of_a_batch_fails():
     assert isinstance(fault.__cause__, ZeroDivisionError)
 
 
+@virtual_time
 async def test_the_first_bad_instance_of_a_request_is_named():
     mixed = rows(9)
     mixed.columns["x"][6:] = -1.0
@@ -150,11 +160,13 @@ async def test_the_first_bad_instance_of_a_request_is_named():
     assert str(answer) == "instances[6]: negative"
 
 
+@virtual_time
 async def test_a_model_that_loses_a_row_is_at_fault():
     answer = await Served().ask(rows(3, 99.0))
     assert str(answer) == "the model gave 2 predictions for 3 instances"
 
 
+@virtual_time
 async def test_a_waiting_request_is_answered_at_its_deadline_and_not_run():
     served = Served(seconds=10.0)
     first = asyncio.create_task(served.ask(rows(1)))
@@ -168,12 +180,14 @@ async def test_a_waiting_request_is_answered_at_its_deadline_and_not_run():
     assert served.model.batches == [1]
 
 
+@virtual_time
 async def test_a_running_request_is_answered_at_its_deadline():
     answer = await Served(seconds=10.0).ask(rows(1), timeout=2.0)
     assert str(answer) == "no answer within 2 s; after 2 s it was in the model"
     assert elapsed() == 2.0
 
 
+@virtual_time
 async def test_deadlines_of_any_order_are_kept():
     served = Served(seconds=100.0)
     timeouts = [7.0, 3.0, 5.0, 1.0, 9.0]
@@ -182,6 +196,7 @@ async def test_deadlines_of_any_order_are_kept():
     assert [time for _, time in answered] == pytest.approx(timeouts)
 
 
+@virtual_time
 async def test_work_that_nobody_waits_for_is_not_run():
     served = Served(seconds=1.0)
     first = asyncio.create_task(served.ask(rows(1)))
@@ -193,6 +208,7 @@ async def test_work_that_nobody_waits_for_is_not_run():
     assert served.model.batches == [1]
 
 
+@virtual_time
 async def test_a_full_queue_refuses_and_recovers():
     served = Served(BatchLimits(max_queued_rows=4), seconds=1.0)
     first = asyncio.create_task(served.ask(rows(1)))
@@ -205,6 +221,7 @@ async def test_a_full_queue_refuses_and_recovers():
     assert (await served.ask(rows(1))).columns["y"].tolist() == [2.0]
 
 
+@virtual_time
 async def test_a_reply_that_fails_stops_no_other(caplog):
     served = Served()
     loop = asyncio.get_running_loop()
@@ -220,6 +237,7 @@ async def test_a_reply_that_fails_stops_no_other(caplog):
     assert (await served.ask(rows(1))).columns["y"].tolist() == [2.0]
 
 
+@virtual_time
 async def test_closing_answers_what_waits_and_refuses_what_comes():
     served = Served(seconds=1.0)
     running = asyncio.create_task(served.ask(rows(1)))
@@ -233,6 +251,7 @@ async def test_closing_answers_what_waits_and_refuses_what_comes():
     assert (await running).columns["y"].tolist() == [2.0]
 
 
+@virtual_time
 async def test_what_is_measured():
     served = Served(seconds=1.0)
     first = asyncio.create_task(served.ask(rows(1)))
