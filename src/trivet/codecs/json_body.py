@@ -110,7 +110,7 @@ def encode_predictions(predictions: Predictions) -> bytes:
 
 def _plain(column: Column) -> list[Any]:
     values: list[Any] = column.tolist()
-    if column.dtype == object and any(type(value) is bytes for value in values):
+    if column.dtype.kind == "O" and any(type(value) is bytes for value in values):
         return [{"b64": value} if type(value) is bytes else value for value in values]
     return values
 
@@ -203,7 +203,7 @@ def _columns_decoder(specs: Sequence[TensorSpec]) -> Fast:
             rows = [row if type(row) is tuple else astuple(row) for row in request.instances]
             with np.errstate(over="raise"):
                 columns = {
-                    name: object_column(values) if dtype == object else np.array(values, dtype)
+                    name: object_column(values) if dtype.kind == "O" else np.array(values, dtype)
                     for (name, dtype), values in zip(named, zip(*rows, strict=True), strict=True)
                 }
         except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):

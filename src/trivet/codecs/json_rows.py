@@ -95,7 +95,7 @@ def _column(spec: TensorSpec, values: Sequence[Any], whole: TensorSpec | None) -
     if not spec.shape:
         cast = [_cast(spec, value, where) for value, where in zip(values, wheres, strict=True)]
         dtype = numpy_dtype(spec.dtype)
-        return object_column(cast) if dtype == object else np.array(cast, dtype)
+        return object_column(cast) if dtype.kind == "O" else np.array(cast, dtype)
     arrays = [_tensor(spec, value, where) for value, where in zip(values, wheres, strict=True)]
     if not arrays:
         return np.empty((0, *(size or 0 for size in spec.shape)), numpy_dtype(spec.dtype))

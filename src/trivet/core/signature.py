@@ -188,7 +188,7 @@ def _name_fields(matrix: TensorSpec, declared: tuple[TensorSpec, ...]) -> Tensor
             f"but the model takes one matrix of {matrix.dtype}"
         )
     names = tuple(spec.name for spec in declared)
-    nullable = matrix.nullable and any(spec.nullable for spec in declared)
+    nullable = matrix.dtype in FLOATS and any(spec.nullable for spec in declared)
     return replace(matrix, shape=(len(names),), fields=names, nullable=nullable)
 
 

@@ -1,0 +1,53 @@
+"""Every runtime found keeps what `trivet.testing.check_runtime` asks, and answers as its library does."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.zoo import cases
+from trivet.codecs.json_body import BodyDecoder, encode_predictions
+from trivet.core.names import ModelRef
+from trivet.runtimes.base import Permissions
+from trivet.runtimes.registry import detect, frameworks
+from trivet.serving.lifecycle import ModelSpec, load
+from trivet.testing import check_runtime
+
+ALLOWED = Permissions(pickle=True, python=True)
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_it_conforms(case, zoo):
+    path = zoo(case)
+    assert detect(path)[0] == case.framework
+    file = detect(path)[1]
+    check_runtime(case.framework, file, case.rows[:12], permissions=ALLOWED, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
+def test_it_answers_bit_for_bit_as_its_library_does(case, zoo):
+    path = zoo(case)
+    model = load(ModelSpec(ModelRef("m"), path), ALLOWED)
+    decoder = BodyDecoder(model.signature, 1000)
+    for output in case.outputs:
+        parameters = {"output": output} if model.signature.parameters and output != "values" else {}
+        for rows in (case.rows, case.rows[:1], case.rows[3:5]):
+            body = decoder.decode(json.dumps({"instances": rows}).encode())
+            resolved = model.signature.resolve(parameters, model.defaults)
+            answer = json.loads(encode_predictions(model.predictor.predict(body.instances, resolved)))
+            assert_same(answer, case.expect(path, rows, output))
+
+
+def assert_same(answer, expected):
+    """Compare JSON with what the library gave, in the library's own precision."""
+    expected = np.asarray(expected)
+    if expected.dtype.kind == "f":
+        actual = np.array(answer, expected.dtype)  # null reads as NaN
+        assert np.array_equal(actual, expected, equal_nan=True)
+    else:
+        assert answer == expected.tolist()
+
+
+def test_every_framework_has_a_model_in_the_zoo():
+    tested = {case.framework for case in cases()} | {"echo"}
+    assert tested == {name for name, _ in frameworks()}
