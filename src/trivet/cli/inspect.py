@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trivet.cli import threads
 from trivet.cli.models import ModelType, parse
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def command(model: str, as_json: bool, allow_pickle: bool, allow_python: bool) -
 
     MODEL is [FRAMEWORK:]PATH. Nothing of the model's own code runs unless you allow it.
     """
+    threads.keep_to_one()
     from pathlib import Path
     from tempfile import TemporaryDirectory
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trivet.cli import threads
 from trivet.cli.models import ModelType, settings
 from trivet.core.errors import InvalidArgument
 
@@ -48,6 +49,7 @@ def command(models: Sequence[str], output: str | None, placement: str | None, **
 
     Each is loaded, warmed up and measured; /readyz answers 200 when all can predict.
     """
+    threads.keep_to_one()
     from trivet import config
     from trivet.app import serve
 

@@ -14,7 +14,8 @@ LABELS_ONLY = ParameterSpec("output", ("labels",))
 
 def outputs(classes: Sequence[Any], scores: DType) -> tuple[TensorSpec, ...]:
     """Describe the detailed answer; the others are parts of it."""
-    label: DType = "string" if any(isinstance(one, str) for one in classes) else "int64"
+    kinds: dict[type, DType] = {str: "string", bool: "bool", float: "float64"}
+    label = kinds.get(type(classes[0]), "int64") if classes else "json"
     size = (len(classes),)
     return (
         TensorSpec("classes", label, size),

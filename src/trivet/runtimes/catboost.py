@@ -1,0 +1,178 @@
+"""CatBoost models (`.cbm`), answered by CatBoost itself on one thread.
+
+The answers are those of `CatBoostClassifier.predict` and `predict_proba` (whose labels are given with
+shape (n,)), of `CatBoostRegressor.predict` or of `CatBoostRanker.predict`, whichever the loss function
+makes of the model, for the rows given as lists. A model of several labels per instance answers with the
+probability of each, as `predict_proba` does.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.predictor import Predictor, Traits
+from trivet.core.signature import DType, Parameters, Signature, TensorSpec, matrix
+from trivet.runtimes import classifier
+from trivet.runtimes.base import Artifact, head, need, unreadable
+
+_MAGIC = b"CBM1"
+_TRAITS = Traits(native=True, thread_safe=False)
+_SEVERAL_LABELS = ("MultiLogloss", "MultiCrossEntropy")
+_ANSWERS = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "RMSEWithUncertainty"} | {
+    loss: "Probability" for loss in _SEVERAL_LABELS
+}
+"""What `predict` of CatBoost's estimators gives for a loss function, where it is not the raw value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """A loaded model and how its rows become a Pool, which is most of the cost of a prediction."""
+
+    library: Any
+    model: Any
+    inputs: tuple[TensorSpec, ...]
+    kinds: dict[str, list[int]]
+
+    def pool(self, instances: Instances) -> Any:
+        """Return the instances as CatBoost takes them; raises InvalidArgument for what it does not take."""
+        if not self.kinds:
+            return self.library.Pool(instances.columns["features"], thread_count=1)
+        rows = np.empty((instances.count, len(self.inputs)), object)
+        for index, spec in enumerate(self.inputs):
+            rows[:, index] = instances.columns[spec.name]
+        try:
+            return self.library.Pool(rows, thread_count=1, **self.kinds)
+        except (self.library.CatBoostError, OverflowError, SystemError) as error:
+            # SystemError is how CatBoost reports a text that cannot be encoded, an unpaired surrogate
+            raise InvalidArgument(f"CatBoost refuses the values: {error.__cause__ or error}") from error
+
+    def answer(self, pool: Any, kind: str) -> Column:
+        """Return what `predict` gives as its `prediction_type` of that kind."""
+        answer: Column = self.model.predict(pool, prediction_type=kind, thread_count=1)
+        return answer
+
+
+class _Classifier:
+    """Answers with the label, natural in type, and the probability (float64) of each class."""
+
+    traits = _TRAITS
+
+    def __init__(self, model: _Model, classes: Column) -> None:
+        listed = classes.tolist()
+        self._model = model
+        self._classes = object_column(listed) if classes.dtype.kind in "OU" else classes
+        self.signature = Signature(
+            inputs=model.inputs,
+            outputs=classifier.outputs(listed, "float64"),
+            classes=tuple(listed),
+            parameters=(classifier.OUTPUT,),
+        )
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Answer in the form of `parameters["output"]`."""
+        pool = self._model.pool(instances)
+        return classifier.answer(
+            parameters["output"],
+            self._classes,
+            lambda: self._model.answer(pool, "Class").reshape(-1),  # (n, 1) where classes are many
+            lambda: self._model.answer(pool, "Probability"),
+        )
+
+
+class _Regressor:
+    """Answers with one float64 per instance, or with one per target."""
+
+    traits = _TRAITS
+
+    def __init__(self, model: _Model, kind: str, shape: tuple[int, ...]) -> None:
+        self._model = model
+        self._kind = kind
+        self.signature = Signature(inputs=model.inputs, outputs=(TensorSpec("prediction", "float64", shape),))
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Answer every instance."""
+        prediction = self._model.answer(self._model.pool(instances), self._kind)
+        return Predictions({"prediction": prediction}, instances.count)
+
+
+class CatBoostRuntime:
+    """Loads what `save_model` writes in CatBoost's own format."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the file starts as CatBoost's format does."""
+        return head(path, len(_MAGIC)) == _MAGIC
+
+    def load(self, artifact: Artifact) -> Predictor:
+        """Load the model; raises FailedPrecondition for a broken file and for embedding features."""
+        library = need("catboost", "catboost")
+        path = artifact.path
+        try:
+            model = library.CatBoost().load_model(str(path))
+            params = json.loads(model.get_metadata()["params"])
+        except (library.CatBoostError, KeyError, ValueError) as error:
+            raise unreadable(path, "CatBoost", error) from error
+        _refuse_embeddings(model, path)
+        loaded = _Model(library, model, *_inputs(model, params))
+        loss = params["loss_function"]["type"]
+        if len(model.classes_) and loss not in _SEVERAL_LABELS:
+            return _Classifier(loaded, np.asarray(model.classes_))
+        kind = _ANSWERS.get(loss, "RawFormulaVal")
+        return _Regressor(loaded, kind, _targets(loaded, kind))
+
+
+def _inputs(model: Any, params: Any) -> tuple[tuple[TensorSpec, ...], dict[str, list[int]]]:
+    """Describe the features, and return the indices of those that are not numbers as Pool takes them.
+
+    CatBoost itself keeps numbers as float32, so nothing is lost in the request.
+    """
+    names = _names(model)
+    categories, texts = model.get_cat_feature_indices(), model.get_text_feature_indices()
+    floats = params.get("data_processing_options", {}).get("float_features_binarization", {})
+    nullable = floats.get("nan_mode") != "Forbidden"
+    if not categories and not texts:
+        return (matrix(len(names), _given(names), "float32", nullable),), {}
+    dtypes: dict[int, DType] = {**dict.fromkeys(categories, "category"), **dict.fromkeys(texts, "string")}
+    inputs = tuple(
+        TensorSpec(name, dtypes.get(index, "float32"), nullable=nullable and index not in dtypes)
+        for index, name in enumerate(names)
+    )
+    return inputs, {"cat_features": categories, "text_features": texts}
+
+
+def _names(model: Any) -> list[str]:
+    """Return the names of the features, made unique: CatBoost itself asks for no such thing."""
+    names = [str(name) for name in model.feature_names_]
+    return names if len(set(names)) == len(names) else [str(index) for index in range(len(names))]
+
+
+def _given(names: list[str]) -> list[str] | None:
+    """Return names that someone gave; CatBoost calls features by their index where nobody did."""
+    return None if names == [str(index) for index in range(len(names))] else names
+
+
+def _targets(model: _Model, kind: str) -> tuple[int, ...]:
+    """Find the shape of a prediction by asking for one: no attribute of a model says it."""
+    columns: dict[str, Column] = {
+        spec.name: np.zeros((1, *(size or 0 for size in spec.shape)), np.float32)
+        if spec.dtype == "float32"
+        else object_column([""])
+        for spec in model.inputs
+    }
+    return model.answer(model.pool(Instances(columns, 1)), kind).shape[1:]
+
+
+def _refuse_embeddings(model: Any, path: Path) -> None:
+    if embeddings := model.get_embedding_feature_indices():
+        names = ", ".join(str(model.feature_names_[index]) for index in embeddings)
+        raise FailedPrecondition(
+            f"{path.name}: embedding features cannot be served ({names}); "
+            "train the model on their components as numeric features"
+        )
+
+
+RUNTIME = CatBoostRuntime()

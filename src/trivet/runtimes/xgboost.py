@@ -1,0 +1,290 @@
+"""XGBoost models (JSON or UBJSON), answered by XGBoost itself on one thread.
+
+The answers are those of `XGBClassifier.predict` and `predict_proba` or of `XGBRegressor.predict` (so, of
+a model stopped early, those of its best iteration), whether or not the model was trained with them. A
+file holds no class names: classes are 0 to k-1 unless `signature.json` names them. Several labels per
+instance (`binary:logistic` with several targets) are answered as a regressor's targets are.
+
+Where the file keeps the categories of its categorical features (XGBoost 3.1 and later, trained on a
+DataFrame), they are given by name or number; otherwise as the integer codes used in training.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.predictor import Predictor, Traits
+from trivet.core.signature import Parameters, Signature, TensorSpec, matrix
+from trivet.runtimes import classifier
+from trivet.runtimes.base import Artifact, head, need, unreadable
+
+_LEGACY = b"binf"
+_CLASSIFIERS = ("binary:logistic", "multi:softprob", "multi:softmax")
+_TAIL = 4096
+_JSON_VERSION = re.compile(rb'"version"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]')
+_UBJ_VERSION = re.compile(rb"\x07version\[#L.{7}\x03i(.)i(.)i(.)", re.DOTALL)
+_PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
+
+Score = Callable[[Column, str], Column]
+"""Predicts the "value" or the "margin" of a matrix."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Features:
+    """What a model takes, and how to make the float32 matrix of it that XGBoost keeps inside."""
+
+    inputs: tuple[TensorSpec, ...]
+    codes: Mapping[str, Mapping[Any, int]]
+
+    @classmethod
+    def of(cls, booster: Any, count: int) -> "_Features":
+        """Take one matrix, or a column per feature where the file keeps categories."""
+        names = booster.feature_names
+        listed = _categories(booster)
+        if not any(listed):
+            return cls((matrix(count, names, "float32", nullable=True),), {})
+        names = names or [f"f{index}" for index in range(count)]
+        inputs = tuple(map(_column, names, listed))
+        codes = {
+            name: {one: code for code, one in enumerate(ones)}
+            for name, ones in zip(names, listed, strict=True)
+            if ones
+        }
+        return cls(inputs, codes)
+
+    def matrix(self, instances: Instances) -> Column:
+        """Return the features; raises InvalidArgument for a category that the model does not know."""
+        if not self.codes:
+            return instances.columns["features"]
+        rows = np.empty((instances.count, len(self.inputs)), np.float32)
+        for index, spec in enumerate(self.inputs):
+            column = instances.columns[spec.name]
+            if codes := self.codes.get(spec.name):
+                rows[:, index] = [_code(codes, value, spec.name) for value in column.tolist()]
+            else:
+                rows[:, index] = column
+        return rows
+
+
+def _categories(booster: Any) -> Sequence[Sequence[Any]]:
+    """Return the categories of every feature, in order of their codes; none of a feature without."""
+    if "c" not in (booster.feature_types or ()):
+        return ()
+    trees = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
+    trees = trees.get("gbtree", trees)  # DART keeps its trees one level deeper
+    return [_decode(encoded) for encoded in trees["model"].get("cats", {}).get("enc", ())]
+
+
+def _decode(encoded: Mapping[str, Any]) -> Sequence[Any]:
+    """Read a feature's categories: numbers, or texts as signed bytes with where each begins."""
+    values: Sequence[int] = encoded["values"]
+    if "offsets" not in encoded:
+        return values
+    text = np.array(values, np.int8).tobytes()
+    if not text.isascii():  # XGBoost 3.2 counts characters where it should count bytes
+        raise FailedPrecondition(
+            "XGBoost does not keep categories with other than ASCII characters correctly: "
+            "rename them, or train the model on integer codes"
+        )
+    offsets = encoded["offsets"]
+    return [text[start:end].decode() for start, end in pairwise(offsets)]
+
+
+def _column(name: str, categories: Sequence[Any]) -> TensorSpec:
+    """Describe a feature; integer categories are float64, so that null and 3.0 fit."""
+    if not categories:
+        return TensorSpec(name, "float32", nullable=True)
+    return TensorSpec(name, "string" if isinstance(categories[0], str) else "float64", nullable=True)
+
+
+def _code(codes: Mapping[Any, int], value: Any, name: str) -> float:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return np.nan
+    try:
+        return codes[value]
+    except KeyError:
+        known = ", ".join(map(repr, list(codes)[:8])) + (", ..." if len(codes) > 8 else "")
+        raise InvalidArgument(f"{name}: {value!r} is not a category of the model; known: {known}") from None
+
+
+class _Classifier:
+    """Answers with labels, and probabilities in float32."""
+
+    def __init__(self, score: Score, features: _Features, traits: Traits, model: "_Description") -> None:
+        self.traits = traits
+        self._score = score
+        self._features = features
+        self._classes = model.classes
+        forms: Mapping[str, tuple[Callable[[Column], Column], Callable[[Column, Column], Column]]] = {
+            "binary:logistic": (lambda values: (values > 0.5).astype(np.int64), self._of_both),
+            "multi:softprob": (lambda values: np.argmax(values, axis=1), self._as_given),
+            "multi:softmax": (lambda values: values.astype(np.int64), self._softmax),
+        }
+        self._label, self._probabilities = forms[model.objective]
+        listed = model.classes.tolist()
+        self.signature = Signature(
+            inputs=features.inputs,
+            outputs=classifier.outputs(listed, "float32"),
+            classes=tuple(listed),
+            parameters=(classifier.OUTPUT,),
+        )
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Answer in the form of `parameters["output"]`."""
+        rows = self._features.matrix(instances)
+        values = self._score(rows, "value")
+        return classifier.answer(
+            parameters["output"],
+            self._classes,
+            lambda: self._classes[self._label(values)],
+            lambda: self._probabilities(rows, values),
+        )
+
+    def _of_both(self, rows: Column, values: Column) -> Column:
+        return np.vstack((1.0 - values, values)).transpose()
+
+    def _as_given(self, rows: Column, values: Column) -> Column:
+        return values
+
+    def _softmax(self, rows: Column, values: Column) -> Column:
+        softmax: Any = need("scipy.special", "xgboost").softmax  # the one that XGBoost itself uses
+        probabilities: Column = softmax(self._score(rows, "margin"), axis=1)
+        return probabilities
+
+
+class _Regressor:
+    """Answers with one float32 per instance, or with one per target."""
+
+    def __init__(self, score: Score, features: _Features, traits: Traits, model: "_Description") -> None:
+        self.traits = traits
+        self._score = score
+        self._features = features
+        output = TensorSpec("prediction", "float32", (model.width,) if model.width > 1 else ())
+        self.signature = Signature(inputs=features.inputs, outputs=(output,))
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Answer every instance."""
+        prediction = self._score(self._features.matrix(instances), "value")
+        return Predictions({"prediction": prediction}, instances.count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Description:
+    """What a loaded Booster says of itself."""
+
+    objective: str
+    linear: bool
+    features: int
+    width: int
+    classes: Column
+
+    @classmethod
+    def of(cls, booster: Any, declared: Signature | None) -> "_Description":
+        learner = json.loads(booster.save_config())["learner"]
+        sizes = learner["learner_model_param"]
+        targets, classes = int(sizes.get("num_target", 1)), int(sizes["num_class"])
+        return cls(
+            objective=learner["objective"]["name"],
+            linear=learner["gradient_booster"]["name"] == "gblinear",
+            features=int(sizes["num_feature"]),
+            width=max(targets, classes, 1),
+            classes=_classes(declared, max(2, classes)),
+        )
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it gives one label per instance."""
+        return self.objective in _CLASSIFIERS and (self.width == 1 or self.objective != "binary:logistic")
+
+
+def _classes(declared: Signature | None, count: int) -> Column:
+    """Return the declared names of the classes, or their numbers, which are all that XGBoost keeps."""
+    if declared is None or len(declared.classes) != count:
+        return np.arange(count)
+    whole = all(type(one) is int for one in declared.classes)
+    return np.array(declared.classes, np.int64) if whole else object_column(declared.classes)
+
+
+class XGBoostRuntime:
+    """Loads what `save_model` of XGBoost 1.3 and later writes as JSON or UBJSON."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether the file is a model in JSON, UBJSON or the legacy binary format, whatever its suffix."""
+        start = head(path)
+        return (
+            start.startswith(_LEGACY)
+            or (start.startswith(b"{L") and b"\x07learner{" in start[:64])
+            or (start.startswith(b'{"') and b'"learner"' in start)
+        )
+
+    def load(self, artifact: Artifact) -> Predictor:
+        """Load the model.
+
+        Raises FailedPrecondition for a broken file, for the legacy binary format, and for a file newer
+        than the library: XGBoost loads some of those without a word and then predicts wrong numbers.
+        """
+        library = need("xgboost", "xgboost")
+        content = artifact.path.read_bytes()
+        _refuse(artifact.path, content, library.__version__)
+        booster = library.Booster({"nthread": 1})
+        try:
+            booster.load_model(bytearray(content))  # the suffix of a file would mislead it
+            model = _Description.of(booster, artifact.declared)
+            features = _Features.of(booster, model.features)
+        except (library.core.XGBoostError, KeyError, ValueError) as error:
+            reason = _PLACE.sub("", str(error))
+            raise unreadable(artifact.path, "XGBoost", ValueError(reason)) from error
+        score = _linear(library, booster) if model.linear else _trees(booster)
+        predictor = _Classifier if model.classifies else _Regressor
+        return predictor(score, features, Traits(native=True, thread_safe=not model.linear), model)
+
+
+def _trees(booster: Any) -> Score:
+    predict = booster.inplace_predict
+    best = booster.attr("best_iteration")
+    trees = (0, int(best) + 1 if best is not None else 0)  # (0, 0) is all of them
+    return lambda rows, kind: predict(rows, predict_type=kind, iteration_range=trees, validate_features=False)
+
+
+def _linear(library: Any, booster: Any) -> Score:
+    """Predict by way of a DMatrix: XGBoost has no other way for linear models."""
+    return lambda rows, kind: booster.predict(
+        library.DMatrix(rows, nthread=1), output_margin=kind == "margin", validate_features=False
+    )
+
+
+def _refuse(path: Path, content: bytes, installed: str) -> None:
+    if content.startswith(_LEGACY):
+        raise FailedPrecondition(
+            f"{path.name} is in XGBoost's legacy binary format, which only XGBoost up to 3.0 reads. "
+            'Convert it: load it with XGBoost 2.1 or 3.0 and save it with save_model("model.ubj")'
+        )
+    if not content.startswith((b'{"', b"{L")):  # an empty one ends the process in XGBoost's hands
+        raise FailedPrecondition(f"{path.name} is not an XGBoost model: it is neither JSON nor UBJSON")
+    if not content.rstrip().endswith(b"}") or (content[1:2] == b"L" and b"\x07version[" not in content[-64:]):
+        raise FailedPrecondition(  # XGBoost reads beyond the end of a UBJSON file that is cut off
+            f"{path.name} cannot be read as XGBoost model: it does not end as one; is the file truncated?"
+        )
+    ends = content[-_TAIL:] + content[:_TAIL]  # XGBoost writes the version last
+    written: tuple[int, ...] = ()
+    if found := _JSON_VERSION.search(ends):
+        written = tuple(map(int, found.groups()))
+    elif found := _UBJ_VERSION.search(ends):
+        written = tuple(number[0] for number in found.groups())
+    if written > tuple(int(number) for number in re.findall(r"\d+", installed)[:3]):
+        raise FailedPrecondition(
+            f"{path.name} was written by XGBoost {'.'.join(map(str, written))}, but {installed} is "
+            "installed, which may read it wrongly: install that version or a newer one"
+        )
+
+
+RUNTIME = XGBoostRuntime()

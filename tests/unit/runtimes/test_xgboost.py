@@ -1,0 +1,170 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.zoo.base import Case
+from tests.zoo.xgboost import CASES
+from trivet.codecs.json_rows import RowDecoder
+from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.predictor import Predictor
+from trivet.core.signature import Signature, TensorSpec
+from trivet.runtimes.base import Artifact
+from trivet.runtimes.xgboost import RUNTIME
+from trivet.testing import check_runtime
+
+NAMES = [case.name for case in CASES]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {case.name: case.train(tmp_path_factory.mktemp(case.name)) for case in CASES}
+
+
+def predict(predictor: Predictor, rows: Any, output: str = "labels") -> Any:
+    instances = RowDecoder(predictor.signature).decode(rows)
+    parameters = {"output": output} if predictor.signature.parameters else {}
+    (column,) = predictor.predict(instances, parameters).columns.values()
+    return column
+
+
+def same(actual: Any, expected: Any) -> bool:
+    floats = actual.dtype.kind == "f"
+    return (not floats or actual.dtype == expected.dtype) and np.array_equal(
+        actual, expected, equal_nan=floats
+    )
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_answers_are_those_of_the_library(case: Case, models: dict[str, Path]) -> None:
+    path = models[case.name]
+    predictor = RUNTIME.load(Artifact(path))
+    for output in case.outputs:
+        expected = case.expect(path, case.rows, output)
+        assert same(predict(predictor, case.rows, output), expected)
+        assert same(predict(predictor, case.rows[:1], output), expected[:1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_keeps_what_every_runtime_must_keep(case: Case, models: dict[str, Path]) -> None:
+    check_runtime("xgboost", models[case.name], case.rows)
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_names_of_inputs(case: Case, models: dict[str, Path]) -> None:
+    names = RUNTIME.load(Artifact(models[case.name])).signature.names
+    assert list(names) == (list(case.names) or ["features"])
+
+
+def test_is_recognised_by_content(models: dict[str, Path], tmp_path: Path) -> None:
+    for name, path in models.items():
+        copy = tmp_path / f"{name}.dat"
+        copy.write_bytes(path.read_bytes())
+        assert RUNTIME.recognises(copy)
+
+
+OTHERS = (
+    b"",
+    b"{}",
+    b'{"inputs": []}',
+    b"CBM",
+    b"tree",
+    b"trees\n",
+    b"\x08\x07",
+    b"PK\x03\x04",
+    b"\x80\x05",
+    b"{l",
+)
+
+
+@pytest.mark.parametrize("content", OTHERS)
+def test_other_files_are_not_recognised(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model").write_bytes(content)
+    assert not RUNTIME.recognises(tmp_path / "model")
+    assert not RUNTIME.recognises(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.5, 0.9])
+def test_a_truncated_file_is_refused(share: float, models: dict[str, Path], tmp_path: Path) -> None:
+    for path in models.values():
+        content = path.read_bytes()
+        broken = tmp_path / path.name
+        broken.write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(FailedPrecondition, match=path.name):
+            RUNTIME.load(Artifact(broken))
+
+
+def test_a_missing_library_is_named(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    with pytest.raises(FailedPrecondition, match=r"pip install 'trivet\[xgboost\]'"):
+        RUNTIME.load(Artifact(models[NAMES[0]]))
+
+
+def test_the_legacy_format_is_recognised_and_refused(tmp_path: Path) -> None:
+    legacy = tmp_path / "model.bst"
+    legacy.write_bytes(b"binf" + bytes(200))
+    assert RUNTIME.recognises(legacy)
+    with pytest.raises(FailedPrecondition, match=r"up to 3\.0 reads.*save_model\(\"model\.ubj\"\)"):
+        RUNTIME.load(Artifact(legacy))
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "newer"),
+    [
+        ("xgboost-binary", b'"version":[3,2,0]', b'"version":[99,1,2]'),
+        ("xgboost-missing", b"i\x03i\x02i\x00}", b"i\x63i\x01i\x02}"),
+    ],
+)
+def test_a_file_newer_than_the_library_is_refused(
+    name: str, version: bytes, newer: bytes, models: dict[str, Path], tmp_path: Path
+) -> None:
+    import xgboost
+
+    installed = [int(part) for part in xgboost.__version__.split(".")]
+    version = version.replace(b"3,2,0", ",".join(map(str, installed)).encode())
+    version = version.replace(b"i\x03i\x02i\x00", b"".join(b"i%c" % part for part in installed))
+    content = models[name].read_bytes()
+    assert version in content
+    (tmp_path / "model").write_bytes(content.replace(version, newer))
+    with pytest.raises(FailedPrecondition, match=r"written by XGBoost 99\.1\.2, but .* is installed"):
+        RUNTIME.load(Artifact(tmp_path / "model"))
+
+
+def test_declared_classes_name_the_labels(models: dict[str, Path]) -> None:
+    declared = Signature(inputs=(), classes=("setosa", "versicolor", "virginica"))
+    case = next(case for case in CASES if case.name == "xgboost-multiclass")
+    predictor = RUNTIME.load(Artifact(models[case.name], declared))
+    numbers = case.expect(models[case.name], case.rows, "labels")
+    assert predict(predictor, case.rows).tolist() == [declared.classes[number] for number in numbers]
+    assert predictor.signature.classes == declared.classes
+
+
+def test_an_unknown_category_is_refused(models: dict[str, Path]) -> None:
+    predictor = RUNTIME.load(Artifact(models["xgboost-categories"]))
+    assert predictor.signature.inputs[1] == TensorSpec("size", "string", nullable=True)
+    with pytest.raises(InvalidArgument, match=r"size: 'huge' is not a category .*known: 'large', 'small'"):
+        predict(predictor, [[0.1, "huge", 10, 0.2]])
+
+
+def test_categories_that_xgboost_garbles_are_refused(tmp_path: Path) -> None:
+    import pandas as pd
+    from xgboost import XGBRegressor
+
+    frame = pd.DataFrame({"size": pd.Categorical(["groß", "klein"] * 20)})
+    model = XGBRegressor(n_estimators=2, n_jobs=1, enable_categorical=True)
+    model.fit(frame, np.arange(40)).save_model(tmp_path / "model.json")
+    with pytest.raises(FailedPrecondition, match="other than ASCII"):
+        RUNTIME.load(Artifact(tmp_path / "model.json"))
+
+
+def test_a_linear_model_is_answered_as_xgboost_does(tmp_path: Path) -> None:
+    from xgboost import XGBRegressor
+
+    data = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    model = XGBRegressor(n_estimators=5, n_jobs=1, booster="gblinear").fit(data, data[:, 0])
+    model.save_model(tmp_path / "model.json")
+    predictor = RUNTIME.load(Artifact(tmp_path / "model.json"))
+    assert not predictor.traits.thread_safe
+    assert same(predict(predictor, data.tolist()), model.predict(data))
