@@ -2,6 +2,10 @@
 
 import pytest
 
+from trivet.cli import threads
+
+threads.keep_to_one()  # as `trivet serve` does, before anything imports NumPy
+
 
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory):

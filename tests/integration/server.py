@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import selectors
 import signal
 import subprocess
 import sys
-import time
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,18 +77,14 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
 
 
 def _await_address(server: Server) -> None:
-    selector = selectors.DefaultSelector()
-    selector.register(server.process.stderr, selectors.EVENT_READ)
-    until = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < until and selector.select(until - time.monotonic()):
-        line = server.process.stderr.readline()
-        if not line:
-            break
+    hangs = threading.Timer(STARTS_WITHIN, server.process.kill)
+    hangs.start()
+    for line in server.process.stderr:
         server.lines.append(line)
         if found := re.search(r"serving on (http://[^\s\"]+)", line):
             server.url = found[1]
-            selector.close()
+            hangs.cancel()
             return
-    selector.close()
+    hangs.cancel()
     with server:
         raise AssertionError("the server did not start:\n" + "".join(server.lines))

@@ -292,7 +292,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     [
         ([], "nothing to serve: name a model"),
         (["nowhere.onnx"], "there is no such file or folder"),
-        (["a/b=echo:"], "expected"),
+        (["a b=echo:"], "model name 'a b': expected 1 to 63 of"),
         (["x=tensorflo:m"], "unknown framework"),
         (["echo=echo:", "echo=echo:"], "echo: named twice"),
         (["x=ftp://host/m"], "expected a local path or a URI of scheme file, gs or s3"),

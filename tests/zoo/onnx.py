@@ -99,7 +99,9 @@ def expect(path, rows, output):
     if output == "labels":
         return answers[0]
     scores = answers[1]
-    return scores if isinstance(scores, np.ndarray) else np.array([list(row.values()) for row in scores])
+    if isinstance(scores, np.ndarray):
+        return scores
+    return np.array([list(row.values()) for row in scores], np.float32)
 
 
 def numbers(load):

@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from itertools import count
 from typing import Any
 
 from starlette.applications import Starlette
@@ -43,6 +44,7 @@ class Front:
         self._log_errors = requests.requests != "none"
         self._hot: dict[str, HotRoute | None] = {}
         self._hot_of: object = None
+        self._id_prefix, self._ids = os.urandom(6).hex(), count(1)
         routes = [route for protocol in protocols for route in protocol.routes()]
         self._other = Starlette(
             routes=routes,
@@ -56,33 +58,33 @@ class Front:
             return
         started = time.perf_counter()
         given = next((value for key, value in scope["headers"] if key == b"x-request-id"), b"")
-        request_id = given if _SAFE_ID.fullmatch(given) else b""
+        own = _SAFE_ID.fullmatch(given) is None
+        request_id = f"{self._id_prefix}{next(self._ids):x}" if own else given.decode()
         status = 0
 
         async def respond(message: Any) -> None:
-            nonlocal status, request_id
+            nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status >= 400 and not request_id:  # so that the caller can name it to the operator
-                    request_id = os.urandom(8).hex().encode()
-                if request_id:
-                    message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if not own or status >= 400:  # of an error, the caller can name it to the operator
+                    header = (b"x-request-id", request_id.encode())
+                    message["headers"] = [*message["headers"], header]
             await send(message)
 
         try:
-            await self._serve(scope, receive, respond)
+            await self._serve(scope, receive, respond, request_id)
         except bodies.CallerLeft:
             return
         if self._log_all or (status >= 400 and self._log_errors):
             self._log(scope, status, request_id, time.perf_counter() - started)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         try:
             hot = self._find(scope["path"])
             if hot is None:
                 await self._other(scope, receive, send)
                 return
-            answer = await self._answer(hot, scope, receive)
+            answer = await self._answer(hot, scope, receive, request_id)
         except bodies.BodyRefused as error:
             status, headers, content = error_reply(error, error.status)
             answer = status, [*headers, *error.headers, (b"connection", b"close")], content
@@ -106,7 +108,7 @@ class Front:
                 self._hot[path] = hot
             return hot
 
-    async def _answer(self, hot: HotRoute, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, hot: HotRoute, scope: Scope, receive: Receive, request_id: str) -> Answer:
         if scope["method"] != "POST":
             return _method_not_allowed(scope["method"], "POST")
         content = await bodies.read(receive, scope["headers"], self._limit)
@@ -116,7 +118,7 @@ class Front:
             if not answer.done():
                 answer.set_result((status, headers, content))
 
-        pending = hot.answer(HotRequest(content, scope["headers"]), reply)
+        pending = hot.answer(HotRequest(content, scope["headers"], request_id), reply)
         if pending is None or answer.done():
             return await answer
         left = asyncio.ensure_future(receive())
@@ -127,12 +129,12 @@ class Front:
             raise bodies.CallerLeft
         return answer.result()
 
-    def _log(self, scope: Scope, status: int, request_id: bytes, seconds: float) -> None:
+    def _log(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
         log.log(
             logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO,
             "request",
             extra={
-                "request_id": request_id.decode(),
+                "request_id": request_id,
                 "method": scope["method"],
                 "path": scope["path"],
                 "status": status,

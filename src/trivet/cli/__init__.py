@@ -55,7 +55,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="trivet", message="trivet %(version)s")
 def main() -> None:
-    """Trivet turns trained models into services: online, in batch and in SQL."""
+    """Trivet turns trained models into services."""
 
 
 def warn(message: str) -> None:

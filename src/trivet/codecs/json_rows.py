@@ -169,6 +169,14 @@ def _of_type(*types: type) -> Callable[[TensorSpec, Any, Where], Any]:
     return cast
 
 
+def _category(spec: TensorSpec, value: Any, where: Where) -> str | int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _wrong(spec, value, where)
+    return value
+
+
 def _bytes(spec: TensorSpec, value: Any, where: Where) -> bytes:
     if isinstance(value, str):
         return value.encode()
@@ -184,7 +192,7 @@ _CASTS: dict[str, Callable[[TensorSpec, Any, Where], Any]] = {
     **{dtype: _float if dtype in FLOATS else _int for dtype in NUMBERS},
     "bool": _of_type(bool),
     "string": _of_type(str),
-    "category": _of_type(str, int),
+    "category": _category,
     "bytes": _bytes,
     "json": lambda spec, value, where: value,
 }

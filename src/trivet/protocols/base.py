@@ -57,10 +57,14 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class HotRequest:
-    """A prediction request as the listener has read it; header names are lower case."""
+    """A prediction request as the listener has read it; header names are lower case.
+
+    `request_id` is the caller's, or one made up to find the request in the log.
+    """
 
     body: bytes
     headers: Headers
+    request_id: str
 
     def header(self, name: bytes) -> bytes:
         """Return the first value of a header, or nothing."""

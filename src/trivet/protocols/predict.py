@@ -59,7 +59,7 @@ class PredictRoute:
                 deployed,
                 body.instances,
                 parameters,
-                partial(self._done, deployed, reply),
+                partial(self._done, deployed, request.request_id, reply),
                 shapes=body.shapes,
                 timeout=timeout_of(request),
             )
@@ -68,7 +68,9 @@ class PredictRoute:
             reply(*error_reply(error))
             return None
 
-    def _done(self, deployed: DeployedModel, reply: Reply, pending: Pending, answer: Answer) -> None:
+    def _done(
+        self, deployed: DeployedModel, request_id: str, reply: Reply, pending: Pending, answer: Answer
+    ) -> None:
         if isinstance(answer, Predictions):
             try:
                 predictions = encode_predictions(answer)
@@ -79,7 +81,8 @@ class PredictRoute:
                 reply(200, envelope.headers, b'{"predictions":' + predictions + envelope.after)
         if isinstance(answer, ServingError):
             if answer.__cause__ is not None:
-                log.error("%s: the model failed", deployed.ref, exc_info=answer.__cause__)
+                extra = {"request_id": request_id}
+                log.error("%s: the model failed", deployed.ref, exc_info=answer.__cause__, extra=extra)
             reply(*error_reply(answer))
         deployed.measure(pending, answer)
 

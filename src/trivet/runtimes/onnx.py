@@ -7,8 +7,9 @@ row.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from trivet.core.errors import FailedPrecondition, Internal, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
-from trivet.core.signature import DType, Parameters, ParameterSpec, Signature, TensorSpec
+from trivet.core.signature import FLOATS, DType, Parameters, ParameterSpec, Signature, TensorSpec
 from trivet.runtimes import classifier, onnx_external, onnx_file
 from trivet.runtimes.base import Artifact, need, unreadable
 
@@ -37,6 +38,9 @@ _DTYPES: dict[str, DType] = {
     "tensor(uint64)": "uint64",
 }
 _ZIPPED = ("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))")
+_REASON = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : (?:.*?(?:Status Message: |\.onnx failed:))?(?:/\S+:\d+ .*?\) )?"
+)
 _CLASSES_UNKNOWN = ParameterSpec("output", ("labels", "probabilities"))
 
 Run = Callable[[Sequence[str], dict[str, Column]], list[Any]]
@@ -49,7 +53,7 @@ class _Session:
     run: Run
     bare: frozenset[str]  # inputs of shape [N, 1], which are one value per instance
     one_by_one: bool
-    refused: type[Exception]
+    refused: tuple[type[Exception], ...]
 
     def answer(self, outputs: Sequence[str], instances: Instances) -> list[Any]:
         feed = {
@@ -64,7 +68,7 @@ class _Session:
                 for i in range(instances.count)
             ]
         except self.refused as error:
-            raise InvalidArgument(f"the model refuses these values: {error}") from None
+            raise InvalidArgument(f"the model refuses these values: {_reason(error)}") from None
         return [
             np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [one for p in parts for one in p]
             for parts in zip(*rows, strict=True)
@@ -140,11 +144,11 @@ class OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.log_severity_level = 3  # CatBoost's models would log a warning for every call
+        options.log_severity_level = 4  # else each refused request is a line on stderr
         try:
             session = ort.InferenceSession(str(artifact.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no base of their own
-            raise unreadable(artifact.path, "ONNX", error) from None
+            raise unreadable(artifact.path, "ONNX", ValueError(_reason(error))) from None
         return _predictor(session, found, artifact)
 
 
@@ -156,19 +160,24 @@ def _inspect(path: Path) -> onnx_file.OnnxFile:
 
 
 def _predictor(session: Any, found: onnx_file.OnnxFile, artifact: Artifact) -> Predictor:
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail
     from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument as Refused
 
     given, made = session.get_inputs(), session.get_outputs()
     inputs = tuple(_spec("input", one, found.metadata) for one in given)
+    if artifact.declared and any(one.nullable for one in artifact.declared.inputs):
+        inputs = tuple(replace(one, nullable=one.dtype in FLOATS) for one in inputs)  # no file says it
     wrapped = _Session(
         run=session.run,
         bare=frozenset(one.name for one in given if list(one.shape[1:]) == [1]),
         one_by_one=_exported_for_one(artifact.path, given),
-        refused=Refused,
+        refused=(Refused, Fail),  # an operator that does not like a value (a category) says Fail
     )
-    if _is_classifier(made):
+    if _is_classifier(made, found):
         label, scores = made
-        classes = _classes(found, label.name) or (artifact.declared.classes if artifact.declared else ())
+        classes = _classes(found, label.name, scores.name) or (
+            artifact.declared.classes if artifact.declared else ()
+        )
         size = len(classes) if scores.type in _ZIPPED else _size(scores.shape[1])
         if size is not None and len(classes) != size:
             classes = ()
@@ -222,10 +231,14 @@ def _exported_for_one(path: Path, inputs: Sequence[Any]) -> bool:
     return bool(sizes)
 
 
-def _is_classifier(outputs: Sequence[Any]) -> bool:
+def _is_classifier(outputs: Sequence[Any], found: onnx_file.OnnxFile) -> bool:
+    """Whether there is a label and a score per class; clusters and outliers have other second outputs."""
     if len(outputs) != 2:
         return False
     label, scores = outputs
+    origin = found.origin(label.name)
+    if (origin and origin.op_type == "ArgMin") or list(scores.shape[1:]) == [1]:
+        return False
     labels = label.type in ("tensor(int64)", "tensor(string)") and (
         len(label.shape) == 1 or list(label.shape[1:]) == [1]
     )
@@ -233,13 +246,20 @@ def _is_classifier(outputs: Sequence[Any]) -> bool:
     return labels and (matrix or scores.type in _ZIPPED)
 
 
-def _classes(found: onnx_file.OnnxFile, label: str) -> tuple[Any, ...]:
-    """Return the labels of the operator that computes the label output, or else of the only one there."""
-    origin = found.origin(label)
-    if origin and origin.classes:
-        return origin.classes
-    known = {node.classes for node in found.nodes if node.classes}
-    return known.pop() if len(known) == 1 else ()
+def _classes(found: onnx_file.OnnxFile, label: str, scores: str) -> tuple[Any, ...]:
+    """Return the labels of the ZipMap that names the scores, or of the operator that makes the label.
+
+    Any other operator's labels may be mapped to different ones before they are put out.
+    """
+    zipped, origin = found.origin(scores), found.origin(label)
+    if zipped and zipped.op_type == "ZipMap":
+        return zipped.classes
+    return origin.classes if origin else ()
+
+
+def _reason(error: Exception) -> str:
+    """Return what ONNX Runtime says, without its codes, its source files and the path of the model."""
+    return _REASON.sub("", str(error), count=1)
 
 
 def _texts(classes: Sequence[Any]) -> bool:

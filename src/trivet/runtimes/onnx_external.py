@@ -25,6 +25,8 @@ def _refused(folder: Path, location: str) -> str:
     path = PurePosixPath(location.replace("\\", "/"))
     if not location or "\0" in location or path.is_absolute() or ".." in path.parts or ":" in location:
         return "expected a relative path within the model's folder"
+    if "*" in location:
+        return "ONNX Runtime reads '*/_ORT_MEM_ADDR_/*' as an address in its own memory"
     file = folder
     for part in path.parts:
         file = file / part

@@ -152,17 +152,22 @@ class _Walk:
                 name = self.data[at:stop]
             elif number == 9:
                 strings.append((at, stop))
-            elif number in (5, 10):
-                self.tensor(at, stop)
-            elif number in (6, 11):
-                self.graph(at, stop, depth + 1)
-            elif number in (22, 23):
-                self.sparse_tensor(at, stop)
+            else:
+                self.value(number, at, stop, depth)
         if not name.startswith(b"classlabels_"):
             return ()
         if strings:
             return tuple(self.data[at:stop].decode() for at, stop in strings)
         return tuple(value for run in ints for value in _integers(self.data, *run))
+
+    def value(self, number: int, start: int, end: int, depth: int) -> None:
+        """Visit a tensor or graph that is, or is among, an attribute's values."""
+        if number in (5, 10):
+            self.tensor(start, end)
+        elif number in (6, 11):
+            self.graph(start, end, depth + 1)
+        elif number in (22, 23):
+            self.sparse_tensor(start, end)
 
     def sparse_tensor(self, start: int, end: int) -> None:
         for number, wire, at, stop in _fields(self.data, start, end):
@@ -201,12 +206,13 @@ def _fields(data: Data, start: int, end: int, skip_numbers: bool = False) -> Ite
     `skip_numbers` is for attributes: it leaves out their floats, and gives a run of integers as one.
     """
     while start < end:
-        if skip_numbers and data[start] in (0x3D, 0x40):
-            if run := (_FLOATS.match(data, start, end) or _INTS.match(data, start, end)):
-                if data[start] == 0x40:
-                    yield 8, _TAGGED, start, run.end()
-                start = run.end()
-                continue
+        if skip_numbers and (run := _FLOATS.match(data, start, end)):
+            start = run.end()
+            continue
+        if skip_numbers and (run := _INTS.match(data, start, end)):
+            yield 8, _TAGGED, start, run.end()
+            start = run.end()
+            continue
         tag, start = _varint(data, start, end)
         number, wire = tag >> 3, tag & 7
         if not 0 < number < 1 << 29:

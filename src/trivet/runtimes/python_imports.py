@@ -86,6 +86,8 @@ class ModelPackage:
         top = name.partition(".")[0]
         if level or not self.owns(top):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
+        if _FINDER.loading is self and top not in sys.stdlib_module_names:
+            import_module(name)  # pickle's C code calls this, and then looks in sys.modules
         if fromlist:
             return builtins.__import__(f"{self.name}.{name}", globals, locals, fromlist, 0)
         import_module(f"{self.name}.{name}")

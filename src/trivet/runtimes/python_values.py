@@ -28,7 +28,8 @@ def unpack(inputs: tuple[TensorSpec, ...]) -> Unpack:
 def _values(spec: TensorSpec, column: Column) -> list[list[Any]]:
     """Return a column's values, one list per field; null is None again."""
     lists = column.T.tolist() if spec.fields else [column.tolist()]
-    if spec.nullable and spec.dtype in FLOATS and len(spec.shape) == len(spec.fields[:1]):
+    flat = spec.fields or not spec.shape
+    if flat and spec.nullable and spec.dtype in FLOATS:
         return [[None if value != value else value for value in one] for one in lists]  # noqa: PLR0124 - NaN
     return lists
 

@@ -34,7 +34,7 @@ def test_arrays_and_objects_in_any_order_are_the_same_row():
 
 
 def test_columns_of_several_types():
-    row = {"age": None, "job": "nurse", "visits": 2.0, "group": 7, "member": True}
+    row = {"age": None, "job": "nurse", "visits": 2.0, "group": 7.0, "member": True}
     columns = decode(MIXED, row, [41.5, "cook", 3, "a", False])
     assert math.isnan(columns["age"][0])
     assert columns["job"].tolist() == ["nurse", "cook"]
