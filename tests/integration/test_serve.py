@@ -66,7 +66,7 @@ def test_detailed_answers_hold_labels_and_probabilities(everything):
 def test_labels_keep_their_type(everything):
     answers = [
         everything.predict(name, CASES[name].rows[:1]).json()["predictions"][0]
-        for name in ("xgboost-json", "sklearn-logistic", "catboost-mixed")
+        for name in ("xgboost-binary", "sklearn-logistic", "catboost-mixed")
     ]
     assert [type(answer) for answer in answers] == [int, str, str]
 
@@ -102,7 +102,7 @@ def test_a_body_needs_no_content_type(everything):
     ("method", "path", "body", "headers", "status", "message"),
     [
         ("GET", "/v1/models/echo:predict", None, {}, 405, "method GET is not allowed here; expected POST"),
-        ("POST", "/v1/models", b"{}", {}, 405, "expected GET"),
+        ("POST", "/v1/models", b"{}", {}, 405, "expected GET or HEAD"),
         ("POST", "/nowhere", b"{}", {}, 404, "there is nothing at /nowhere"),
         ("POST", "/v1/models/ech:predict", b"{}", {}, 404, "model 'ech' is not served here"),
         ("POST", "/v1/models/echo/versions/7:predict", b"{}", {}, 404, "has no version '7'; served: 1"),
@@ -140,7 +140,7 @@ def test_gzip_and_empty_requests(everything):
         "/v1/models/echo:predict", content=packed, headers={"content-encoding": "gzip"}
     )
     assert response.json() == {"predictions": [1, 2]}
-    assert everything.predict("xgboost-json", []).json() == {"predictions": []}
+    assert everything.predict("xgboost-binary", []).json() == {"predictions": []}
 
 
 def test_a_request_id_is_echoed_and_logged_with_the_error():
@@ -162,8 +162,7 @@ def test_models_describe_themselves(everything):
         if model["framework"] == "python":
             continue
         response = everything.predict(model["name"], model["example"]["instances"])
-        refused = "is not a category" in response.text or "unknown categories" in response.text
-        assert response.status_code == 200 or refused, response.text
+        assert response.status_code == 200 or "categor" in response.text.lower(), response.text
 
 
 def test_the_openapi_description_is_valid_and_has_every_model(everything):

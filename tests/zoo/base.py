@@ -32,8 +32,9 @@ class Case:
         return self.name
 
 
-def with_nulls(rows: Rows) -> Rows:
-    """Replace some values by null, in another column for each row."""
+def with_nulls(data: Any) -> Rows:
+    """Return forty rows of a table of numbers as JSON, with a null here and there."""
+    rows = data[::10][:40].tolist()
     return [
-        [None if (i + j) % 7 == 0 else value for j, value in enumerate(row)] for i, row in enumerate(rows)
+        [None if (i + j) % 7 == 3 else value for j, value in enumerate(row)] for i, row in enumerate(rows)
     ]

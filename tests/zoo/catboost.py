@@ -6,22 +6,13 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
-from tests.zoo.base import Case, Rows
+from tests.zoo.base import Case, Rows, with_nulls
 
 CANCER = load_breast_cancer()
 IRIS = load_iris()
 DIABETES = load_diabetes()
 QUIET = {"thread_count": 1, "verbose": False, "allow_writing_files": False, "random_seed": 0}
 MIXED = ["size", "petal_length", "width", "petal_width"]
-
-
-def with_nulls(data: Any) -> Rows:
-    """Forty rows, a null in some places."""
-    rows = data[::10][:40].tolist()
-    for index, row in enumerate(rows):
-        if index % 4 == 1:
-            row[index % len(row)] = None
-    return rows
 
 
 def mixed(data: Any) -> list[list[Any]]:

@@ -6,20 +6,11 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
-from tests.zoo.base import Case, Rows
+from tests.zoo.base import Case, Rows, with_nulls
 
 CANCER = load_breast_cancer()
 IRIS = load_iris()
 DIABETES = load_diabetes()
-
-
-def with_nulls(data: Any) -> Rows:
-    """Forty rows, a null in some places."""
-    rows = data[::10][:40].tolist()
-    for index, row in enumerate(rows):
-        if index % 4 == 1:
-            row[index % len(row)] = None
-    return rows
 
 
 def with_nans(data: Any) -> Any:
@@ -45,7 +36,7 @@ def categories() -> Any:
 def category_rows() -> Rows:
     import pandas as pd
 
-    rows = categories().iloc[::11][:40].astype(object).to_numpy().tolist()
+    rows = categories().iloc[5::11][:40].astype(object).to_numpy().tolist()
     return [[None if pd.isna(value) else value for value in row] for row in rows]
 
 

@@ -163,7 +163,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     """Say in Trivet's words what Starlette's router refuses: a path or a method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "").split(", ")
+        allowed = sorted((error.headers or {}).get("Allow", "").split(", "))
         return _response(_method_not_allowed(request.method, *allowed))
     path = request.url.path
     return _response(
