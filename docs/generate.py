@@ -22,8 +22,9 @@ def settings_page() -> str:
     """Return the page of settings, from the fields and the docstrings under them."""
     parts = [
         "# Settings\n",
-        "Defaults < `trivet.toml` < the platform's `AIP_*` variables < `TRIVET_*` variables < flags. The file",
-        "is looked for in the current folder, or where `TRIVET_CONFIG` says. An unknown key is an error.",
+        "Defaults < `trivet.toml` < the platform's `AIP_*` variables < `TRIVET_*` variables < flags.",
+        "The file is looked for in the current folder, or where `TRIVET_CONFIG` says. An unknown key",
+        "is an error.",
         "`trivet config` prints what is in force and where each value comes from.\n",
     ]
     for section, kind in config.SECTIONS.items():

@@ -64,7 +64,8 @@ class Artifacts:
     """Run the code of Python predictors (`predictor.py`)."""
 
     trusted_types: tuple[str, ...] = ()
-    """Types that skops files may contain besides those of scikit-learn, NumPy and SciPy."""
+    """Types that skops files may contain besides those that skops itself trusts, which are most of
+    scikit-learn's. Trees and nearest neighbours need some; the error names them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,19 @@ STARTS_WITHIN = 60  # seconds; a bound for hangs, not a measurement
 
 @dataclass
 class Server:
-    """Started by `serve`; stop it with `stop`, or use it as a context."""
+    """Started by `serve`; stop it with `stop`, or use it as a context.
+
+    A thread reads what it writes: a full pipe would stop the server in the middle of a log line.
+    """
 
     process: subprocess.Popen
     lines: list[str] = field(default_factory=list)
     url: str = ""
+
+    def __post_init__(self) -> None:
+        self._said = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
     def __enter__(self) -> "Server":
         return self
@@ -30,14 +38,35 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._reader.join()
         self.process.stderr.close()
         if hasattr(self, "_client"):
             self._client.close()
 
+    def _read(self) -> None:
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if found := re.search(r"serving on (http://[^\s\"]+)", line):
+                self.url = found[1]
+                self._said.set()
+        self._said.set()
+
+    def await_address(self) -> None:
+        self._said.wait(STARTS_WITHIN)
+        if not self.url:
+            with self:
+                raise AssertionError("the server did not start:\n" + self.told())
+
+    def told(self) -> str:
+        """Return everything it wrote, after the process has ended."""
+        self.process.wait(STARTS_WITHIN)
+        self._reader.join()
+        return "".join(self.lines)
+
     @property
     def client(self) -> httpx.Client:
         if not hasattr(self, "_client"):
-            self._client = httpx.Client(base_url=self.url, timeout=30)
+            self._client = httpx.Client(base_url=self.url, timeout=10)
         return self._client
 
     def predict(self, model: str, instances: Any, parameters: Any = None) -> httpx.Response:
@@ -49,10 +78,8 @@ class Server:
         return self.process.wait(30)
 
     def log(self) -> list[dict[str, Any]]:
-        """Return the log so far, after the process has ended."""
-        rest = self.process.stderr.read()
-        self.lines += rest.splitlines()
-        return [json.loads(line) for line in self.lines if line.startswith("{")]
+        """Return the log, after the process has ended."""
+        return [json.loads(line) for line in self.told().splitlines() if line.startswith("{")]
 
 
 def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: str) -> Server:
@@ -72,19 +99,5 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
     )
     server = Server(process)
     if wait:
-        _await_address(server)
+        server.await_address()
     return server
-
-
-def _await_address(server: Server) -> None:
-    hangs = threading.Timer(STARTS_WITHIN, server.process.kill)
-    hangs.start()
-    for line in server.process.stderr:
-        server.lines.append(line)
-        if found := re.search(r"serving on (http://[^\s\"]+)", line):
-            server.url = found[1]
-            hangs.cancel()
-            return
-    hangs.cancel()
-    with server:
-        raise AssertionError("the server did not start:\n" + "".join(server.lines))

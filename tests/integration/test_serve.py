@@ -301,14 +301,14 @@ def test_a_server_that_cannot_start_says_why(arguments, message, tmp_path):
     (tmp_path / "m").write_bytes(b"")
     with serve(*arguments, wait="", cwd=tmp_path) as server:
         assert server.process.wait(30) == 1
-        assert message in server.process.stderr.read()
+        assert message in server.told()
 
 
 def test_a_pickle_is_refused_with_the_reason_and_the_way_out(zoo):
     path = zoo(CASES["sklearn-boosted"])
     with serve(str(path), wait="") as server:
         assert server.process.wait(30) == 1
-        told = server.process.stderr.read()
+        told = server.told()
     assert "loading it runs whatever code its author put in" in told
     assert "--allow-pickle" in told
 
@@ -318,7 +318,7 @@ def test_a_port_that_is_taken_is_named():
         port = taken.getsockname()[1]
         with serve("echo=echo:", f"--port={port}", wait="") as server:
             assert server.process.wait(30) == 1
-            assert f"cannot listen on 127.0.0.1:{port}" in server.process.stderr.read()
+            assert f"cannot listen on 127.0.0.1:{port}" in server.told()
 
 
 def test_the_output_of_a_deployment_is_a_setting(zoo):
@@ -334,7 +334,7 @@ def test_python_code_can_be_forbidden(tmp_path):
     write_predictor(tmp_path / "m", "return instances")
     with serve(str(tmp_path / "m"), "--no-python", wait="") as server:
         assert server.process.wait(30) == 1
-        assert "running such code is not allowed here" in server.process.stderr.read()
+        assert "running such code is not allowed here" in server.told()
 
 
 def test_the_log_is_one_json_object_per_line():

@@ -10,6 +10,21 @@ from sklearn.datasets import load_diabetes, load_iris
 
 from tests.zoo.base import Case
 
+CHECK = """
+from trivet import InvalidArgument
+
+
+def checked(instances, width):
+    '''A predictor checks what it gets: any JSON may come.'''
+    for index, one in enumerate(instances):
+        numbers = isinstance(one, list) and len(one) == width
+        if not numbers or any(isinstance(x, bool) or not isinstance(x, int | float) for x in one):
+            raise InvalidArgument(f"expected an array of {width} numbers; got {str(one)[:40]}")
+        if any(abs(x) > 1e300 for x in one):
+            raise InvalidArgument("expected numbers below 1e300")
+    return instances
+"""
+
 LINEAR = '''
 import json
 from pathlib import Path
@@ -26,7 +41,7 @@ class Predictor:
         self.weights = np.array(json.loads((Path(artifact) / "weights.json").read_text()))
 
     def predict(self, instances):
-        return (np.array(instances) * self.weights).sum(axis=1)
+        return (np.array(checked(instances, 10), float) * self.weights).sum(axis=1)
 '''
 
 AWAITED = '''
@@ -36,7 +51,7 @@ import asyncio
 class Widest:
     """Answers an object per instance, after a while."""
 
-    example = [1.0, 2.0]
+    example = [1.0, 2.0, 3.0, 4.0]
 
     async def load(self, artifact):
         await asyncio.sleep(0)
@@ -44,7 +59,8 @@ class Widest:
 
     async def predict(self, instances, parameters):
         await asyncio.sleep(0)
-        return [{"widest": self.names[row.index(max(row))], "size": max(row)} for row in instances]
+        rows = checked(instances, 4)
+        return [{"widest": self.names[row.index(max(row))], "size": max(row)} for row in rows]
 '''
 
 STEPS = """
@@ -55,7 +71,7 @@ class Predictor:
     example = [1.0, 2.0, 3.0, 4.0]
 
     def preprocess(self, instances):
-        return np.array(instances)
+        return np.array(checked(instances, 4), float)
 
     def predict(self, x, parameters):
         return (x * np.array([0.5, -1.0, 2.0, 0.25])).sum(axis=1)
@@ -67,7 +83,7 @@ class Predictor:
 
 def written(source: str, weights: str = ""):
     def train(folder: Path) -> Path:
-        (folder / "predictor.py").write_text(source)
+        (folder / "predictor.py").write_text(CHECK + source)
         if weights:
             (folder / "weights.json").write_text(weights)
         return folder

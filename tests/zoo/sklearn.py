@@ -163,7 +163,9 @@ CASES = [
     Case("sklearn-logistic", "sklearn", logistic, IRIS_ROWS, (), expect, BOTH),
     Case("sklearn-forest", "sklearn", forest, IRIS_ROWS, (), expect, BOTH, pickle=True),
     Case("sklearn-voting", "sklearn", voting, CANCER_ROWS, NAMES, expect, BOTH, pickle=True),
-    Case("sklearn-missing", "sklearn", missing, with_nulls(BREAST_CANCER.data), (), expect, BOTH),
+    Case(
+        "sklearn-missing", "sklearn", missing, with_nulls(BREAST_CANCER.data), (), expect, BOTH, pickle=True
+    ),
     Case("sklearn-mixed", "sklearn", mixed, [*flowers()[::4], *UNSEEN], COLUMNS, expect_frame, BOTH),
     Case("sklearn-numbered", "sklearn", numbered, flowers()[::4], (), expect_objects, BOTH, pickle=True),
     Case("sklearn-targets", "sklearn", targets, load_linnerud().data.tolist(), (), expect),

@@ -32,16 +32,25 @@ _CACHED_PATHS = 4096
 
 
 class Front:
-    """Answers hot paths itself and gives all others to Starlette."""
+    """Answers hot paths itself and gives all others to Starlette.
+
+    That a path among `probes` says no is no error to be logged.
+    """
 
     def __init__(
-        self, plane: DataPlane, protocols: Sequence[HttpProtocol], limits: Limits, requests: Log
+        self,
+        plane: DataPlane,
+        protocols: Sequence[HttpProtocol],
+        limits: Limits,
+        requests: Log,
+        probes: frozenset[str],
     ) -> None:
         self._plane = plane
         self._protocols = protocols
         self._limit = limits.max_body_bytes
         self._log_all = requests.requests == "all"
         self._log_errors = requests.requests != "none"
+        self._probes = probes
         self._hot: dict[str, HotRoute | None] = {}
         self._hot_of: object = None
         self._id_prefix, self._ids = os.urandom(6).hex(), count(1)
@@ -75,7 +84,8 @@ class Front:
             await self._serve(scope, receive, respond, request_id)
         except bodies.CallerLeft:
             return
-        if self._log_all or (status >= 400 and self._log_errors):
+        failed = status >= 400 and self._log_errors and scope["path"] not in self._probes
+        if self._log_all or failed:
             self._log(scope, status, request_id, time.perf_counter() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:

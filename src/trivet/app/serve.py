@@ -130,7 +130,9 @@ class _Serving:
             settings.limits.max_instances,
             ContainerRoutes(settings.container.predict_route, settings.container.health_route),
         )
-        front = Front(plane, [make(services) for make in PROTOCOLS], settings.limits, settings.log)
+        protocols = [make(services) for make in PROTOCOLS]
+        probes = frozenset(("/livez", "/readyz", settings.container.health_route))
+        front = Front(plane, protocols, settings.limits, settings.log, probes)
         listener = Listener(
             uvicorn.Config(
                 front,

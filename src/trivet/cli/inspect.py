@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=ModelType())
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--trust-type", multiple=True, help="Trust a type in skops files; may repeat.")
 @click.option("--allow-pickle", is_flag=True, help="Load pickles: they run code.")
 @click.option("--allow-python", is_flag=True, help="Run Python predictors.")
-def command(model: str, as_json: bool, allow_pickle: bool, allow_python: bool) -> None:
+def command(
+    model: str, as_json: bool, trust_type: tuple[str, ...], allow_pickle: bool, allow_python: bool
+) -> None:
     """Show a model's framework, signature, size, where it would run, and an example request.
 
     MODEL is [FRAMEWORK:]PATH. Nothing of the model's own code runs unless you allow it.
@@ -34,7 +37,7 @@ def command(model: str, as_json: bool, allow_pickle: bool, allow_python: bool) -
     from trivet.serving.lifecycle import load
 
     name, framework, path = parse(model)
-    permissions = Permissions(pickle=allow_pickle, python=allow_python)
+    permissions = Permissions(allow_pickle, allow_python, trust_type)
     with TemporaryDirectory(prefix="trivet-") as scratch:
         local = storage.fetch(path, Path(scratch))
         asked = Model(path=path, framework=framework)

@@ -41,6 +41,7 @@ Without MODEL, the models of trivet.toml are served. Every option below is also 
     type=click.Choice(["auto", "inline", "thread"]),
     help="Where models run.  [default: auto, as measured]",
 )
+@click.option("--trust-type", multiple=True, help="Trust a type in skops files; may repeat.")
 @click.option("--allow-pickle", is_flag=True, default=None, help="Load pickles: they run code.")
 @click.option("--allow-python/--no-python", default=None, help="Run Python predictors.  [default: allow]")
 @click.option("--log-requests", type=click.Choice(["errors", "all", "none"]), help="[default: errors]")
@@ -57,10 +58,11 @@ def command(models: Sequence[str], output: str | None, placement: str | None, **
         "host": "server.host",
         "port": "server.port",
         "allow_pickle": "artifacts.allow_pickle",
+        "trust_type": "artifacts.trusted_types",
         "allow_python": "artifacts.allow_python",
         "log_requests": "log.requests",
     }
-    flags = {keys[name]: value for name, value in given.items() if value is not None}
+    flags = {keys[name]: value for name, value in given.items() if value not in (None, ())}
     own = {"output": output, "placement": placement}
     loaded = config.load(flags, settings(models, {k: v for k, v in own.items() if v is not None}))
     if not loaded.models:

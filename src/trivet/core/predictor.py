@@ -57,6 +57,10 @@ class AsyncPredictor(Protocol):
         """What it is made of."""
         ...
 
+    async def start(self) -> None:
+        """Get ready, in the event loop in which it will predict; awaited once, before the first batch."""
+        ...
+
     async def predict_async(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance, in order."""
         ...

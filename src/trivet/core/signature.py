@@ -146,10 +146,10 @@ def declare(inferred: Signature, declared: Signature) -> Signature:
     Raises FailedPrecondition where the two contradict each other.
     """
     inputs = _declare_inputs(inferred, declared.inputs) if declared.inputs else inferred.inputs
-    if declared.classes and inferred.classes and len(declared.classes) != len(inferred.classes):
+    if declared.classes and inferred.classes and declared.classes != inferred.classes:
         raise FailedPrecondition(
-            f"signature.json: classes: the model has {len(inferred.classes)} classes, "
-            f"{len(declared.classes)} are declared"
+            f"signature.json: classes: the model has {list(inferred.classes)}, "
+            f"{list(declared.classes)} are declared"
         )
     return replace(
         inferred,

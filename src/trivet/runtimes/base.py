@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trivet.core.errors import FailedPrecondition, PermissionDenied
-from trivet.core.predictor import Predictor
+from trivet.core.predictor import AsyncPredictor, Predictor
 from trivet.core.signature import Signature
 
 
@@ -21,7 +21,7 @@ class Permissions:
     """Run `predictor.py` files."""
 
     trusted_types: tuple[str, ...] = ()
-    """Types that a skops file may contain besides those of scikit-learn, NumPy and SciPy."""
+    """Types that a skops file may contain besides those that skops itself trusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Runtime(Protocol):
         """
         ...
 
-    def load(self, artifact: Artifact) -> Predictor:
+    def load(self, artifact: Artifact) -> Predictor | AsyncPredictor:
         """Load the model.
 
         Raises FailedPrecondition where the library is missing or the file is not one it can read, and

@@ -3,7 +3,8 @@
 The answers are those of `CatBoostClassifier.predict` and `predict_proba` (whose labels are given with
 shape (n,)), of `CatBoostRegressor.predict` or of `CatBoostRanker.predict`, whichever the loss function
 makes of the model, for the rows given as lists. A model of several labels per instance answers with the
-probability of each, as `predict_proba` does.
+probability of each, as `predict_proba` does, and a regressor merged by `sum_models` with raw values, as
+`CatBoostRegressor.predict` does once it is loaded from its file.
 """
 
 import json
@@ -113,15 +114,17 @@ class CatBoostRuntime:
         path = artifact.path
         try:
             model = library.CatBoost().load_model(str(path))
-            params = json.loads(model.get_metadata()["params"])
+            metadata = model.get_metadata()
+            params = json.loads(metadata["params"] or "{}")  # sum_models keeps nothing but the loss
+            loss = (params.get("loss_function") or json.loads(metadata["loss_function"]))["type"]
         except (library.CatBoostError, KeyError, ValueError) as error:
             raise unreadable(path, "CatBoost", error) from error
         _refuse_embeddings(model, path)
         loaded = _Model(library, model, *_inputs(model, params))
-        loss = params["loss_function"]["type"]
         if len(model.classes_) and loss not in _SEVERAL_LABELS:
             return _Classifier(loaded, np.asarray(model.classes_))
-        kind = _ANSWERS.get(loss, "RawFormulaVal")
+        usual = params or loss in _SEVERAL_LABELS
+        kind = _ANSWERS.get(loss, "RawFormulaVal") if usual else "RawFormulaVal"
         return _Regressor(loaded, kind, _targets(loaded, kind))
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from trivet.core.instances import Column, Predictions
-from trivet.core.signature import DType, ParameterSpec, TensorSpec
+from trivet.core.instances import Column, Predictions, object_column
+from trivet.core.signature import DType, ParameterSpec, Signature, TensorSpec
 
 OUTPUT = ParameterSpec("output", ("labels", "probabilities", "detailed"))
 LABELS_ONLY = ParameterSpec("output", ("labels",))
@@ -43,3 +43,11 @@ def answer(
         },
         count,
     )
+
+
+def named(declared: Signature | None, count: int) -> Column:
+    """Return the classes of a model whose file holds no names: the declared ones, or else 0, 1, ..."""
+    if declared is None or len(declared.classes) != count:
+        return np.arange(count)
+    whole = all(type(one) is int for one in declared.classes)
+    return np.array(declared.classes, np.int64) if whole else object_column(declared.classes)

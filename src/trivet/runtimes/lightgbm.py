@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from trivet.core.errors import FailedPrecondition
-from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
 from trivet.core.signature import DType, Parameters, Signature, TensorSpec, matrix
 from trivet.runtimes import classifier
@@ -77,27 +77,39 @@ class _File:
 
         The file lists the categories in order of the columns, but only says which features were treated
         as categorical: ordered columns are missing there, integer ones of the user's choice are not
-        columns of categories. Where the two differ in number, `signature.json` must tell.
+        columns of categories. So what `signature.json` declares goes first, and must be there where the
+        two differ in number or a feature has more codes than the categories it would get.
         """
         found = _PANDAS.search(self.text)
         listed = json.loads(found[1]) if found else None
         if not listed:
             return {}
         indices = _CATEGORICAL.search(self.text)
-        features = [int(index) for index in indices[1].split(",")] if indices else []
-        if len(features) != len(listed) and declared:
-            names = self.header["feature_names"].split()
-            kinds = {spec.name: spec.dtype for spec in declared.inputs}
-            features = [
-                index for index, name in enumerate(names) if kinds.get(name) in ("string", "category", "bool")
-            ]
-        if len(features) != len(listed):
+        features = sorted(int(index) for index in indices[1].split(",")) if indices else []
+        names = self.header["feature_names"].split()
+        kinds = {spec.name: spec.dtype for spec in declared.inputs} if declared else {}
+        told = [
+            index for index, name in enumerate(names) if kinds.get(name) in ("string", "category", "bool")
+        ]
+        if len(told) == len(listed):
+            return dict(zip(told, listed, strict=True))
+        if len(features) != len(listed) or not all(map(_suits, map(self._codes, features), listed)):
             raise FailedPrecondition(
                 f"the model was trained on {len(listed)} pandas columns of categories, but which ones "
                 "cannot be told from the file: list every input in signature.json, and declare "
                 "these as string or category"
             )
-        return dict(zip(sorted(features), listed, strict=True))
+        return dict(zip(features, listed, strict=True))
+
+    def _codes(self, feature: int) -> list[int]:
+        """Return the codes that training met of a categorical feature; -1 is a missing value."""
+        infos = self.header.get("feature_infos", "").split()
+        info = infos[feature] if feature < len(infos) else "none"
+        return [] if info == "none" or info.startswith("[") else [int(code) for code in info.split(":")]
+
+
+def _suits(codes: Sequence[int], categories: Sequence[Any]) -> bool:
+    return max(codes, default=0) < len(categories)
 
 
 def _fit(rest: str, sizes: Sequence[int]) -> bool:
@@ -266,22 +278,14 @@ class LightGBMRuntime:
         library = need("lightgbm", "lightgbm")
         try:
             file = _File.read(artifact.path)
+            features = _Features.of(file, artifact.declared)
             booster = library.Booster(model_str=file.text)
-        except (ValueError, library.basic.LightGBMError) as error:
+        except (ValueError, IndexError, library.basic.LightGBMError) as error:
             raise unreadable(artifact.path, "LightGBM", error) from error
-        features = _Features.of(file, artifact.declared)
         if file.objective not in _CLASSIFIERS:
             return _Regressor(booster, features)
         count = max(2, booster.num_model_per_iteration())
-        return _Classifier(booster, features, _classes(artifact.declared, count))
-
-
-def _classes(declared: Signature | None, count: int) -> Column:
-    """Return the declared names of the classes, or their numbers, which are all that LightGBM keeps."""
-    if declared is None or len(declared.classes) != count:
-        return np.arange(count)
-    whole = all(type(one) is int for one in declared.classes)
-    return np.array(declared.classes, np.int64) if whole else object_column(declared.classes)
+        return _Classifier(booster, features, classifier.named(artifact.declared, count))
 
 
 RUNTIME = LightGBMRuntime()

@@ -6,6 +6,7 @@ Every part that has `n_jobs` is set to one job; the threads of BLAS and OpenMP a
 since doing it here would cost more than most predictions.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from trivet.core.predictor import Predictor, Traits
 from trivet.core.signature import DType, Parameters, Signature, TensorSpec
 from trivet.runtimes import classifier, sklearn_files
 from trivet.runtimes.base import Artifact
-from trivet.runtimes.sklearn_columns import Inputs, inputs_of, parts
+from trivet.runtimes.sklearn_columns import Inputs, framed, inputs_of, parts
 
 _KINDS: dict[str, DType] = {"i": "int64", "f": "float64", "b": "bool", "U": "string"}
 
@@ -26,7 +27,7 @@ _KINDS: dict[str, DType] = {"i": "int64", "f": "float64", "b": "bool", "U": "str
 class SklearnPredictor:
     """Gives the column `prediction`: whatever `predict` returns, one entry per instance."""
 
-    traits = Traits()
+    traits = Traits(native=True)
 
     def __init__(self, model: Any, inputs: Inputs, probe: Column | None) -> None:
         self._model = model
@@ -46,7 +47,7 @@ class SklearnPredictor:
 class SklearnClassifier:
     """Gives labels as `predict`, scores as `predict_proba`."""
 
-    traits = Traits()
+    traits = Traits(native=True)
 
     def __init__(self, model: Any, inputs: Inputs) -> None:
         self._model = model
@@ -86,12 +87,10 @@ class SklearnRuntime:
             raise FailedPrecondition(
                 f"{artifact.path.name} holds a {type(model).__name__}, which has no predict method"
             )
-        inputs = inputs_of(model, artifact.declared)
         for part in parts(model):
             if hasattr(part, "n_jobs"):
                 part.n_jobs = 1
-            if not inputs.named:  # else scikit-learn compares names, and warns of an array without
-                vars(part).pop("feature_names_in_", None)
+        inputs = _unnamed(model, inputs_of(model, artifact.declared))
         probe = _probe(model.predict, inputs)
         classes = getattr(model, "classes_", None)
         if isinstance(classes, np.ndarray) and classes.ndim == 1 and (probe is None or probe.ndim == 1):
@@ -99,9 +98,29 @@ class SklearnRuntime:
         return SklearnPredictor(model, inputs, probe)
 
 
+def _unnamed(model: Any, inputs: Inputs) -> Inputs:
+    """Drop the names of features that an array does not have, else scikit-learn warns on every call.
+
+    Where the model keeps them somewhere else (LightGBM), it gets data frames instead.
+    """
+    if inputs.named:
+        return inputs
+    named = [part for part in parts(model) if "feature_names_in_" in vars(part)]
+    dropped = [vars(part).pop("feature_names_in_") for part in named]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        _probe(model.predict, inputs)
+    if not any("feature names" in str(one.message) for one in caught):
+        return inputs
+    for part, names in zip(named, dropped, strict=True):
+        part.feature_names_in_ = names
+    return framed(inputs, model)
+
+
 def _ask(method: Callable[[Any], Any], inputs: Inputs, instances: Instances) -> Column:
     try:
-        return np.asarray(method(inputs.rows(instances)))
+        with np.errstate(all="ignore"):  # a number too large is told below, or is the model's answer
+            return np.asarray(method(inputs.rows(instances)))
     except ValueError as error:
         raise InvalidArgument(f"scikit-learn refuses these values: {error}") from None
 
@@ -109,7 +128,8 @@ def _ask(method: Callable[[Any], Any], inputs: Inputs, instances: Instances) -> 
 def _probe(method: Callable[[Any], Any], inputs: Inputs) -> Column | None:
     """Return one answer, to see what it looks like; nothing where the model does not take the made-up row."""
     try:
-        return np.asarray(method(inputs.rows(inputs.probe)))
+        with np.errstate(all="ignore"):
+            return np.asarray(method(inputs.rows(inputs.probe)))
     except Exception:  # noqa: BLE001 - it is only to describe the answer
         return None
 

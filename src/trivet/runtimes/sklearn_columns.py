@@ -89,13 +89,21 @@ def _matrix(spec: TensorSpec, model: Any, names: list[str]) -> Inputs:
         for part in parts(model)
     )
     if names and (makes_frames or picks_by_name(model)):
-        frame = need("pandas", "sklearn").DataFrame
-        return Inputs(
-            (spec,), lambda instances: frame(instances.columns["features"], columns=names), probe, named=True
-        )
+        return framed(Inputs((spec,), _plain, probe), model)
     if names:  # a data frame holds its columns one after another, and BLAS sums in another order then
         return Inputs((spec,), lambda instances: np.asfortranarray(instances.columns["features"]), probe)
-    return Inputs((spec,), lambda instances: instances.columns["features"], probe, makes_frames)
+    return Inputs((spec,), _plain, probe, makes_frames)
+
+
+def _plain(instances: Instances) -> Any:
+    return instances.columns["features"]
+
+
+def framed(inputs: Inputs, model: Any) -> Inputs:
+    """Return the same matrix given as a data frame, with the names that the model was fitted on."""
+    frame, names = need("pandas", "sklearn").DataFrame, list(model.feature_names_in_)
+    rows = lambda instances: frame(instances.columns["features"], columns=names)  # noqa: E731
+    return replace(inputs, rows=rows, named=True)
 
 
 def _dtype(column: Seen) -> DType:
@@ -115,14 +123,19 @@ def _cleaner(specs: Sequence[TensorSpec], columns: Sequence[Seen]) -> Clean:
     missing = [
         spec.name
         for spec, column in zip(specs, columns, strict=True)
-        if spec.nullable and numpy_dtype(spec.dtype) == object and not column.none
+        if spec.nullable and numpy_dtype(spec.dtype).hasobject and not column.none
     ]
 
     def clean(instances: Instances) -> Mapping[str, Column]:
         given = instances.columns
-        return {**given, **{n: np.where(np.equal(given[n], None), np.nan, given[n]) for n in missing}}
+        return {**given, **{name: _nan_for_none(given[name]) for name in missing}}
 
     return clean if missing else lambda instances: instances.columns
+
+
+def _nan_for_none(column: Column) -> Column:
+    absent = column == np.array(None)
+    return np.where(absent, np.nan, column) if absent.any() else column
 
 
 def _frame(clean: Clean, pandas: Any) -> Callable[[Instances], Any]:
@@ -131,7 +144,7 @@ def _frame(clean: Clean, pandas: Any) -> Callable[[Instances], Any]:
     def rows(instances: Instances) -> Any:
         return pandas.DataFrame(
             {
-                name: pandas.Series(column, dtype=object, copy=False) if column.dtype == object else column
+                name: pandas.Series(column, dtype=object) if column.dtype.hasobject else column
                 for name, column in clean(instances).items()
             }
         )

@@ -76,7 +76,7 @@ def load_skops(artifact: Artifact) -> Any:
     if unknown := sorted(found - trusted):
         raise PermissionDenied(
             f"{path.name} contains types that are not trusted: {', '.join(unknown)}. If you trust where it "
-            "comes from, name them in artifacts.trusted_types"
+            "comes from, allow each with --trust-type, or in artifacts.trusted_types"
         )
     return _quietly(path, lambda: skops.load(path, trusted=sorted(found)))
 

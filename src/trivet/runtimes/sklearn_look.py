@@ -129,7 +129,11 @@ def _along(steps: Sequence[Any], size: int) -> Mapping[int, Seen]:
             seen = look(step, size)
         else:
             inside = look(step, getattr(step, "n_features_in_", 1))
-            seen = dict.fromkeys(range(size), Seen(nullable=all(one.nullable for one in inside.values())))
+            every = Seen(
+                nullable=all(one.nullable for one in inside.values()),
+                filled=all(one.filled for one in inside.values()),
+            )
+            seen = dict.fromkeys(range(size), every)
         shown = {index: before.then(seen[index]) for index, before in shown.items()}
         same = same and hasattr(step, "statistics_")
     return shown

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from trivet.core.errors import FailedPrecondition, InvalidArgument
-from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
 from trivet.core.signature import Parameters, Signature, TensorSpec, matrix
 from trivet.runtimes import classifier
@@ -197,21 +197,13 @@ class _Description:
             linear=learner["gradient_booster"]["name"] == "gblinear",
             features=int(sizes["num_feature"]),
             width=max(targets, classes, 1),
-            classes=_classes(declared, max(2, classes)),
+            classes=classifier.named(declared, max(2, classes)),
         )
 
     @property
     def classifies(self) -> bool:
         """Whether it gives one label per instance."""
         return self.objective in _CLASSIFIERS and (self.width == 1 or self.objective != "binary:logistic")
-
-
-def _classes(declared: Signature | None, count: int) -> Column:
-    """Return the declared names of the classes, or their numbers, which are all that XGBoost keeps."""
-    if declared is None or len(declared.classes) != count:
-        return np.arange(count)
-    whole = all(type(one) is int for one in declared.classes)
-    return np.array(declared.classes, np.int64) if whole else object_column(declared.classes)
 
 
 class XGBoostRuntime:

@@ -79,7 +79,10 @@ class ThreadReplica:
 
 
 class Awaited:
-    """Makes a plain, thread-safe predictor of one whose answers are awaited, on a loop of its own."""
+    """Makes a plain, thread-safe predictor of one whose answers are awaited, on a loop of its own.
+
+    Raises whatever the predictor raises when it is started.
+    """
 
     def __init__(self, predictor: AsyncPredictor) -> None:
         self.signature = predictor.signature
@@ -87,6 +90,7 @@ class Awaited:
         self._predictor = predictor
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._run, name="awaited", daemon=True).start()
+        asyncio.run_coroutine_threadsafe(predictor.start(), self._loop).result()
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Wait for the answer; several threads may wait at once."""

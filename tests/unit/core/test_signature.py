@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from trivet.core.errors import FailedPrecondition, InvalidArgument
@@ -58,9 +60,9 @@ def test_declared_columns_name_the_fields_of_a_matrix():
     assert declare(unnamed, declared).inputs == (matrix(2, ["a", "b"], "float32"),)
 
 
-def test_declared_classes_and_example_replace_the_inferred():
+def test_declared_classes_and_example_fill_what_was_not_inferred():
     declared = Signature((), classes=("no", "yes"), example=[1, 2])
-    merged = declare(IRIS, declared)
+    merged = declare(replace(IRIS, classes=()), declared)
     assert (merged.classes, merged.example, merged.inputs) == (("no", "yes"), [1, 2], IRIS.inputs)
 
 
@@ -69,7 +71,7 @@ def test_declared_classes_and_example_replace_the_inferred():
     [
         (Signature((TensorSpec("a", "float64"),)), "the model takes 2 features, 1 are declared"),
         (Signature((TensorSpec("a", "string"), TensorSpec("b", "int8"))), "a is declared string"),
-        (Signature((), classes=("x",)), "the model has 2 classes, 1 are declared"),
+        (Signature((), classes=("x",)), "the model has ['a', 'b'], ['x'] are declared"),
         (Signature((TensorSpec("a", "float32", (2, 2)),)), "the model has ['features'], ['a'] are declared"),
     ],
 )

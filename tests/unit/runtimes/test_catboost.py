@@ -159,3 +159,23 @@ def test_texts_are_taken_and_embeddings_refused(tmp_path: Path) -> None:
     CatBoostClassifier(**settings).fit(pool).save_model(str(tmp_path / "embedding.cbm"))
     with pytest.raises(FailedPrecondition, match=r"embedding features cannot be served \(face\)"):
         RUNTIME.load(Artifact(tmp_path / "embedding.cbm"))
+
+
+@pytest.mark.parametrize("loss", ["Logloss", "Poisson", "MultiRMSE"])
+def test_merged_models_are_taken(loss: str, tmp_path: Path) -> None:
+    import catboost
+
+    kind = catboost.CatBoostClassifier if loss == "Logloss" else catboost.CatBoostRegressor
+    settings = {"iterations": 3, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+    data = np.random.default_rng(0).normal(size=(60, 2))
+    targets = {"Logloss": data[:, 0] > 0, "Poisson": np.exp(data[:, 0]), "MultiRMSE": data}[loss]
+    parts = [kind(loss_function=loss, random_seed=seed, **settings).fit(data, targets) for seed in (1, 2)]
+    path = tmp_path / "model.cbm"
+    catboost.sum_models(parts).save_model(str(path))
+    library = kind().load_model(str(path))
+    predictor = RUNTIME.load(Artifact(path))
+    rows = data.tolist()
+    if loss == "Logloss":
+        assert same(predict(predictor, rows, "probabilities"), library.predict_proba(data))
+    else:
+        assert same(predict(predictor, rows), library.predict(data))

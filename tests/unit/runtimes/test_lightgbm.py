@@ -150,6 +150,20 @@ def test_a_set_of_categories_that_does_not_exist_is_refused(models: dict[str, Pa
         RUNTIME.load(Artifact(tmp_path / "model.txt"))
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [("pandas_categorical:[[", "pandas_categorical:[[,"), ("feature: 1,2]", "feature: 1,9]")],
+)
+def test_broken_lists_of_categories_are_refused(
+    part: str, other: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    text = models["lightgbm-categories"].read_text()
+    assert part in text
+    (tmp_path / "model.txt").write_text(text.replace(part, other))
+    with pytest.raises(FailedPrecondition, match=r"model\.txt cannot be read"):
+        RUNTIME.load(Artifact(tmp_path / "model.txt"))
+
+
 def test_ordered_categories_must_be_declared(tmp_path: Path) -> None:
     import lightgbm
     import pandas as pd
@@ -173,6 +187,38 @@ def test_ordered_categories_must_be_declared(tmp_path: Path) -> None:
     declared = Signature(
         (
             TensorSpec("grade", "string", nullable=True),
+            TensorSpec("kind", "string", nullable=True),
+            TensorSpec("size", "float64", nullable=True),
+        )
+    )
+    predictor = RUNTIME.load(Artifact(tmp_path / "model.txt", declared))
+    rows = frame.astype(object).to_numpy().tolist()
+    assert same(predict(predictor, rows), booster.predict(frame, num_threads=1))
+
+
+def test_categories_are_not_given_to_an_integer_feature(tmp_path: Path) -> None:
+    """The user names one integer feature as categorical, and another column holds categories."""
+    import lightgbm
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "code": rng.integers(0, 5, 200),
+            "kind": pd.Categorical(rng.choice(["x", "y", "z"], 200)),
+            "size": rng.normal(size=200),
+        }
+    )
+    target = (frame["code"] == 1) * 3 + (frame["kind"] == "y") * 2 + frame["size"]
+    settings = {"verbose": -1, "num_threads": 1, "min_data_per_group": 5}
+    data = lightgbm.Dataset(frame, target, categorical_feature=["code"])
+    booster = lightgbm.train(settings, data, 5)
+    booster.save_model(tmp_path / "model.txt")
+    with pytest.raises(FailedPrecondition, match=r"1 pandas columns .* signature\.json"):
+        RUNTIME.load(Artifact(tmp_path / "model.txt"))
+    declared = Signature(
+        (
+            TensorSpec("code", "float64"),
             TensorSpec("kind", "string", nullable=True),
             TensorSpec("size", "float64", nullable=True),
         )

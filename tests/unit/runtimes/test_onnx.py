@@ -15,7 +15,7 @@ from sklearn.datasets import load_iris
 from tests.zoo.onnx import CASES
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import FailedPrecondition, InvalidArgument
-from trivet.core.signature import Signature, TensorSpec
+from trivet.core.signature import Signature, TensorSpec, declare
 from trivet.runtimes import onnx_file
 from trivet.runtimes.base import Artifact
 from trivet.runtimes.onnx import RUNTIME
@@ -42,6 +42,28 @@ def load(folder, model, declared=None):
     path = folder / "model.onnx"
     path.write_bytes(model.SerializeToString())
     return RUNTIME.load(Artifact(path, declared))
+
+
+def softmax(dtype=FLOAT):
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
+        helper.make_node("Softmax", ["x"], ["p"], axis=1),
+    ]
+    outputs = [value("label", INT64, ["N"]), value("p", dtype, ["N", 2])]
+    return model_of(nodes, [value("x", dtype, ["N", 2])], outputs)
+
+
+def add_columns(shape=("N", 1), dtype=FLOAT):
+    node = helper.make_node("Add", ["a", "b"], ["y"])
+    return model_of([node], [value("a", dtype, shape), value("b", dtype, shape)], [value("y", dtype, shape)])
+
+
+def reshape():
+    """Return a model that gives an output whose rank follows from a value: nobody knows it beforehand."""
+    inputs = [value("x", FLOAT, ["N", 2]), value("s", INT64, ["N"])]
+    output = helper.make_tensor_value_info("y", FLOAT, None)
+    cut = helper.make_node("Reshape", ["x", "s"], ["y"])
+    return model_of([cut], inputs, [output])
 
 
 def ask(predictor, rows, output=None):
@@ -101,6 +123,8 @@ class TestRefusedModels:
             (identity(["N", 2], TensorProto.BFLOAT16), r"input 'x' has type tensor\(bfloat16\)"),
             (identity([]), "input 'x' has no axis of instances"),
             (identity([8, 2]), "batches of exactly 8; export it with a dynamic first axis"),
+            (reshape(), "output 'y' has no axis of instances.*declare it in signature.json"),
+            (model_of([], [], []), "the model has no inputs"),
         ],
     )
     def test_the_reason_is_told_without_the_path(self, tmp_path, model, message):
@@ -108,6 +132,13 @@ class TestRefusedModels:
             load(tmp_path, model)
         assert str(tmp_path) not in str(told.value)
         assert "onnxruntime_src" not in str(told.value)
+
+    def test_the_path_is_not_told_whatever_the_suffix(self, tmp_path):
+        file = tmp_path / "weights.bin"
+        file.write_bytes(identity(["N", 2], op="Nope").SerializeToString())
+        with pytest.raises(FailedPrecondition, match=r"^weights.bin cannot be read as ONNX model") as told:
+            RUNTIME.load(Artifact(file))
+        assert str(tmp_path) not in str(told.value)
 
     def test_a_sequence_as_input(self, tmp_path):
         node = helper.make_node("SequenceAt", ["x", "i"], ["y"])
@@ -143,16 +174,26 @@ class TestShapes:
         helper.set_model_props(model, {"feature_names": '["age", "income"]'})
         assert load(tmp_path, model).signature.names == ("age", "income")
 
-    @pytest.mark.parametrize("names", ['["one"]', "{", '["a", "a"]', "7"])
+    @pytest.mark.parametrize("names", ['["one"]', "{", '["a", "a"]', "7", "[" * 100_000])
     def test_names_that_do_not_fit_are_ignored(self, tmp_path, names):
         model = identity(["N", 2])
         helper.set_model_props(model, {"feature_names": names})
         assert load(tmp_path, model).signature.names == ("x",)
 
-    def test_null_is_taken_where_it_is_declared(self, tmp_path):
-        declared = Signature((TensorSpec("a", "float32", nullable=True), TensorSpec("b", "float32")))
-        assert not load(tmp_path, identity(["N", 2])).signature.inputs[0].nullable
-        assert load(tmp_path, identity(["N", 2]), declared).signature.inputs[0].nullable
+    def test_names_belong_to_no_matrix_where_there_are_two(self, tmp_path):
+        model = add_columns(["N", 2])
+        helper.set_model_props(model, {"feature_names": '["age", "income"]'})
+        assert load(tmp_path, model).signature.names == ("a", "b")
+
+    def test_the_suffix_does_not_say_how_the_bytes_are_read(self, tmp_path):
+        file = tmp_path / "model.ort"
+        file.write_bytes(identity(["N", 2]).SerializeToString())
+        assert ask(RUNTIME.load(Artifact(file)), [[1, 2]]).tolist() == [[1, 2]]
+
+    def test_float64_stays_float64(self, tmp_path):
+        model = load(tmp_path, softmax(TensorProto.DOUBLE), Signature((), classes=(0, 1)))
+        assert ask(model, [[1, 2]], "probabilities").dtype == np.float64
+        assert model.signature.outputs[1].dtype == "float64"
 
     def test_clusters_are_no_classes(self, tmp_path):
         x = load_iris().data.astype(np.float32)
@@ -162,17 +203,58 @@ class TestShapes:
         assert [spec.name for spec in predictor.signature.outputs] == ["label", "scores"]
 
     def test_classes_that_no_operator_knows_may_be_declared(self, tmp_path):
-        nodes = [
-            helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
-            helper.make_node("Softmax", ["x"], ["p"], axis=1),
-        ]
-        outputs = [value("label", INT64, ["N"]), value("p", FLOAT, ["N", 2])]
-        model = model_of(nodes, [value("x", FLOAT, ["N", 2])], outputs)
+        model = softmax()
         unknown = load(tmp_path, model).signature
         assert unknown.parameters[0].choices == ("labels", "probabilities")
         known = load(tmp_path, model, Signature((), classes=(0, 1))).signature
         assert known.classes == (0, 1)
         assert known.parameters[0].choices == ("labels", "probabilities", "detailed")
+
+
+class TestDeclarations:
+    def test_null_is_taken_where_it_is_declared(self, tmp_path):
+        declared = Signature((TensorSpec("a", "float32", nullable=True), TensorSpec("b", "float32")))
+        predictor = load(tmp_path, identity(["N", 2]), declared)
+        assert not predictor.signature.inputs[0].nullable
+        instances = RowDecoder(declare(predictor.signature, declared)).decode([[None, 1]])
+        [answer] = predictor.predict(instances, {}).columns["y"].tolist()
+        assert np.isnan(answer[0])
+        assert answer[1] == 1
+
+    @pytest.mark.parametrize(
+        ("model", "spec", "message"),
+        [
+            (add_columns(), TensorSpec("a", "int64"), "a is declared int64, but the model takes float32$"),
+            (add_columns(), TensorSpec("b", "float64"), "b is declared float64, but the model takes float"),
+            (identity(["N", 2]), TensorSpec("x", "float64", (2,)), r"takes float32\[2\]"),
+            (identity(["N"], TensorProto.STRING), TensorSpec("x", "category"), "takes string"),
+            (
+                identity(["N"], TensorProto.STRING),
+                TensorSpec("x", "string", nullable=True),
+                "x is declared string or null, but the model takes string$",
+            ),
+            (identity(["N"], INT64), TensorSpec("x", "int64", nullable=True), "int64 or null"),
+        ],
+    )
+    def test_what_the_model_does_not_take_is_refused_at_load(self, tmp_path, model, spec, message):
+        with pytest.raises(FailedPrecondition, match=r"^signature.json: inputs: .*" + message):
+            load(tmp_path, model, Signature((spec,)))
+
+    def test_other_than_as_many_classes_as_scores(self, tmp_path):
+        with pytest.raises(FailedPrecondition, match=r"gives 2 scores, 3 classes are declared"):
+            load(tmp_path, softmax(), Signature((), classes=("a", "b", "c")))
+
+    def test_an_output_whose_shape_nobody_knows_may_be_declared(self, tmp_path):
+        output = TensorSpec("y", "float32", (None, None))
+        predictor = load(tmp_path, reshape(), Signature((), (output,)))
+        assert predictor.signature.outputs == (output,)
+        assert ask(predictor, [[[1, 2], 2], [[3, 4], 2]]).tolist() == [[1, 2], [3, 4]]
+
+
+def test_instances_whose_sizes_do_not_go_together_are_the_callers_fault(tmp_path):
+    predictor = load(tmp_path, add_columns(["N", None]))
+    with pytest.raises(InvalidArgument, match=r"^the model refuses these values: .*2 by 3$"):
+        ask(predictor, [[[1, 2], [1, 2, 3]]])
 
 
 def test_a_value_the_model_refuses_is_the_callers_fault_and_nothing_is_printed(tmp_path, capfd):
@@ -266,6 +348,21 @@ class TestExternalData:
         (tmp_path / "secret.bin").write_bytes(bytes(8))
         with pytest.raises(FailedPrecondition, match=r"expected a relative path within the model's folder"):
             load(folder, place(location))
+
+    def test_it_lies_beside_the_file_that_a_link_to_the_model_leads_to(self, tmp_path):
+        for name, content in (("real", [10, 20]), ("served", [0, 0])):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "w.bin").write_bytes(np.array(content, np.float32).tobytes())
+        (tmp_path / "real" / "model.onnx").write_bytes(dense("w.bin").SerializeToString())
+        link = tmp_path / "served" / "model.onnx"
+        link.symlink_to(tmp_path / "real" / "model.onnx")
+        assert ask(RUNTIME.load(Artifact(link)), [[1, 2]]).tolist() == [[11, 22]]
+
+    def test_a_file_that_is_too_short(self, tmp_path):
+        (tmp_path / "w.bin").write_bytes(bytes(4))
+        with pytest.raises(FailedPrecondition, match=r"model.onnx cannot be read as ONNX model") as told:
+            load(tmp_path, dense("w.bin"))
+        assert str(tmp_path) not in str(told.value)
 
     @pytest.mark.parametrize("place", EVERYWHERE)
     def test_links_are_refused(self, tmp_path, place):

@@ -20,6 +20,9 @@ class Together:
         self.there = 0
         self.both = asyncio.Event()
 
+    async def start(self):
+        self.started = True
+
     async def predict_async(self, instances, parameters):
         self.there += 1
         if self.there == 2:
@@ -54,6 +57,7 @@ async def test_awaited_batches_overlap():
     predictor = Together()
     assert isinstance(predictor, AsyncPredictor)
     awaited = Awaited(predictor)
+    assert predictor.started
     replica = ThreadReplica(awaited, asyncio.get_running_loop(), "both", slots=2)
     one, other = await asyncio.gather(run(replica, rows(1)), run(replica, rows(1, 5.0)))
     replica.close()

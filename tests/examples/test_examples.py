@@ -1,0 +1,33 @@
+"""Every folder of `examples/` runs, and what it prints is what it is for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").iterdir())
+PRINTS = {
+    "01-tour": [
+        '"predictions": ["versicolor", "setosa"]',
+        "instances[1].petal_width: expected float64; got the string 'wide'",
+        "would run",
+    ],
+    "02-python-predictor": ['{"language": "de", "score": 0.6}', '{"language": "unknown", "score": 0.0}'],
+    "03-container": ["health:  {}", 'predict: {"predictions":[0,2]}'],
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_runs(example):
+    done = subprocess.run(
+        [sys.executable, example / "run.py"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    for text in PRINTS[example.name]:
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_an_example_is_explained(example):
+    assert f"python examples/{example.name}/run.py" in (example / "README.md").read_text()
