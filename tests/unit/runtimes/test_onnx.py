@@ -58,6 +58,13 @@ def add_columns(shape=("N", 1), dtype=FLOAT):
     return model_of([node], [value("a", dtype, shape), value("b", dtype, shape)], [value("y", dtype, shape)])
 
 
+def constant():
+    """Answers the same, whatever it is asked: it is asked for nothing."""
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [7.0])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
+    return model_of([helper.make_node("Constant", [], ["y"], value=value)], [], [y])
+
+
 def reshape():
     """Return a model that gives an output whose rank follows from a value: nobody knows it beforehand."""
     inputs = [value("x", FLOAT, ["N", 2]), value("s", INT64, ["N"])]
@@ -124,7 +131,7 @@ class TestRefusedModels:
             (identity([]), "input 'x' has no axis of instances"),
             (identity([8, 2]), "batches of exactly 8; export it with a dynamic first axis"),
             (reshape(), "output 'y' has no axis of instances.*declare it in signature.json"),
-            (model_of([], [], []), "the model has no inputs"),
+            (constant(), "the model has no inputs"),
         ],
     )
     def test_the_reason_is_told_without_the_path(self, tmp_path, model, message):
