@@ -23,6 +23,7 @@ from trivet.runtimes.base import Artifact, need, unreadable
 
 _REASON = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : (?:.*?(?:Status Message: |Load model from .*? failed:))?"
+    r"(?:Exception during initialization: )?"
     r"(?:/\S+:\d+ .*?\) )?"
 )
 _CLASSES_UNKNOWN = ParameterSpec("output", ("labels", "probabilities"))

@@ -58,7 +58,7 @@ def add_columns(shape=("N", 1), dtype=FLOAT):
     return model_of([node], [value("a", dtype, shape), value("b", dtype, shape)], [value("y", dtype, shape)])
 
 
-def constant():
+def without_inputs():
     """Answers the same, whatever it is asked: it is asked for nothing."""
     value = helper.make_tensor("value", TensorProto.FLOAT, [1], [7.0])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
@@ -131,7 +131,8 @@ class TestRefusedModels:
             (identity([]), "input 'x' has no axis of instances"),
             (identity([8, 2]), "batches of exactly 8; export it with a dynamic first axis"),
             (reshape(), "output 'y' has no axis of instances.*declare it in signature.json"),
-            (constant(), "the model has no inputs"),
+            (without_inputs(), "the model has no inputs"),
+            (model_of([], [], []), "as ONNX model: ort_value_name_idx_map"),
         ],
     )
     def test_the_reason_is_told_without_the_path(self, tmp_path, model, message):
