@@ -1,6 +1,7 @@
 """Every runtime found keeps what `trivet.testing.check_runtime` asks, and answers as its library does."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,10 @@ def assert_same(answer, expected):
         assert np.array_equal(actual, expected, equal_nan=True)
     else:
         assert answer == expected.tolist()
+
+
+def test_the_echo_conforms():
+    check_runtime("echo", Path("no artifact"), [1, "two", [3], {"four": None}])
 
 
 def test_every_framework_has_a_model_in_the_zoo():

@@ -9,6 +9,7 @@ import threading
 from urllib.parse import urlsplit
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 from openapi_spec_validator import validate
@@ -171,6 +172,24 @@ def test_the_openapi_description_is_valid_and_has_every_model(everything):
     assert {f"/v1/models/{name}:predict" for name in CASES} <= set(document["paths"])
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=str)
+def test_requests_and_answers_are_as_the_openapi_description_says(everything, case):
+    document = everything.client.get("/openapi.json").json()
+    operation = document["paths"][f"/v1/models/{case.name}:predict"]["post"]
+    asked = operation["requestBody"]["content"]["application/json"]["schema"]
+    told = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    checker = jsonschema.Draft202012Validator
+    for example in asked["examples"]:
+        checker(asked).validate(example)
+    for output in case.outputs:
+        body = {"instances": case.rows, "parameters": {"output": output} if output != "values" else None}
+        checker(asked).validate(body)
+        checker(told).validate(everything.client.post(f"/v1/models/{case.name}:predict", json=body).json())
+    if case.names:
+        named = [dict(zip(case.names, row, strict=True)) for row in case.rows]
+        checker(asked).validate({"instances": named})
+
+
 def test_metrics_count_requests_rows_and_time(everything):
     everything.predict("echo", [1, 2, 3])
     everything.client.post("/v1/models/echo:predict", content=b"{")
@@ -274,6 +293,21 @@ def test_requests_in_flight_are_finished_and_readiness_goes_first(tmp_path):
         slow.join()
         assert server.process.wait(30) == 0
     assert answers == [{"predictions": [1.5]}]
+
+
+def test_a_signal_while_a_model_is_being_loaded_ends_it(tmp_path):
+    (tmp_path / "predictor.py").write_text(
+        "from pathlib import Path\n"
+        "class Predictor:\n"
+        "    def load(self, artifact):\n"
+        "        Path(artifact, 'loading').touch()\n"
+        "        while True: pass\n"
+        "    def predict(self, instances): ...\n"
+    )
+    with serve(str(tmp_path), wait="") as server:
+        while not (tmp_path / "loading").exists():
+            pass
+        assert server.stop() == 0
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path):

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from trivet.app import body as bodies
 from trivet.config import Limits, Log
-from trivet.core.errors import NotFound, ServingError, Unimplemented
+from trivet.core.errors import Internal, NotFound, ServingError, Unimplemented
 from trivet.protocols.base import Headers, HotRequest, HotRoute, HttpProtocol, error_reply
 from trivet.serving.plane import DataPlane
 
@@ -29,6 +29,7 @@ Answer = tuple[int, Headers, bytes]
 
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _CACHED_PATHS = 4096
+_FAULT = Internal("the server failed; its log says why, under this request's id")
 
 
 class Front:
@@ -57,7 +58,11 @@ class Front:
         routes = [route for protocol in protocols for route in protocol.routes()]
         self._other = Starlette(
             routes=routes,
-            exception_handlers={HTTPException: _http_error, ServingError: _serving_error},
+            exception_handlers={
+                HTTPException: _http_error,
+                ServingError: _serving_error,
+                Exception: _unexpected,
+            },
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,6 +89,11 @@ class Front:
             await self._serve(scope, receive, respond, request_id)
         except bodies.CallerLeft:
             return
+        except Exception:
+            extra = {"request_id": request_id, "path": scope["path"]}
+            log.exception("the server failed", extra=extra)  # the caller has been told, unless it left
+            if not status:
+                await _send(respond, error_reply(_FAULT))
         failed = status >= 400 and self._log_errors and scope["path"] not in self._probes
         if self._log_all or failed:
             self._log(scope, status, request_id, time.perf_counter() - started)
@@ -100,10 +110,7 @@ class Front:
             answer = status, [*headers, *error.headers, (b"connection", b"close")], content
         except ServingError as error:
             answer = error_reply(error)
-        status, headers, content = answer
-        length = (b"content-length", str(len(content)).encode())
-        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await send({"type": "http.response.body", "body": content})
+        await _send(send, answer)
 
     def _find(self, path: str) -> HotRoute | None:
         """Return what answers predictions on a path, remembered until the routes are replaced."""
@@ -153,6 +160,13 @@ class Front:
         )
 
 
+async def _send(send: Send, answer: Answer) -> None:
+    status, headers, content = answer
+    length = (b"content-length", str(len(content)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": content})
+
+
 def _method_not_allowed(method: str, *allowed: str) -> Answer:
     error = Unimplemented(f"method {method} is not allowed here; expected {' or '.join(allowed)}")
     status, headers, content = error_reply(error, 405)
@@ -179,3 +193,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     return _response(
         error_reply(NotFound(f"there is nothing at {path[:200]}; what is served: GET /v1/models"))
     )
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    return _response(error_reply(_FAULT))

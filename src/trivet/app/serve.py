@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import uvicorn
 
@@ -24,6 +25,7 @@ from trivet.protocols.base import ContainerRoutes, HttpProtocol, Services
 from trivet.runtimes.base import Permissions
 from trivet.serving.batching import BatchLimits
 from trivet.serving.lifecycle import LoadedModel, ModelSpec, load
+from trivet.serving.offload import apart
 from trivet.serving.plane import DataPlane, DeployedModel, Route
 from trivet.telemetry import SECONDS, Metrics
 
@@ -151,9 +153,10 @@ class _Serving:
             loop.add_signal_handler(number, self._signalled, number, listener)
         listens = asyncio.create_task(listener.serve(sockets=[listening]))
         with TemporaryDirectory(prefix="trivet-") as scratch:
-            loading = asyncio.create_task(asyncio.to_thread(models, settings, Path(scratch)))
+            loading = apart(lambda: models(settings, Path(scratch)), "load")
             stopping = asyncio.create_task(self.stopping.wait())
-            await asyncio.wait([loading, stopping], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [loading, stopping]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             try:
                 if loading.done():
                     plane.routes = routes(loading.result(), plane.metrics)

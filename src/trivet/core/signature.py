@@ -172,7 +172,19 @@ def _declare_inputs(inferred: Signature, declared: tuple[TensorSpec, ...]) -> tu
             f"signature.json: inputs: the model has {sorted(expected)}, "
             f"{sorted(spec.name for spec in declared)} are declared"
         )
-    return tuple(next(d for d in declared if d.name == spec.name) for spec in inferred.inputs)
+    chosen = tuple(next(d for d in declared if d.name == spec.name) for spec in inferred.inputs)
+    for own, asked in zip(inferred.inputs, chosen, strict=True):
+        if not _fits(own.shape, asked.shape):
+            raise FailedPrecondition(
+                f"signature.json: inputs: {own.name} is declared {asked.describe()}, "
+                f"but the model takes {own.describe()}"
+            )
+    return chosen
+
+
+def _fits(own: tuple[int | None, ...], asked: tuple[int | None, ...]) -> bool:
+    """Whether a declared shape is one that the model takes; any size may be fixed, but not changed."""
+    return len(own) == len(asked) and all(a in (None, b) for a, b in zip(own, asked, strict=True))
 
 
 def _name_fields(matrix: TensorSpec, declared: tuple[TensorSpec, ...]) -> TensorSpec:

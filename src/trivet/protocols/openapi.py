@@ -77,14 +77,15 @@ def instance_schema(signature: Signature) -> Schema:
         "additionalProperties": False,
         "properties": dict(values),
     }
-    if len(signature.inputs) == 1 and not signature.inputs[0].fields:
-        return {"anyOf": [values[0][1], by_name]}
     in_order = {
         "type": "array",
         "prefixItems": [schema for _, schema in values],
         "minItems": len(values),
         "maxItems": len(values),
     }
+    if len(signature.inputs) == 1 and not signature.inputs[0].fields:
+        itself = values[0][1]
+        return {"anyOf": [itself, by_name] if signature.inputs[0].shape else [itself, by_name, in_order]}
     return {"anyOf": [by_name, in_order]}
 
 

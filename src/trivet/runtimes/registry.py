@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import cast
 
 from trivet import runtimes
-from trivet.core.errors import InvalidArgument, NotFound
+from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.signature import unknown
 from trivet.runtimes.base import Runtime
 
@@ -51,11 +51,18 @@ def get_runtime(framework: str) -> Runtime:
 def detect(path: Path) -> tuple[str, Path]:
     """Find out what a file or folder holds: the framework, and the model file within the folder.
 
-    Raises NotFound where there is no such path or no model in it, and InvalidArgument where there are
-    several, so that the caller must name one.
+    Raises NotFound where there is no such path or no model in it, InvalidArgument where there are several,
+    so that the caller must name one, and FailedPrecondition where it cannot be read.
     """
     if not path.exists():
         raise NotFound(f"{path}: there is no such file or folder")
+    try:
+        return _detect(path)
+    except OSError as error:
+        raise FailedPrecondition(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _detect(path: Path) -> tuple[str, Path]:
     found = [(name, path) for name, runtime in frameworks() if runtime.recognises(path)]
     if not found and path.is_dir():
         files = sorted(file for file in path.iterdir() if file.name not in NOT_MODELS)
