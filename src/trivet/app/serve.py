@@ -8,19 +8,20 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
 
-from trivet import storage
+from trivet import protocols, storage
 from trivet.app import logs
 from trivet.app.front import Front
 from trivet.config import Model, Settings
 from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.core.names import ModelRef
-from trivet.protocols import container, status, vertex
 from trivet.protocols.base import ContainerRoutes, HttpProtocol, Services
 from trivet.runtimes.base import Permissions
 from trivet.serving.batching import BatchLimits
@@ -30,12 +31,6 @@ from trivet.serving.plane import DataPlane, DeployedModel, Route
 from trivet.telemetry import SECONDS, Metrics
 
 log = logging.getLogger("trivet")
-
-PROTOCOLS: Sequence[Callable[[Services], HttpProtocol]] = (
-    vertex.PROTOCOL,
-    container.PROTOCOL,
-    status.PROTOCOL,
-)
 
 Announce = Callable[[str, Sequence[LoadedModel]], None]
 
@@ -132,9 +127,8 @@ class _Serving:
             settings.limits.max_instances,
             ContainerRoutes(settings.container.predict_route, settings.container.health_route),
         )
-        protocols = [make(services) for make in PROTOCOLS]
         probes = frozenset(("/livez", "/readyz", settings.container.health_route))
-        front = Front(plane, protocols, settings.limits, settings.log, probes)
+        front = Front(plane, list(_protocols(services)), settings.limits, settings.log, probes)
         listener = Listener(
             uvicorn.Config(
                 front,
@@ -146,10 +140,7 @@ class _Serving:
             )
         )
         loop = asyncio.get_running_loop()
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-        ):  # before loading: to be stopped then is normal
+        for number in (signal.SIGTERM, signal.SIGINT):  # already, since it may be stopped while loading
             loop.add_signal_handler(number, self._signalled, number, listener)
         listens = asyncio.create_task(listener.serve(sockets=[listening]))
         with TemporaryDirectory(prefix="trivet-") as scratch:
@@ -188,6 +179,14 @@ class _Serving:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(window):
                     await self.hurried.wait()
+
+
+def _protocols(services: Services) -> Iterator[HttpProtocol]:
+    """Make every protocol there is: each module of their package that has a `PROTOCOL`."""
+    for info in iter_modules(protocols.__path__):
+        module = import_module(f"{protocols.__name__}.{info.name}")
+        if hasattr(module, "PROTOCOL"):
+            yield module.PROTOCOL(services)
 
 
 def _deployed(plane: DataPlane) -> list[DeployedModel]:

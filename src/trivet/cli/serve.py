@@ -67,6 +67,8 @@ def command(models: Sequence[str], output: str | None, placement: str | None, **
     loaded = config.load(flags, settings(models, {k: v for k, v in own.items() if v is not None}))
     if not loaded.models:
         raise InvalidArgument("nothing to serve: name a model, as in `trivet serve model.onnx`")
+    if sys.stderr.isatty():
+        click.echo(f"Loading {', '.join(loaded.models)} ...", err=True)
     sys.exit(serve.run(loaded, _announce))
 
 
