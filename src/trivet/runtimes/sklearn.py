@@ -3,7 +3,7 @@
 The answers are those of `predict` and `predict_proba` on a float64 matrix, laid out as a data frame lays it
 out where the model was fitted on one, or on a pandas data frame where the model picks columns by name.
 Every part that has `n_jobs` is set to one job; the threads of BLAS and OpenMP are the server's to limit,
-since doing it here would cost more than most predictions.
+since doing it here would cost more than most predictions. CatBoost's own, in a pickle, cannot be limited.
 """
 
 import warnings
@@ -67,7 +67,7 @@ class SklearnClassifier:
         return classifier.answer(
             parameters["output"],
             self._classes,
-            labels=lambda: _ask(self._model.predict, self._inputs, instances),
+            labels=lambda: _ask(self._model.predict, self._inputs, instances).reshape(-1),
             scores=lambda: _ask(self._model.predict_proba, self._inputs, instances),
         )
 
@@ -87,15 +87,22 @@ class SklearnRuntime:
             raise FailedPrecondition(
                 f"{artifact.path.name} holds a {type(model).__name__}, which has no predict method"
             )
-        for part in parts(model):
-            if hasattr(part, "n_jobs"):
-                part.n_jobs = 1
+        _keep_to_one_job(model)
         inputs = _unnamed(model, inputs_of(model, artifact.declared))
         probe = _probe(model.predict, inputs)
         classes = getattr(model, "classes_", None)
-        if isinstance(classes, np.ndarray) and classes.ndim == 1 and (probe is None or probe.ndim == 1):
+        single = probe is None or probe.shape in ((1,), (1, 1))  # CatBoost gives a column of labels
+        if isinstance(classes, np.ndarray) and classes.ndim == 1 and single:
             return SklearnClassifier(model, inputs)
         return SklearnPredictor(model, inputs, probe)
+
+
+def _keep_to_one_job(model: Any) -> None:
+    for part in parts(model):
+        if hasattr(part, "n_jobs"):
+            part.n_jobs = 1
+        if hasattr(part, "get_booster") and part.__sklearn_is_fitted__():
+            part.get_booster().set_param("nthread", 1)  # XGBoost keeps what it was trained with
 
 
 def _unnamed(model: Any, inputs: Inputs) -> Inputs:

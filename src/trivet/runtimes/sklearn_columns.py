@@ -38,6 +38,8 @@ def inputs_of(model: Any, declared: Signature | None) -> Inputs:
         spec, text = TensorSpec(name, "string"), np.array(["text"], object)
         return Inputs((spec,), lambda instances: instances.columns[name], Instances({name: text}, 1))
     size = getattr(model, "n_features_in_", None)
+    if not size:  # CatBoost says 0, and keeps names even where it was given none
+        size = len(getattr(model, "feature_names_", ())) or None
     names = [str(name) for name in getattr(model, "feature_names_in_", ())]
     if size is None:
         return _matrix(TensorSpec("features", "float64", (len(asked) or None,)), model, names)
@@ -64,7 +66,7 @@ def inputs_of(model: Any, declared: Signature | None) -> Inputs:
 
 
 def parts(model: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    """Yield a model and every estimator within it, once each."""
+    """Yield a model and every estimator within it, once each, and what scikit-learn keeps them in."""
     seen = set() if seen is None else seen
     if id(model) in seen:
         return
@@ -73,13 +75,18 @@ def parts(model: Any, seen: set[int] | None = None) -> Iterator[Any]:
         inner = list(model.values())
     elif isinstance(model, list | tuple):
         inner = list(model)
-    elif hasattr(model, "get_params") and hasattr(model, "__dict__"):
+    elif hasattr(model, "__dict__") and (hasattr(model, "get_params") or _is_own(model)):
         inner = list(vars(model).values())
         yield model
     else:
         return
     for one in inner:
         yield from parts(one, seen)
+
+
+def _is_own(part: Any) -> bool:
+    """Whether it is an object of scikit-learn's, if not an estimator: what calibration keeps them in is not."""
+    return type(part).__module__.startswith("sklearn.")
 
 
 def _matrix(spec: TensorSpec, model: Any, names: list[str]) -> Inputs:

@@ -1,105 +1,20 @@
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.zoo.base import Case
+from tests.unit.runtimes.asking import predict, same
 from tests.zoo.lightgbm import CASES
-from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import FailedPrecondition
-from trivet.core.predictor import Predictor
 from trivet.core.signature import Signature, TensorSpec
 from trivet.runtimes.base import Artifact
 from trivet.runtimes.lightgbm import RUNTIME
-from trivet.testing import check_runtime
-
-NAMES = [case.name for case in CASES]
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {case.name: case.train(tmp_path_factory.mktemp(case.name)) for case in CASES}
-
-
-def predict(predictor: Predictor, rows: Any, output: str = "labels") -> Any:
-    instances = RowDecoder(predictor.signature).decode(rows)
-    parameters = {"output": output} if predictor.signature.parameters else {}
-    (column,) = predictor.predict(instances, parameters).columns.values()
-    return column
-
-
-def same(actual: Any, expected: Any) -> bool:
-    floats = actual.dtype.kind == "f"
-    return (not floats or actual.dtype == expected.dtype) and np.array_equal(
-        actual, expected, equal_nan=floats
-    )
-
-
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_answers_are_those_of_the_library(case: Case, models: dict[str, Path]) -> None:
-    path = models[case.name]
-    predictor = RUNTIME.load(Artifact(path))
-    for output in case.outputs:
-        expected = case.expect(path, case.rows, output)
-        assert same(predict(predictor, case.rows, output), expected)
-        assert same(predict(predictor, case.rows[:1], output), expected[:1])
-
-
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_keeps_what_every_runtime_must_keep(case: Case, models: dict[str, Path]) -> None:
-    check_runtime("lightgbm", models[case.name], case.rows)
-
-
-@pytest.mark.parametrize("case", CASES, ids=NAMES)
-def test_names_of_inputs(case: Case, models: dict[str, Path]) -> None:
-    names = RUNTIME.load(Artifact(models[case.name])).signature.names
-    assert list(names) == (list(case.names) or ["features"])
-
-
-def test_is_recognised_by_content(models: dict[str, Path], tmp_path: Path) -> None:
-    for name, path in models.items():
-        copy = tmp_path / f"{name}.dat"
-        copy.write_bytes(path.read_bytes())
-        assert RUNTIME.recognises(copy)
-
-
-OTHERS = (
-    b"",
-    b"{}",
-    b'{"inputs": []}',
-    b"CBM",
-    b"tree",
-    b"trees\n",
-    b"\x08\x07",
-    b"PK\x03\x04",
-    b"\x80\x05",
-    b"{l",
-)
-
-
-@pytest.mark.parametrize("content", OTHERS)
-def test_other_files_are_not_recognised(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "model").write_bytes(content)
-    assert not RUNTIME.recognises(tmp_path / "model")
-    assert not RUNTIME.recognises(tmp_path)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.5, 0.9])
-def test_a_truncated_file_is_refused(share: float, models: dict[str, Path], tmp_path: Path) -> None:
-    for path in models.values():
-        content = path.read_bytes()
-        broken = tmp_path / path.name
-        broken.write_bytes(content[: int(len(content) * share)])
-        with pytest.raises(FailedPrecondition, match=path.name):
-            RUNTIME.load(Artifact(broken))
-
-
-def test_a_missing_library_is_named(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(FailedPrecondition, match=r"pip install 'trivet\[lightgbm\]'"):
-        RUNTIME.load(Artifact(models[NAMES[0]]))
+def models(zoo: Any) -> dict[str, Path]:
+    return {case.name: zoo(case) for case in CASES}
 
 
 def test_declared_classes_name_the_labels(models: dict[str, Path]) -> None:
