@@ -56,6 +56,7 @@ class Server:
         if not self.url:
             with self:
                 raise AssertionError("the server did not start:\n" + self.told())
+        _ = self.client  # made here, since threads will share it
 
     def told(self) -> str:
         """Return everything it wrote, after the process has ended."""

@@ -274,6 +274,31 @@ def test_a_deadline_is_kept_and_the_server_goes_on(tmp_path):
         assert server.predict("m", [0]).json() == {"predictions": [0]}
 
 
+def test_a_caller_that_leaves_is_counted_and_its_waiting_work_is_not_run(tmp_path):
+    ran = tmp_path / "ran"
+    body = f"open({str(ran)!r}, 'a').write(f'{{instances}}'); time.sleep(instances[0]); return instances"
+    write_predictor(tmp_path / "m", body)
+    with serve(f"m={tmp_path / 'm'}") as server:
+        slow = threading.Thread(target=lambda: server.predict("m", [1]))
+        slow.start()
+        with httpx.Client(base_url=server.url) as other:
+            while 'trivet_in_flight_requests{model="m",version="1"} 1' not in other.get("/metrics").text:
+                pass
+            address = urlsplit(server.url)
+            with socket.create_connection((address.hostname, address.port)) as leaves:
+                content = b'{"instances": [7], "parameters": {"other": "batch"}}'
+                head = b"POST /v1/models/m:predict HTTP/1.1\r\nhost: t\r\ncontent-length: %d\r\n\r\n"
+                leaves.sendall(head % len(content) + content)
+                while 'trivet_queue_rows{model="m",version="1"} 1' not in other.get("/metrics").text:
+                    pass
+            left = 'trivet_rejected_requests_total{model="m",reason="caller_left",version="1"} 1'
+            while left not in other.get("/metrics").text:
+                pass
+            slow.join()
+            assert other.post("/v1/models/m:predict", json={"instances": [0]}).json() == {"predictions": [0]}
+    assert ran.read_text() == "[1][0]"
+
+
 def test_requests_in_flight_are_finished_and_readiness_goes_first(tmp_path):
     write_predictor(tmp_path / "m", "time.sleep(instances[0]); return instances")
     with serve(f"m={tmp_path / 'm'}", TRIVET_SERVER_DRAIN_WINDOW="1") as server:

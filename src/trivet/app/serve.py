@@ -136,7 +136,7 @@ class _Serving:
                 access_log=False,
                 log_config=None,
                 server_header=False,
-                timeout_graceful_shutdown=round(settings.server.drain_timeout),
+                timeout_graceful_shutdown=round(settings.server.drain_timeout) + 5,
             )
         )
         loop = asyncio.get_running_loop()
@@ -157,9 +157,10 @@ class _Serving:
                 await self._drain(plane)
             finally:
                 listener.should_exit = True
-                await listens
+                await asyncio.wait([listens], timeout=settings.server.drain_timeout)
                 for deployed in _deployed(plane):
-                    deployed.close()
+                    deployed.close()  # which answers whoever is left, so that the listener can end
+                await listens
         return 0
 
     def _signalled(self, number: int, listener: Listener) -> None:

@@ -132,7 +132,8 @@ class PythonRuntime:
                 with _told(file):
                     load(str(file.parent))
                 load = None
-        return _predictor(made, load, file, artifact.declared)
+        with _told(file):
+            return _predictor(made, load, file, artifact.declared)
 
 
 def _predictor(

@@ -85,7 +85,7 @@ def parts(model: Any, seen: set[int] | None = None) -> Iterator[Any]:
 
 
 def _is_own(part: Any) -> bool:
-    """Whether it is an object of scikit-learn's, if not an estimator: what calibration keeps them in is not."""
+    """Whether it is scikit-learn's own; what calibration keeps its estimators in is not one itself."""
     return type(part).__module__.startswith("sklearn.")
 
 

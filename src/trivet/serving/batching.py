@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from trivet.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, ServingError
+from trivet.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, ResourceExhausted, ServingError
 from trivet.core.instances import Instances, Predictions
 from trivet.core.signature import Parameters
 
@@ -63,7 +63,7 @@ class Pending:
 
     def abandon(self) -> None:
         """The caller has left: if no replica has taken the request yet, none will."""
-        self.answered = True
+        self.answer(Cancelled("the caller left before the answer"))
 
 
 @dataclass(frozen=True, slots=True)

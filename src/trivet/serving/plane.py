@@ -63,8 +63,9 @@ class DeployedModel:
             ).add()
 
     def close(self) -> None:
-        """Answer what waits with UNAVAILABLE and start nothing more."""
+        """Answer whoever still waits with UNAVAILABLE, and start nothing more."""
         self.replicas.close()
+        self.replicas.give_up()
         if isinstance(self.model.predictor, Awaited):
             self.model.predictor.close()
 

@@ -81,6 +81,12 @@ class ReplicaSet:
             if timer is not None:
                 timer.cancel()
 
+    def give_up(self) -> None:
+        """Tell everybody whose batch still runs that there will be no answer."""
+        for batch in list(self._running.values()):
+            for pending in batch:
+                pending.answer(Unavailable("the server stopped before the answer; try again"))
+
     def _pump_soon(self) -> None:
         if not self._pumping:
             self._pumping = True

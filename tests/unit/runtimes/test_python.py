@@ -102,6 +102,11 @@ class TestLoading:
             ("class A:\n  predict = 1\nclass B(A): ...", "it has A, B"),
             ("class P:\n  def predict(self): ...", r"P.predict has the arguments \(\); expected"),
             ("class P:\n  def predict(self, a, b, c): ...", r"P.predict has the arguments \(a, b, c\)"),
+            ("class P:\n  predict = 3", "predictor.py: TypeError: 3 is not a callable object"),
+            (
+                "class P:\n  predict = print\n  @property\n  def preprocess(self): 1 / 0",
+                "line 4: ZeroDivision",
+            ),
             ("import helper", "helper.py, line 3: ValueError: bad"),
         ],
     )

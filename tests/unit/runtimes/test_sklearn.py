@@ -1,6 +1,7 @@
 import bz2
 import gzip
 import io
+import json
 import logging
 import lzma
 import pickle
@@ -15,7 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
@@ -305,6 +308,16 @@ class TestNumbers:
         parts = (steps["columntransformer"], search, search.best_estimator_)
         assert [part.n_jobs for part in parts] == [1, 1, 1]
 
+    def test_so_do_the_parts_that_calibration_hides(self, tmp_path):
+        forest = RandomForestClassifier(2, n_jobs=2)
+        model = load(tmp_path, CalibratedClassifierCV(forest, cv=2).fit(X, Y))._model
+        assert [one.estimator.n_jobs for one in model.calibrated_classifiers_] == [1, 1]
+
+    def test_so_does_xgboost_which_keeps_what_it_was_trained_with(self, tmp_path):
+        search = GridSearchCV(XGBClassifier(n_estimators=2, n_jobs=2), {}, cv=2).fit(X, Y)
+        booster = load(tmp_path, search)._model.best_estimator_.get_booster()
+        assert json.loads(booster.save_config())["learner"]["generic_param"]["nthread"] == "1"
+
     def test_values_the_library_refuses_are_the_callers_fault(self, tmp_path):
         predictor = load(tmp_path, RandomForestClassifier(2).fit(X, Y))
         with pytest.raises(
@@ -434,6 +447,15 @@ class TestAnswers:
         predictor = load(tmp_path, model)
         assert predictor.signature.outputs[2].dtype == dtype
         assert ask(predictor, X[:5].tolist(), "labels").tolist() == model.predict(X[:5]).tolist()
+
+    @pytest.mark.parametrize("labels", [Y, Y.astype(str), Y > 0])
+    @pytest.mark.parametrize("table", [X, FRAME])
+    def test_catboost_which_gives_a_column_of_labels(self, tmp_path, labels, table):
+        model = CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False, thread_count=1)
+        predictor = load(tmp_path, model.fit(table, labels))
+        model = joblib.load(tmp_path / "model")  # whose labels may be of another type than before
+        assert ask(predictor, X.tolist(), "labels").tolist() == model.predict(X).reshape(-1).tolist()
+        assert np.array_equal(ask(predictor, X.tolist(), "probabilities"), model.predict_proba(X))
 
     def test_scores_keep_the_precision_of_the_library(self, tmp_path):
         x, y = load_breast_cancer(return_X_y=True)

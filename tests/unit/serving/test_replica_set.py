@@ -252,6 +252,18 @@ async def test_closing_answers_what_waits_and_refuses_what_comes():
 
 
 @virtual_time
+async def test_giving_up_answers_what_still_runs():
+    served = Served(seconds=10.0)
+    running = asyncio.create_task(served.ask(rows(1)))
+    await asyncio.sleep(0.5)
+    served.set.give_up()
+    assert isinstance(await running, Unavailable)
+    assert elapsed() == 0.5
+    await asyncio.sleep(20)
+    assert repr(served.set).endswith("0 running, 1 free>")
+
+
+@virtual_time
 async def test_what_is_measured():
     served = Served(seconds=1.0)
     first = asyncio.create_task(served.ask(rows(1)))
