@@ -11,6 +11,13 @@ from tests.zoo import cases
 
 CASES = {case.name: case for case in cases()}
 
+PATHS = [
+    "/v1/models/{}:predict",
+    "/v1/models/{}/versions/1:predict",
+    "/v1/projects/p/locations/l/endpoints/{}:predict",
+    "/v1/projects/p/locations/l/endpoints/{}:rawPredict",
+]
+
 scalars = st.one_of(
     st.none(),
     st.booleans(),
@@ -56,7 +63,8 @@ def test_any_json_gets_an_answer_or_a_4xx_that_names_the_problem(server, name, d
     body = {"instances": instances}
     if data.draw(st.booleans()):
         body["parameters"] = data.draw(st.one_of(anything, st.just({"output": "detailed"})))
-    response = server.client.post(f"/v1/models/{name}:predict", content=json.dumps(body))
+    path = data.draw(st.sampled_from(PATHS)).format(name)
+    response = server.client.post(path, content=json.dumps(body))
     if response.status_code == 200:
         assert len(response.json()["predictions"]) == len(instances)
         return
@@ -69,9 +77,7 @@ def test_any_json_gets_an_answer_or_a_4xx_that_names_the_problem(server, name, d
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_any_bytes_get_an_answer_or_a_4xx(server, body):
-    for name in ("echo", "onnx-mixed", "sklearn-mixed", "python-numpy"):
-        if name not in CASES and name != "echo":
-            continue
+    for name in ("echo", "onnx-mixed", "sklearn-mixed", "python-steps"):
         response = server.client.post(f"/v1/models/{name}:predict", content=body)
         assert response.status_code == 400
         assert response.json()["error"]["message"]
