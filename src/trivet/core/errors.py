@@ -115,7 +115,7 @@ class Internal(ServingError):
     code = Code.INTERNAL
 
 
-def model_error(error: Exception) -> ServingError:
+def model_error(error: BaseException) -> ServingError:
     """Return what a caller may know of an exception raised by a model: its type and its message."""
     if isinstance(error, ServingError):
         return error

@@ -12,6 +12,9 @@ from trivet.core.predictor import AsyncPredictor, Predictor
 from trivet.core.signature import Parameters
 from trivet.serving.batching import Answer
 
+FAULTS = (Exception, SystemExit)
+"""A model may raise anything, and must not end the server by it."""
+
 Done = Callable[[Sequence[Answer]], None]
 
 
@@ -114,8 +117,8 @@ def predict_parts(
         try:
             together = _predict(predictor, Instances.join(parts), parameters)
             return list(together.split([part.count for part in parts]))
-        except Exception:  # noqa: BLE001 - a model may raise anything; its reason comes below
-            pass
+        except FAULTS:
+            pass  # the reason comes below, from whom it concerns
     return [_predict_alone(predictor, part, parameters) for part in parts]
 
 
@@ -124,7 +127,7 @@ def _predict_alone(predictor: Predictor, part: Instances, parameters: Parameters
         return _predict(predictor, part, parameters)
     except InvalidArgument as error:
         return _first_bad(predictor, part, parameters, error)
-    except Exception as error:  # noqa: BLE001 - a model may raise anything
+    except FAULTS as error:
         answer = model_error(error)
         if answer is not error:
             answer.__cause__ = error
@@ -143,7 +146,7 @@ def _first_bad(
             start = middle
         except InvalidArgument as reason:
             stop, error = middle, reason
-        except Exception:  # noqa: BLE001 - it fails in another way on these alone
+        except FAULTS:  # it fails in another way on these alone
             return error
     return InvalidArgument(f"instances[{start}]: {error}")
 

@@ -89,3 +89,17 @@ def test_a_fault_while_looking_for_the_bad_instance_leaves_the_first_reason():
     instances = rows(4, -1.0)
     (answer,) = predict_parts(Moody(), [instances], {})
     assert str(answer) == "negative"
+
+
+async def test_a_model_that_would_end_the_process_fails_like_any_other():
+    class Quits(Doubler):
+        def predict(self, instances, parameters):
+            raise SystemExit("enough")
+
+    (answer,) = predict_parts(Quits(), [rows(1)], {})
+    assert str(answer) == "the model failed: SystemExit: enough"
+    replica = ThreadReplica(Quits(), asyncio.get_running_loop(), "quits")
+    for _ in range(2):  # the thread is still there
+        (answer,) = await run(replica, rows(1))
+        assert str(answer) == "the model failed: SystemExit: enough"
+    replica.close()
