@@ -30,18 +30,25 @@ def everything(zoo):
         yield server
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=str)
-@pytest.mark.parametrize("form", ["arrays", "objects"])
-def test_every_framework_answers_bit_for_bit_over_http(everything, zoo, case, form):
-    if form == "objects" and not case.names:
-        names = everything.client.get(f"/v1/models/{case.name}").json()["signature"]["inputs"]
-        if len(names) != 1 or case.framework == "python":
-            pytest.skip("these instances have no names")
-        rows = [{names[0]["name"]: row} for row in case.rows]
-    elif form == "objects":
-        rows = [dict(reversed(list(zip(case.names, row, strict=True)))) for row in case.rows]
-    else:
-        rows = case.rows
+def by_name(server, case):
+    """Return the rows as objects, their fields in another order than the model's."""
+    inputs = server.client.get(f"/v1/models/{case.name}").json()["signature"]["inputs"]
+    names = case.names if len(case.names) else [spec["name"] for spec in inputs]
+    if len(names) == 1 and inputs[0]["shape"]:
+        return [{names[0]: row} for row in case.rows]
+    return [dict(reversed(list(zip(names, row, strict=True)))) for row in case.rows]
+
+
+@pytest.mark.parametrize(
+    ("form", "case"),
+    [
+        *(("arrays", case) for case in CASES.values()),
+        *(("objects", case) for case in CASES.values() if case.framework != "python"),
+    ],
+    ids=str,
+)
+def test_every_framework_answers_bit_for_bit_over_http(everything, zoo, form, case):
+    rows = case.rows if form == "arrays" else by_name(everything, case)
     for output in case.outputs:
         parameters = {"output": output} if output != "values" else None
         for few in (slice(None), slice(0, 1)):

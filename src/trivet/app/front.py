@@ -18,6 +18,7 @@ from trivet.app import body as bodies
 from trivet.config import Limits, Log
 from trivet.core.errors import Internal, NotFound, ServingError, Unimplemented
 from trivet.protocols.base import Headers, HotRequest, HotRoute, HttpProtocol, error_reply
+from trivet.serving.batching import Pending
 from trivet.serving.plane import DataPlane
 
 log = logging.getLogger("trivet")
@@ -29,6 +30,7 @@ Answer = tuple[int, Headers, bytes]
 
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _CACHED_PATHS = 4096
+_WATCH_AFTER = 0.01  # seconds
 _FAULT = Internal("the server failed; its log says why, under this request's id")
 
 
@@ -138,13 +140,11 @@ class Front:
         pending = hot.answer(HotRequest(content, scope["headers"], request_id), reply)
         if pending is None or answer.done():
             return await answer
-        left = asyncio.ensure_future(receive())
-        await asyncio.wait([answer, left], return_when=asyncio.FIRST_COMPLETED)
-        left.cancel()
-        if not answer.done():
-            pending.abandon()
-            raise bodies.CallerLeft
-        return answer.result()
+        watch = _Watch(receive, pending)
+        try:
+            return await answer
+        finally:
+            watch.end()
 
     def _log(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
         log.log(
@@ -158,6 +158,29 @@ class Front:
                 "duration_ms": round(seconds * 1000, 3),
             },
         )
+
+
+class _Watch:
+    """Notices a caller that leaves before its answer; costs a quick answer no more than a timer."""
+
+    def __init__(self, receive: Receive, pending: Pending) -> None:
+        self._receive = receive
+        self._pending = pending
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._start)
+
+    def end(self) -> None:
+        """The answer is there."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        self._task = asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        await self._receive()  # the body has been read: what comes now is the end of the connection
+        self._pending.abandon()
 
 
 async def _send(send: Send, answer: Answer) -> None:

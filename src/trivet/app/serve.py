@@ -136,6 +136,7 @@ class _Serving:
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=round(settings.server.drain_timeout) + 5,
             )
         )
