@@ -31,7 +31,7 @@ def busy(server):
 def test_a_full_queue_answers_429_with_the_time_to_come_back(slow):
     with serve(slow, TRIVET_BATCHING_MAX_QUEUED_ROWS="2") as server, ThreadPoolExecutor(2) as threads:
         server.predict("m", [0.1])
-        threads.submit(server.predict, "m", [1])
+        threads.submit(server.predict, "m", [2])
         busy(server)
         refused = server.predict("m", [0, 0, 0])
         assert (refused.status_code, refused.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
@@ -46,7 +46,7 @@ def test_a_full_queue_answers_429_with_the_time_to_come_back(slow):
 
 def test_rows_are_predicted_together_up_to_the_limit(slow):
     with serve(slow, TRIVET_BATCHING_MAX_ROWS="3") as server, ThreadPoolExecutor(8) as threads:
-        threads.submit(server.predict, "m", [0.5])
+        threads.submit(server.predict, "m", [1.5])
         busy(server)
         list(threads.map(lambda _: server.predict("m", [0]), range(6)))
         text = server.client.get("/metrics").text
