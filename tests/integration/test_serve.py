@@ -142,6 +142,26 @@ def test_what_is_wrong_gets_its_status_and_a_json_error(
     assert everything.predict("echo", [1]).json() == {"predictions": [1]}
 
 
+@pytest.mark.parametrize("model", ["echo", "xgboost-binary", "onnx-mixed", "python-steps"])
+@pytest.mark.parametrize("depth", [50, 99, 150, 500, 900, 5000, 100_000])
+@pytest.mark.parametrize("inner", ["[%s]", '{"a":%s}'])
+def test_however_deep_a_body_is_nested_it_is_answered_or_refused(everything, model, depth, inner):
+    opening, closing = inner.split("%s")
+    nested = opening * depth + "1" + closing * depth
+    for body in (
+        f'{{"instances":[{nested}]}}',
+        f'{{"instances":[],"parameters":{{"output":{nested}}}}}',
+        nested,
+    ):
+        response = everything.client.post(f"/v1/models/{model}:predict", content=body)
+        if response.status_code != 200:
+            assert response.status_code == 400, response.text
+            assert len(response.json()["error"]["message"]) < 500
+        elif depth > 99:
+            assert model == "echo", "only what takes any JSON could answer"
+            assert depth <= 100
+
+
 def test_gzip_and_empty_requests(everything):
     packed = gzip.compress(b'{"instances": [1, 2]}')
     response = everything.client.post(

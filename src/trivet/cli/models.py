@@ -27,9 +27,18 @@ def parse(text: str) -> tuple[str, str, str]:
     framework, path = "", rest
     if not Path(rest).exists() and (typed := _FRAMEWORK.fullmatch(rest)):
         framework, path = typed[1], typed[2]
-    if not path and framework != "echo":
+    if not path and not _without_artifact(framework):
         raise InvalidArgument(f"{text!r}: expected [NAME[@VERSION]=][FRAMEWORK:]PATH")
     return name or _name(path or framework), framework, path
+
+
+def _without_artifact(framework: str) -> bool:
+    if not framework:
+        return False
+    from trivet.runtimes.base import WithoutArtifact
+    from trivet.runtimes.registry import get_runtime
+
+    return isinstance(get_runtime(framework), WithoutArtifact)
 
 
 def _name(path: str) -> str:

@@ -17,6 +17,9 @@ from trivet.core.errors import Internal, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions, object_column
 from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype, unknown
 
+MAX_DEPTH = 100
+"""How deep a body may be nested: far below where Python itself gives up, so that nothing later does."""
+
 KEYS = ("instances", "parameters", "signature_name")
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
@@ -49,6 +52,8 @@ class BodyDecoder:
         if self._fast is not None and (fast := self._fast(body)) is not None:
             instances, parameters = fast
             self._check_count(instances.count)
+            if parameters:
+                _check_depth(parameters)
         else:
             rows, parameters = self._parse(body)
             instances = self._rows.decode(rows)
@@ -61,6 +66,8 @@ class BodyDecoder:
         request = parse(body)
         if not isinstance(request, dict):
             raise InvalidArgument('the body must be a JSON object: {"instances": [...]}')
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+            _check_depth(request)
         for key in request:
             if key not in KEYS:
                 raise InvalidArgument(f"{key}: {unknown(key, KEYS, 'key')}")
@@ -78,6 +85,21 @@ class BodyDecoder:
                 f"instances: expected at most {self._max_instances} in one request; got {count} "
                 "(limits.max_instances)"
             )
+
+
+def _check_depth(value: Any) -> None:
+    """Raise InvalidArgument for what is nested too deeply; goes down level by level, without recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one)
+            if type(inner) is list or type(inner) is dict
+        ]
+        if not level:
+            return
+    raise InvalidArgument(f"the body is nested too deeply: expected at most {MAX_DEPTH} levels")
 
 
 def parse(body: bytes) -> Any:

@@ -122,7 +122,7 @@ class Signature:
                 raise InvalidArgument(f"parameters.{name}: {unknown(name, tuple(known), 'parameter')}")
             if value not in known[name]:
                 raise InvalidArgument(
-                    f"parameters.{name}: expected one of {', '.join(known[name])}; got {value!r}"
+                    f"parameters.{name}: expected one of {', '.join(known[name])}; got {repr(value)[:60]}"
                 )
         return {**defaults, **given}
 

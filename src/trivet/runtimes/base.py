@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from trivet.core.errors import FailedPrecondition, PermissionDenied
 from trivet.core.predictor import AsyncPredictor, Predictor
@@ -71,6 +71,13 @@ class Runtime(Protocol):
         PermissionDenied where loading would run code that the operator has not allowed.
         """
         ...
+
+
+@runtime_checkable
+class WithoutArtifact(Protocol):
+    """A runtime whose models are in no file: it is named with nothing behind the colon, as in `echo:`."""
+
+    without_artifact: Literal[True]
 
 
 def head(path: Path, size: int = 4096) -> bytes:

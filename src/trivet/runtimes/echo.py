@@ -1,6 +1,7 @@
 """Returns what it gets. For tests, demos and measuring what serving itself costs."""
 
 from pathlib import Path
+from typing import Literal
 
 from trivet.core.instances import Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
@@ -28,6 +29,8 @@ class EchoPredictor:
 
 class EchoRuntime:
     """Needs no artifact: `trivet serve demo=echo:`."""
+
+    without_artifact: Literal[True] = True
 
     def recognises(self, path: Path) -> bool:
         """Never: nothing in a file says that it should be echoed."""

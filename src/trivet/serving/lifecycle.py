@@ -15,10 +15,10 @@ from trivet.core.names import ModelRef
 from trivet.core.predictor import AsyncPredictor, Predictor
 from trivet.core.signature import Parameters, Signature, declare
 from trivet.runtimes import registry
-from trivet.runtimes.base import Artifact, Permissions
+from trivet.runtimes.base import Artifact, Permissions, WithoutArtifact
 from trivet.serving.batching import BatchLimits
 from trivet.serving.placement import Asked, Placement, WarmUp, place
-from trivet.serving.replica import Awaited
+from trivet.serving.replica import FAULTS, Awaited
 
 log = logging.getLogger("trivet")
 
@@ -62,9 +62,10 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     """
     started = time.perf_counter()
     framework, path = find(spec.path, spec.framework)
+    runtime = registry.get_runtime(framework)
     folder = path if path.is_dir() else path.parent
     artifact = Artifact(path, signature_json.read(folder), permissions)
-    loaded = registry.get_runtime(framework).load(artifact)
+    loaded = runtime.load(artifact)
     predictor: Predictor = Awaited(loaded) if isinstance(loaded, AsyncPredictor) else loaded
     signature = predictor.signature
     if artifact.declared:
@@ -81,20 +82,20 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
         defaults=defaults,
         placement=place(spec.placement, predictor.traits, warm_up),
         warm_up=warm_up,
-        size=_size(path) if framework != "echo" else 0,
+        size=0 if isinstance(runtime, WithoutArtifact) else _size(path),
         load_seconds=time.perf_counter() - started,
     )
 
 
 def find(path: Path, framework: str = "") -> tuple[str, Path]:
     """Return the framework and the model file or folder; only detected where no framework is named."""
-    if framework == "echo":
-        return framework, path
-    if not path.exists():
-        raise NotFound(f"{path}: there is no such file or folder")
     if not framework:
         return registry.detect(path)
     runtime = registry.get_runtime(framework)
+    if isinstance(runtime, WithoutArtifact):
+        return framework, path
+    if not path.exists():
+        raise NotFound(f"{path}: there is no such file or folder")
     if path.is_dir() and not runtime.recognises(path):
         files = [f for f in sorted(path.iterdir()) if f.is_file() and runtime.recognises(f)]
         if len(files) != 1:
@@ -115,7 +116,7 @@ def _warm_up(
         batch = Instances.join([one] * rows)
         seconds = _timed(lambda: predictor.predict(one, defaults))
         return WarmUp(seconds, _timed(lambda: predictor.predict(batch, defaults)), rows)
-    except Exception as error:  # noqa: BLE001 - a model may raise anything
+    except FAULTS as error:
         reason = error if isinstance(error, ServingError) else model_error(error)
         hint = " (give one it takes as `example` in signature.json)"
         log.warning(
@@ -140,7 +141,5 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def _size(path: Path) -> int:
-    if not path.exists():
-        return 0
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -5,6 +5,8 @@ import random
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from trivet.core.errors import Code, NotFound, ServingError, Unavailable
 from trivet.core.instances import Instances, Predictions
 from trivet.core.names import ModelRef
@@ -15,6 +17,8 @@ from trivet.serving.lifecycle import LoadedModel
 from trivet.serving.replica import Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Counter, Histogram, Metrics
+
+_canonical = msgspec.json.Encoder(order="sorted").encode  # equal for equal JSON, and not for 1 and 1.0
 
 REJECTED = {
     Code.RESOURCE_EXHAUSTED: "queue_full",
@@ -167,16 +171,7 @@ class DataPlane:
         now = replicas.clock()
         seconds = limit if timeout is None else min(timeout, limit)
         ordinary = parameters is deployed.model.defaults
-        group = shapes if ordinary else (shapes, frozen(parameters))
+        group = shapes if ordinary else (shapes, _canonical(parameters))
         pending = Pending(instances, parameters, group, now, now + seconds, done)
         replicas.submit(pending)
         return pending
-
-
-def frozen(value: object) -> Hashable:
-    """Return something hashable that is equal for equal JSON, and differs for 1, 1.0 and true."""
-    if isinstance(value, Mapping):
-        return tuple(sorted((str(key), frozen(item)) for key, item in value.items()))
-    if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
-    return (type(value).__name__, value)
