@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_linnerud
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
@@ -45,6 +46,12 @@ def diabetes(folder):
 def linnerud(folder):
     x, y = load_linnerud(return_X_y=True)
     return save(folder, LinearRegression().fit(x, y), x[:1].astype(np.float32))
+
+
+def clusters(folder):
+    x = load_iris().data
+    model = KMeans(3, n_init=1, random_state=0).fit(x)
+    return save(folder, model, x[:1].astype(np.float32))
 
 
 def flowers():
@@ -94,6 +101,8 @@ def expect(path, rows, output):
             one.name: np.array([[row[i]] for row in rows], kinds[one.type]) for i, one in enumerate(inputs)
         }
     answers = run.run(None, feed)
+    if output == "values" and len(answers) > 1:
+        return dict(zip([one.name for one in run.get_outputs()], answers, strict=True))
     if output == "values":
         return answers[0] if answers[0].shape[1] > 1 else answers[0][:, 0]
     if output == "labels":
@@ -114,5 +123,6 @@ CASES = [
     Case("onnx-zipmap", "onnx", iris, load_iris().data[::4].tolist(), (), expect, BOTH),
     Case("onnx-mixed", "onnx", mixed, flowers()[0][::4], ("size", "width", "length"), expect, BOTH),
     Case("onnx-regressor", "onnx", diabetes, numbers(load_diabetes), (), expect),
+    Case("onnx-clusters", "onnx", clusters, load_iris().data[::4].tolist(), (), expect),
     Case("onnx-targets", "onnx", linnerud, numbers(load_linnerud), (), expect),
 ]
