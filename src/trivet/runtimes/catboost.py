@@ -64,15 +64,9 @@ class _Classifier:
     traits = _TRAITS
 
     def __init__(self, model: _Model, classes: Column) -> None:
-        listed = classes.tolist()
         self._model = model
-        self._classes = object_column(listed) if classes.dtype.kind in "OU" else classes
-        self.signature = Signature(
-            inputs=model.inputs,
-            outputs=classifier.outputs(listed, "float64"),
-            classes=tuple(listed),
-            parameters=(classifier.OUTPUT,),
-        )
+        self._classes = object_column(classes.tolist()) if classes.dtype.kind in "OU" else classes
+        self.signature = classifier.signature(model.inputs, self._classes, "float64")
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""

@@ -24,6 +24,12 @@ def outputs(classes: Sequence[Any], scores: DType) -> tuple[TensorSpec, ...]:
     )
 
 
+def signature(inputs: tuple[TensorSpec, ...], classes: Column, scores: DType) -> Signature:
+    """Describe a classifier that gives labels and scores."""
+    listed = tuple(classes.tolist())
+    return Signature(inputs, outputs(listed, scores), listed, (OUTPUT,))
+
+
 def answer(
     output: str, classes: Column, labels: Callable[[], Column], scores: Callable[[], Column]
 ) -> Predictions:

@@ -227,13 +227,7 @@ class _Classifier:
         self._features = features
         self._classes = classes
         self._binary = len(classes) == 2 and booster.num_model_per_iteration() == 1
-        listed = classes.tolist()
-        self.signature = Signature(
-            inputs=features.inputs,
-            outputs=classifier.outputs(listed, "float64"),
-            classes=tuple(listed),
-            parameters=(classifier.OUTPUT,),
-        )
+        self.signature = classifier.signature(features.inputs, classes, "float64")
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""

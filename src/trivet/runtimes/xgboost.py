@@ -130,13 +130,7 @@ class _Classifier:
             "multi:softmax": (lambda values: values.astype(np.int64), self._softmax),
         }
         self._label, self._probabilities = forms[model.objective]
-        listed = model.classes.tolist()
-        self.signature = Signature(
-            inputs=features.inputs,
-            outputs=classifier.outputs(listed, "float32"),
-            classes=tuple(listed),
-            parameters=(classifier.OUTPUT,),
-        )
+        self.signature = classifier.signature(features.inputs, model.classes, "float32")
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""
