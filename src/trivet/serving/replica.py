@@ -23,8 +23,11 @@ class Replica(Protocol):
 
     slots: int
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, done: Done) -> None:
-        """Predict the parts together, and call `done` in the event loop with one answer for each."""
+    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
+        """Predict the parts together, and call `done` in the event loop with one answer for each.
+
+        After `deadline`, seconds of the monotonic clock, nobody waits for any of them.
+        """
         ...
 
     def close(self) -> None:
@@ -40,7 +43,7 @@ class InlineReplica:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, done: Done) -> None:
+    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
         """Predict at once."""
         done(predict_parts(self._predictor, parts, parameters))
 
@@ -62,7 +65,7 @@ class ThreadReplica:
             # a daemon, since a model that hangs must not keep the process from ending
             threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True).start()
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, done: Done) -> None:
+    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
         """Hand the batch to a thread."""
         self._jobs.put((parts, parameters, done))
 

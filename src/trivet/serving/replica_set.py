@@ -128,7 +128,7 @@ class ReplicaSet:
                 self._pump_soon()
 
         parts = [pending.instances for pending in batch]
-        replica.run(parts, batch[0].parameters, done)
+        replica.run(parts, batch[0].parameters, max(pending.deadline for pending in batch), done)
 
     def _measure(self, batch: Sequence[Pending], seconds: float) -> None:
         rows = sum(pending.instances.count for pending in batch)

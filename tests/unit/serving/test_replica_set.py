@@ -38,7 +38,7 @@ class SlowReplica:
     def __init__(self, predictor, seconds):
         self.predictor, self.seconds = predictor, seconds
 
-    def run(self, parts, parameters, done):
+    def run(self, parts, parameters, deadline, done):
         loop = asyncio.get_running_loop()
         loop.call_later(self.seconds, lambda: done(predict_parts(self.predictor, parts, parameters)))
 
