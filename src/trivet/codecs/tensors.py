@@ -5,6 +5,7 @@ made plain as JSON makes them, so that a prediction reads the same after the hop
 """
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ BIG_INTEGER = 1
 """The msgpack extension that holds an integer beyond 64 bits as decimal text."""
 
 _BUFFERS = frozenset("biufcSUMm")
+_PLAIN_DTYPE = re.compile(r"[<>|][biufcSUMm][0-9]{1,9}(\[[0-9]{0,9}[a-zA-Z]{1,2}\])?").fullmatch
 _SMALL = 1 << 16
 _encode_into = msgspec.msgpack.Encoder().encode_into
 _R = TypeVar("_R", bound=Rows)
@@ -106,10 +108,9 @@ def _column(name: str, dtype: str, shape: tuple[int, ...], content: Any, count: 
 
 @lru_cache(maxsize=256)
 def _dtype(name: str) -> np.dtype[Any]:
-    dtype = np.dtype(name)
-    if dtype.kind not in _BUFFERS:  # above all not objects: their bytes would be taken for addresses
+    if not _PLAIN_DTYPE(name):  # above all not objects: their bytes would be taken for addresses
         raise ValueError(f"bytes for a column of {name}")
-    return dtype
+    return np.dtype(name)
 
 
 @lru_cache(maxsize=256)
