@@ -1,0 +1,156 @@
+"""Show the results of a run, as tables in the terminal and as a chart beside the file.
+
+python benchmarks/online/report.py [RESULTS.json]
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from chart import draw
+from rich.console import Console
+from rich.table import Table
+from summary import Figures, Key, cold_starts, in_order, summarise
+
+LATEST = Path(__file__).parent / "results" / "latest.json"
+BASES = ("nginx", "trivet")
+WIDTH = 150  # of what is written to a file; a terminal has its own
+
+Document = dict[str, Any]
+Cells = dict[Key, Figures]
+
+
+def show(document: Document, console: Console | None = None) -> None:
+    if console is None:
+        console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    machine, settings = document["machine"], document["settings"]
+    cells = summarise(document["cells"])
+    console.print(
+        f"\n{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, {document['time']}\n"
+        f"medians of {settings['repeats']}, {settings['seconds']} s each; server on one core, wrk on another; "
+        "1x64 is 1 row in a request, 64 connections\n"
+    )
+    for model in in_order(key[1] for key in cells):
+        console.print(cpu_table(document, cells, model))
+        console.print(rate_table(document, cells, model))
+    if document["scaling"]:
+        console.print(scaling_table(summarise(document["scaling"])))
+    for name, reason in document["left_out"].items():
+        console.print(f"[yellow]left out[/] {name}: {reason}", highlight=False)
+    for key, figures in {**cells, **summarise(document["scaling"])}.items():
+        for failure in in_order(figures.failures):
+            contestant, model, rows, connections = key
+            told = f"{contestant}, {model} {rows}x{connections}: {failure}"
+            console.print("[red]failed[/]", told, highlight=False, markup=True)
+
+
+def write_chart(document: Document, file: Path) -> None:
+    file.write_text(draw(document))
+
+
+def cpu_table(document: Document, cells: Cells, model: str) -> Table:
+    table = Table(
+        title=f"{model}: CPU µs for a request, all processes (x nginx, x Trivet)", title_justify="left"
+    )
+    loads = _loads(cells, model)
+    _columns(table, "", *(f"{rows}x{connections}" for rows, connections in loads), "spread")
+    for name in _by_cost(cells, model):
+        found = [cells[name, model, *load] for load in loads]
+        texts = []
+        for load, figures in zip(loads, found, strict=True):
+            ratios = [_ratio(figures, cells.get((base, model, *load))) for base in BASES]
+            texts.append(_cell(figures, lambda one, r=ratios: f"{one['cpu_us']:,.1f} ({' '.join(r)})"))
+        spread = f"{max(figures.spread for figures in found):.0%}"
+        table.add_row(name, *texts, spread, style=_style(name))
+    return table
+
+
+def rate_table(document: Document, cells: Cells, model: str) -> Table:
+    title = f"{model}: requests a second of one core (p50/p99 ms), cold start, memory of all processes"
+    table = Table(title=title, title_justify="left")
+    loads = _loads(cells, model)
+    _columns(
+        table, "", *(f"{rows}x{connections}" for rows, connections in loads), "cold s", "RSS MiB", "PSS MiB"
+    )
+    cold = cold_starts(document["starts"])
+    for name in _by_cost(cells, model):
+        found = [cells[name, model, *load] for load in loads]
+        texts = [
+            _cell(figures, lambda one: f"{one['rps']:,.0f} ({one['p50_ms']:.2f}/{one['p99_ms']:.1f})")
+            for figures in found
+        ]
+        start = f"{cold[name, model]:.2f}" if (name, model) in cold else "[red]failed[/]"
+        good = [figures for figures in found if figures.values]
+        memory = [f"{max((one[kind] for one in good), default=0):,.0f}" for kind in ("rss_mb", "pss_mb")]
+        table.add_row(name, *texts, start, *memory, style=_style(name))
+    return table
+
+
+def scaling_table(cells: Cells) -> Table:
+    title = "Trivet on both cores, which wrk shares; 1 row, 64 connections"
+    table = Table(title=title, title_justify="left")
+    _columns(
+        table,
+        *("model", "", "requests/s", "x 1 worker", "CPU µs", "p50/p99 ms", "server cores", "wrk cores"),
+        *("PSS MiB", "spread"),
+    )
+    for model in in_order(key[1] for key in cells):
+        named = {key[0]: figures for key, figures in cells.items() if key[1] == model}
+        base = next(iter(named.values()))
+        for name, one in named.items():
+            if not one.values:
+                table.add_row(model, name, "[red]failed[/]")
+                continue
+            times = f"{one['rps'] / base['rps']:.2f}" if base.values else "-"
+            table.add_row(
+                *(model, name, f"{one['rps']:,.0f}", times, f"{one['cpu_us']:.1f}"),
+                *(f"{one['p50_ms']:.2f}/{one['p99_ms']:.1f}", f"{one['cores']:.2f}"),
+                *(f"{one['client_cores']:.2f}", f"{one['pss_mb']:,.0f}", f"{one.spread:.0%}"),
+            )
+    return table
+
+
+def _loads(cells: Cells, model: str) -> list[tuple[int, int]]:
+    return sorted({(key[2], key[3]) for key in cells if key[1] == model})
+
+
+def _by_cost(cells: Cells, model: str) -> list[str]:
+    """Contestants, cheapest first in the cell with one row and most connections."""
+    rows, connections = max(_loads(cells, model), key=lambda load: (-load[0], load[1]))
+    names = in_order(key[0] for key in cells if key[1] == model)
+    return sorted(
+        names, key=lambda name: cells[name, model, rows, connections].values.get("cpu_us", float("inf"))
+    )
+
+
+def _cell(figures: Figures, text: Any) -> str:
+    """Show a cell; one that failed says so, and one that failed sometimes says how often."""
+    if not figures.values:
+        return "[red]failed[/]"
+    some = f" [red]{len(figures.failures)}/{figures.repeats} failed[/]" if figures.failures else ""
+    return text(figures) + some
+
+
+def _ratio(figures: Figures, base: Figures | None) -> str:
+    if base is None or not base.values or not figures.values:
+        return "-"
+    times = figures["cpu_us"] / base["cpu_us"]
+    return f"{times:.2f}" if times < 10 else f"{times:,.0f}"
+
+
+def _columns(table: Table, *headings: str) -> None:
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+
+
+def _style(name: str) -> str:
+    return "bold" if name.startswith("trivet") else ""
+
+
+if __name__ == "__main__":
+    results = Path(sys.argv[1]) if len(sys.argv) > 1 else LATEST
+    read = json.loads(results.read_text())
+    show(read)
+    write_chart(read, results.with_suffix(".svg"))
+    print(f"chart: {results.with_suffix('.svg')}")
