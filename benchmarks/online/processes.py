@@ -94,15 +94,16 @@ class Server:
         until = time.perf_counter() + grace
         while self._alive() and time.perf_counter() < until:
             time.sleep(0.05)
-        for pid in self._alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         while left := self._members():
-            self._root.poll()
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._root.wait()
             for pid in left - {self._root.pid}:  # orphans, which only this process can wait for
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
             time.sleep(0.01)
+        self._root.wait()
 
     def _members(self) -> set[int]:
         return _family(os.getpid()) - self._strangers

@@ -27,8 +27,9 @@ def show(document: Document, console: Console | None = None) -> None:
     machine, settings = document["machine"], document["settings"]
     cells = summarise(document["cells"])
     console.print(
-        f"\n{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, {document['time']}\n"
-        f"medians of {settings['repeats']}, {settings['seconds']} s each; server on one core, wrk on another; "
+        f"\n{document['time'][:10]}, {machine['processor']}, {machine['cores']} cores\n"
+        f"medians of {settings['repeats']}, {settings['seconds']} s each;"
+        f" server on one core, wrk on another\n"
         "1x64 is 1 row in a request, 64 connections\n"
     )
     for model in in_order(key[1] for key in cells):

@@ -1,6 +1,6 @@
 """Trivet side by side with the servers that one would otherwise pick.
 
-    python benchmarks/online/run.py                # everything; takes hours
+    python benchmarks/online/run.py                # everything: over an hour
     python benchmarks/online/run.py --quick        # one model, a few servers: to see that it works
     python benchmarks/online/run.py -c trivet -c mosec-batch -m onnx --rows 1 --connections 64
     python benchmarks/online/report.py             # show the last results again
@@ -91,10 +91,13 @@ def require_tools() -> list[int]:
     """Return the cores of server and client; stops if a tool is missing."""
     if missing := [tool for tool in ("wrk", "nginx") if not shutil.which(tool)]:
         raise SystemExit(f"{' and '.join(missing)} not found; install: apt-get install {' '.join(missing)}")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
+    server, *others = sorted(os.sched_getaffinity(0))
+    if not others:
         raise SystemExit("two cores are needed: one for the server, one for wrk")
-    return cores[:2]
+    # Two threads of one physical core slow each other down; take another one if the machine has it.
+    siblings = Path(f"/sys/devices/system/cpu/cpu{server}/topology/core_cpus")
+    mask = int(siblings.read_text().replace(",", ""), 16) if siblings.exists() else 0
+    return [server, next((core for core in others if not mask >> core & 1), others[0])]
 
 
 def prepare(asked: Iterable[Contestant], kept: results.Results) -> list[tuple[Contestant, str]]:
