@@ -32,7 +32,10 @@ def put(url: str, body: Path, connections: int, seconds: int) -> Load:
         *("--timeout", "10s", "--script", str(SCRIPT), url, "--", str(body)),
     ]
     before = _children_seconds()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    except subprocess.TimeoutExpired:
+        return Load(0, 0.0, 0.0, 0.0, 0.0, "wrk did not end")
     used = _children_seconds() - before
     found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not found:

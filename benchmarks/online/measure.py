@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from models import Model, Rows
 from processes import Server
 
 Record = dict[str, Any]
+
+IDLE = 0.2  # of a core; the processes around some servers never rest entirely
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def _load(
     body = BUILD / "run" / contestant.name / "body.json"
     body.write_bytes(contestant.wire.body(rows))
     load.put(url, body, connections, plan.warm_up)
+    _settle(server)
     before = server.cpu_seconds()
     seen = load.put(url, body, connections, plan.seconds)
     cpu = server.cpu_seconds() - before
@@ -119,6 +123,18 @@ def _load(
         "processes": memory.processes,
         "failed": failure,
     }
+
+
+def _settle(server: Server) -> None:
+    """Wait until the server has done what the warm-up left it.
+
+    A slow one still works on requests whose callers are gone; they would be counted as time, not as requests.
+    """
+    for _ in range(50):
+        before = server.cpu_seconds()
+        time.sleep(0.1)
+        if server.cpu_seconds() - before <= IDLE * 0.1:
+            return
 
 
 def cells_of(rows: Iterable[int], connections: Iterable[int]) -> tuple[Cell, ...]:

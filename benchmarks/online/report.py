@@ -10,12 +10,13 @@ from typing import Any
 
 from chart import draw
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from summary import Figures, Key, cold_starts, in_order, summarise
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 BASES = ("nginx", "trivet")
-WIDTH = 150  # of what is written to a file; a terminal has its own
+WIDTH = 160  # of what is written to a file; a terminal has its own
 
 Document = dict[str, Any]
 Cells = dict[Key, Figures]
@@ -28,32 +29,34 @@ def show(document: Document, console: Console | None = None) -> None:
     cells = summarise(document["cells"])
     console.print(
         f"\n{document['time'][:10]}, {machine['processor']}, {machine['cores']} cores\n"
-        f"medians of {settings['repeats']}, {settings['seconds']} s each;"
-        f" server on one core, wrk on another\n"
-        "1x64 is 1 row in a request, 64 connections\n"
+        f"medians of {settings['repeats']}, {settings['seconds']} s each\n"
+        "server on one core, wrk on another; 1x64 is 1 row in a request, 64 connections\n"
     )
     for model in in_order(key[1] for key in cells):
-        console.print(cpu_table(document, cells, model))
-        console.print(rate_table(document, cells, model))
+        heading = f"[bold]{model}[/]: CPU µs for a request, all processes (x nginx, x Trivet)"
+        console.print(heading, cpu_table(cells, model), sep="\n", highlight=False)
+        heading = f"[bold]{model}[/]: requests a second of one core (p50/p99 ms), cold start, memory"
+        console.print(heading, rate_table(document, cells, model), sep="\n", highlight=False)
     if document["scaling"]:
+        console.print(
+            "[bold]Trivet on both cores[/], which wrk shares; 1 row, 64 connections", highlight=False
+        )
         console.print(scaling_table(summarise(document["scaling"])))
     for name, reason in document["left_out"].items():
-        console.print(f"[yellow]left out[/] {name}: {reason}", highlight=False)
+        console.print(f"[yellow]left out[/] {escape(f'{name}: {reason}')}", highlight=False)
     for key, figures in {**cells, **summarise(document["scaling"])}.items():
         for failure in in_order(figures.failures):
             contestant, model, rows, connections = key
-            told = f"{contestant}, {model} {rows}x{connections}: {failure}"
-            console.print("[red]failed[/]", told, highlight=False, markup=True)
+            told = escape(f"{contestant}, {model} {rows}x{connections}: {failure}")
+            console.print("[red]failed[/]", told, highlight=False)
 
 
 def write_chart(document: Document, file: Path) -> None:
     file.write_text(draw(document))
 
 
-def cpu_table(document: Document, cells: Cells, model: str) -> Table:
-    table = Table(
-        title=f"{model}: CPU µs for a request, all processes (x nginx, x Trivet)", title_justify="left"
-    )
+def cpu_table(cells: Cells, model: str) -> Table:
+    table = Table()
     loads = _loads(cells, model)
     _columns(table, "", *(f"{rows}x{connections}" for rows, connections in loads), "spread")
     for name in _by_cost(cells, model):
@@ -61,15 +64,13 @@ def cpu_table(document: Document, cells: Cells, model: str) -> Table:
         texts = []
         for load, figures in zip(loads, found, strict=True):
             ratios = [_ratio(figures, cells.get((base, model, *load))) for base in BASES]
-            texts.append(_cell(figures, lambda one, r=ratios: f"{one['cpu_us']:,.1f} ({' '.join(r)})"))
-        spread = f"{max(figures.spread for figures in found):.0%}"
-        table.add_row(name, *texts, spread, style=_style(name))
+            texts.append(_cell(figures, lambda one, r=ratios: f"{_short(one['cpu_us'])} ({' '.join(r)})"))
+        table.add_row(name, *texts, _spread(found), style=_style(name))
     return table
 
 
 def rate_table(document: Document, cells: Cells, model: str) -> Table:
-    title = f"{model}: requests a second of one core (p50/p99 ms), cold start, memory of all processes"
-    table = Table(title=title, title_justify="left")
+    table = Table()
     loads = _loads(cells, model)
     _columns(
         table, "", *(f"{rows}x{connections}" for rows, connections in loads), "cold s", "RSS MiB", "PSS MiB"
@@ -83,14 +84,14 @@ def rate_table(document: Document, cells: Cells, model: str) -> Table:
         ]
         start = f"{cold[name, model]:.2f}" if (name, model) in cold else "[red]failed[/]"
         good = [figures for figures in found if figures.values]
-        memory = [f"{max((one[kind] for one in good), default=0):,.0f}" for kind in ("rss_mb", "pss_mb")]
+        kinds = ("rss_mb", "pss_mb")
+        memory = [f"{max(one[kind] for one in good):,.0f}" if good else "-" for kind in kinds]
         table.add_row(name, *texts, start, *memory, style=_style(name))
     return table
 
 
 def scaling_table(cells: Cells) -> Table:
-    title = "Trivet on both cores, which wrk shares; 1 row, 64 connections"
-    table = Table(title=title, title_justify="left")
+    table = Table()
     _columns(
         table,
         *("model", "", "requests/s", "x 1 worker", "CPU µs", "p50/p99 ms", "server cores", "wrk cores"),
@@ -105,9 +106,9 @@ def scaling_table(cells: Cells) -> Table:
                 continue
             times = f"{one['rps'] / base['rps']:.2f}" if base.values else "-"
             table.add_row(
-                *(model, name, f"{one['rps']:,.0f}", times, f"{one['cpu_us']:.1f}"),
+                *(model, name, f"{one['rps']:,.0f}", times, _short(one["cpu_us"])),
                 *(f"{one['p50_ms']:.2f}/{one['p99_ms']:.1f}", f"{one['cores']:.2f}"),
-                *(f"{one['client_cores']:.2f}", f"{one['pss_mb']:,.0f}", f"{one.spread:.0%}"),
+                *(f"{one['client_cores']:.2f}", f"{one['pss_mb']:,.0f}", _spread([one])),
             )
     return table
 
@@ -137,12 +138,22 @@ def _ratio(figures: Figures, base: Figures | None) -> str:
     if base is None or not base.values or not figures.values:
         return "-"
     times = figures["cpu_us"] / base["cpu_us"]
-    return f"{times:.2f}" if times < 10 else f"{times:,.0f}"
+    return f"{times:.2f}" if times < 10 else f"{times:.0f}"
+
+
+def _short(microseconds: float) -> str:
+    return f"{microseconds:.1f}" if microseconds < 100 else f"{microseconds:,.0f}"
+
+
+def _spread(found: list[Figures]) -> str:
+    """Show the worst of some cells; one repeat has none."""
+    repeated = [figures.spread for figures in found if figures.repeats - len(figures.failures) > 1]
+    return f"{max(repeated):.0%}" if repeated else "-"
 
 
 def _columns(table: Table, *headings: str) -> None:
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        table.add_column(heading, justify="right" if number else "left", no_wrap=not number)
 
 
 def _style(name: str) -> str:

@@ -46,7 +46,7 @@ def begin(plan: Plan, repeats: int, file: Path) -> Results:
     settings = {**asdict(plan), "repeats": repeats}
     document = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _said("git", "-C", str(HERE), "rev-parse", "HEAD"),
+        "commit": _said("git", "-C", str(HERE), "describe", "--always", "--dirty"),
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),

@@ -11,6 +11,8 @@ take turns (A, B, C, A, B, C), so that a slow minute of the machine hits all of 
 
 import os
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -74,6 +76,7 @@ def main(  # noqa: PLR0913, PLR0917 - one for each option
         rows, connections, repeats, seconds, scaling = (1,), (1, 64), 1, 1, False
     plan = Plan(cells_of(rows, connections), port, seconds, warm_up=1, cores=(cores[0],))
     adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that servers are ended on the way out
     chosen, data = make(BUILD / "models", [name for name in MODELS if not models or name in models])
     kept = results.begin(plan, repeats, output)
     ready = prepare([one for one in CONTESTANTS if not names or one.name in names], kept)
