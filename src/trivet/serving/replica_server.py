@@ -1,0 +1,178 @@
+"""The replica's end of the hop: one predictor behind one queue, asked by every front.
+
+The requests of all fronts wait in one `ReplicaSet`, which batches them, gives up the late, separates the
+bad and bounds the queue exactly as it does where the predictor lives in a front.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Hashable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from trivet.core.errors import ServingError
+from trivet.core.instances import Instances
+from trivet.core.signature import Signature
+from trivet.serving import hop
+from trivet.serving.batching import Answer, Pending
+from trivet.serving.replica_set import ReplicaSet
+
+log = logging.getLogger("trivet")
+
+_canonical = msgspec.json.Encoder(order="sorted").encode  # equal for equal JSON, and not for 1 and 1.0
+
+# from 3.13 on asyncio would remove the path, at which the supervisor still listens
+_KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
+
+class ReplicaServer:
+    """Answers fronts with what `replicas` predict; `signature` is that of their predictor.
+
+    `start` and `stop` are called once each, in the event loop of the replica set.
+    """
+
+    def __init__(self, replicas: ReplicaSet, signature: Signature) -> None:
+        self.replicas = replicas
+        self.stopping = False
+        self._dynamic = [spec.name for spec in signature.inputs if spec.dynamic]
+        self._fronts: set[_Front] = set()
+        self._server: asyncio.Server | None = None
+        self._empty = asyncio.Event()
+
+    def __repr__(self) -> str:
+        asked = sum(len(front.asked) for front in self._fronts)
+        return f"<ReplicaServer {len(self._fronts)} fronts, {asked} batches asked>"
+
+    async def start(self, listening: socket.socket) -> None:
+        """Serve whoever connects to a unix socket that listens; `stop` closes it, and leaves its path."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _Front(self), sock=listening, **_KEEP_PATH)
+
+    async def stop(self, grace: float = 10.0) -> None:
+        """Accept no more fronts, answer what was asked, and let the replicas go.
+
+        A front told to leave closes its connection when it has its answers; after `grace` seconds the
+        connections of those that have not are closed.
+        """
+        self.stopping = True
+        if self._server is not None:
+            self._server.close()
+        for front in self._fronts:
+            front.say_goodbye()
+        try:
+            async with asyncio.timeout(grace):
+                if self._fronts:
+                    await self._empty.wait()
+        except TimeoutError:
+            log.warning("%r: not all is answered after %g s", self, grace)
+        self.replicas.close()
+        for front in list(self._fronts):
+            front.close()
+
+    def joined(self, front: "_Front") -> None:
+        """A front has connected."""
+        self._fronts.add(front)
+
+    def left(self, front: "_Front") -> None:
+        """A front has gone."""
+        self._fronts.discard(front)
+        if not self._fronts:
+            self._empty.set()
+
+    def submit(self, ask: hop.Ask, instances: Instances, asked: "_Asked") -> None:
+        """Queue each request of an ask; raises Malformed where an input is missing."""
+        group: Hashable = _canonical(ask.parameters)
+        if self._dynamic:
+            try:
+                shapes = tuple(instances.columns[name].shape[1:] for name in self._dynamic)
+            except KeyError as error:
+                raise hop.Malformed(f"an ask without the input {error}") from None
+            group = (group, shapes)
+        now = self.replicas.clock()
+        for index, part in enumerate(instances.split(ask.counts)):
+            pending = Pending(part, ask.parameters, group, now, ask.deadline, partial(asked.answered, index))
+            asked.requests.append(pending)
+            try:
+                self.replicas.submit(pending)
+            except ServingError as error:
+                pending.answer(error)
+
+
+class _Asked:
+    """An ask whose requests are not all answered yet."""
+
+    __slots__ = ("_answers", "_front", "_left", "id", "requests")
+
+    def __init__(self, front: "_Front", ask: hop.Ask) -> None:
+        self.id = ask.id
+        self.requests: list[Pending] = []
+        self._front = front
+        self._answers: list[Answer | None] = [None] * len(ask.counts)
+        self._left = len(ask.counts)
+
+    def answered(self, index: int, pending: Pending, answer: Answer) -> None:
+        """Keep an answer; the last one sends them all."""
+        self._answers[index] = answer
+        self._left -= 1
+        if not self._left:
+            self._front.reply(self, self._answers)  # type: ignore[arg-type]  # none is None any more
+
+
+class _Front(asyncio.Protocol):
+    """A connection from one front."""
+
+    def __init__(self, server: ReplicaServer) -> None:
+        self.asked: set[_Asked] = set()
+        self._server = server
+        self._frames = hop.Frames()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Greet it."""
+        if self._server.stopping:
+            transport.abort()
+            return
+        self._transport = transport
+        self._server.joined(self)
+        transport.write(hop.write(hop.Hello(hop.VERSION, os.getpid())))
+
+    def data_received(self, data: bytes) -> None:
+        """Queue whatever asks are complete."""
+        try:
+            for frame in self._frames.feed(data):
+                ask, instances = hop.read_ask(frame)
+                asked = _Asked(self, ask)
+                self.asked.add(asked)
+                self._server.submit(ask, instances, asked)
+        except hop.Malformed as error:
+            log.error("a front is not understood, and its connection closed: %s", error)
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has left: run nothing that it still waits for."""
+        self._transport = None
+        self._server.left(self)
+        for asked in list(self.asked):
+            for pending in asked.requests:
+                pending.abandon()
+
+    def say_goodbye(self) -> None:
+        """Tell it to ask no more."""
+        if self._transport is not None:
+            self._transport.write(hop.write(hop.Goodbye()))
+
+    def close(self) -> None:
+        """Close the connection when what was written to it is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def reply(self, asked: _Asked, answers: list[Answer]) -> None:
+        """Send the answers of an ask."""
+        self.asked.discard(asked)
+        if self._transport is not None:
+            self._transport.write(hop.write_answers(asked.id, answers))
