@@ -52,6 +52,22 @@ class Limits:
     max_instances: Annotated[int, Meta(ge=1)] = 4096
     """Instances in one request."""
 
+    max_depth: Annotated[int, Meta(ge=1, le=200)] = 100
+    """How deep a request's JSON may be nested."""
+
+    max_header_bytes: Annotated[int, Meta(ge=256)] = 32 * 1024
+    """Bytes of a request's first line and headers; more is refused with 431."""
+
+    max_connections: Annotated[int, Meta(ge=1)] = 16384
+    """Connections of one front; more are refused with 503."""
+
+    receive_timeout: Annotated[float, Meta(gt=0)] = 60.0
+    """Seconds in which a request must have come whole, and its answer must have been taken; else 408."""
+
+    idle_timeout: Annotated[float, Meta(gt=0)] = 620.0
+    """Seconds for which a connection may be idle between requests. More than load balancers keep theirs
+    (Google's: 600), so that it is they who close."""
+
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:

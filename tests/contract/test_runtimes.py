@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.zoo import cases
-from trivet.codecs.json_body import BodyDecoder, encode_predictions
+from trivet.codecs.json_body import BodyDecoder, BodyLimits, encode_predictions
 from trivet.core.names import ModelRef
 from trivet.runtimes.base import Permissions
 from trivet.runtimes.registry import detect, frameworks
@@ -29,7 +29,7 @@ def test_it_conforms(case, zoo):
 def test_it_answers_bit_for_bit_as_its_library_does(case, zoo):
     path = zoo(case)
     model = load(ModelSpec(ModelRef("m"), path), ALLOWED)
-    decoder = BodyDecoder(model.signature, 1000)
+    decoder = BodyDecoder(model.signature, BodyLimits())
     for output in case.outputs:
         parameters = {"output": output} if model.signature.parameters and output != "values" else {}
         for rows in (case.rows, case.rows[:1], case.rows[3:5]):

@@ -47,7 +47,6 @@ def configure(settings: Log) -> None:
     logging.captureWarnings(True)
     for name, level in (
         ("trivet", settings.level),
-        ("uvicorn", "warning"),
         ("py.warnings", "warning"),
     ):
         logger = logging.getLogger(name)

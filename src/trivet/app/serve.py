@@ -14,14 +14,14 @@ from pkgutil import iter_modules
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import uvicorn
-
 from trivet import protocols, storage
 from trivet.app import logs
-from trivet.app.front import Front
+from trivet.app.asgi import application
+from trivet.codecs.json_body import BodyLimits
 from trivet.config import Model, Settings
 from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.core.names import ModelRef
+from trivet.http.server import HttpServer
 from trivet.protocols.base import ContainerRoutes, HttpProtocol, Services
 from trivet.runtimes.base import Permissions
 from trivet.serving.batching import BatchLimits
@@ -33,15 +33,6 @@ from trivet.telemetry import SECONDS, Metrics
 log = logging.getLogger("trivet")
 
 Announce = Callable[[str, Sequence[LoadedModel]], None]
-
-
-class Listener(uvicorn.Server):
-    """Uvicorn's server, whose signals are left to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install nothing."""
-        yield
 
 
 def run(settings: Settings, announce: Announce) -> int:
@@ -124,26 +115,16 @@ class _Serving:
         plane = DataPlane(Metrics())
         services = Services(
             plane,
-            settings.limits.max_instances,
+            BodyLimits(settings.limits.max_instances, settings.limits.max_depth),
             ContainerRoutes(settings.container.predict_route, settings.container.health_route),
         )
         probes = frozenset(("/livez", "/readyz", settings.container.health_route))
-        front = Front(plane, list(_protocols(services)), settings.limits, settings.log, probes)
-        listener = Listener(
-            uvicorn.Config(
-                front,
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=round(settings.server.drain_timeout) + 5,
-            )
-        )
+        protocols = list(_protocols(services))
+        http = HttpServer(plane, protocols, application(protocols), settings.limits, settings.log, probes)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):  # already, since it may be stopped while loading
-            loop.add_signal_handler(number, self._signalled, number, listener)
-        listens = asyncio.create_task(listener.serve(sockets=[listening]))
+            loop.add_signal_handler(number, self._signalled, number, http)
+        await http.listen(listening)
         with TemporaryDirectory(prefix="trivet-") as scratch:
             loading = apart(lambda: models(settings, Path(scratch)), "load")
             stopping = asyncio.create_task(self.stopping.wait())
@@ -157,21 +138,21 @@ class _Serving:
                 await stopping
                 await self._drain(plane)
             finally:
-                listener.should_exit = True
-                await asyncio.wait([listens], timeout=settings.server.drain_timeout)
+                http.stop_listening()
+                await http.retire(0, settings.server.drain_timeout)
                 for deployed in _deployed(plane):
-                    deployed.close()  # which answers whoever is left, so that the listener can end
-                await listens
+                    deployed.close()  # which answers whoever is left
+                http.abort()
         return 0
 
-    def _signalled(self, number: int, listener: Listener) -> None:
+    def _signalled(self, number: int, http: HttpServer) -> None:
         """First signal: drain. SIGINT skips the window, and a second signal everything."""
         self.signals += 1
         if number == signal.SIGINT or self.signals > 1:
             self.hurried.set()
         self.stopping.set()
         if self.signals > 1:
-            listener.force_exit = True
+            http.abort()
 
     async def _drain(self, plane: DataPlane) -> None:
         plane.draining = True

@@ -7,18 +7,18 @@ every body that both accept (a property test holds them together).
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from struct import Struct
+from struct import error as StructError
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import Internal, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions, object_column
 from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype, unknown
-
-MAX_DEPTH = 100
-"""How deep a body may be nested: far below where Python itself gives up, so that nothing later does."""
 
 KEYS = ("instances", "parameters", "signature_name")
 _any = msgspec.json.Decoder()
@@ -26,8 +26,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class PredictBody:
-    """A decoded request. Only requests of equal `shapes` can be predicted together."""
+class BodyLimits:
+    """What one body may hold. The depth is far below where Python itself gives up, so that nothing does."""
+
+    max_instances: int = 4096
+    max_depth: int = 100
+
+
+class PredictBody(NamedTuple):
+    """A decoded request, its parameters as given. Only those of equal `shapes` can be predicted together."""
 
     instances: Instances
     parameters: dict[str, Any] | None
@@ -37,11 +44,12 @@ class PredictBody:
 class BodyDecoder:
     """Decodes the bodies for one signature; safe to share between threads."""
 
-    def __init__(self, signature: Signature, max_instances: int) -> None:
+    def __init__(self, signature: Signature, limits: BodyLimits) -> None:
         self._rows = RowDecoder(signature)
-        self._max_instances = max_instances
+        self._max_instances = limits.max_instances
+        self._max_depth = limits.max_depth
         self._dynamic = tuple(spec.name for spec in signature.inputs if spec.dynamic)
-        self._fast = _fast_decoder(signature)
+        self._fast = _fast_decoder(signature, limits.max_instances)
 
     def decode(self, body: bytes) -> PredictBody:
         """Return the instances and the parameters, which are not checked yet.
@@ -49,14 +57,14 @@ class BodyDecoder:
         Raises InvalidArgument for a body that is not JSON, has other keys, has too many instances, or
         has an instance that does not fit the signature.
         """
-        if self._fast is not None and (fast := self._fast(body)) is not None:
-            instances, parameters = fast
-            self._check_count(instances.count)
-            if parameters:
-                _check_depth(parameters)
-        else:
+        fast = self._fast(body) if self._fast is not None else None
+        if fast is None:
             rows, parameters = self._parse(body)
             instances = self._rows.decode(rows)
+        else:
+            instances, parameters = fast
+            if parameters:
+                _check_depth(parameters, self._max_depth)
         if not self._dynamic:
             return PredictBody(instances, parameters)
         shapes = tuple(instances.columns[name].shape[1:] for name in self._dynamic)
@@ -66,8 +74,8 @@ class BodyDecoder:
         request = parse(body)
         if not isinstance(request, dict):
             raise InvalidArgument('the body must be a JSON object: {"instances": [...]}')
-        if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-            _check_depth(request)
+        if body.count(b"[") + body.count(b"{") > self._max_depth:
+            _check_depth(request, self._max_depth)
         for key in request:
             if key not in KEYS:
                 raise InvalidArgument(f"{key}: {unknown(key, KEYS, 'key')}")
@@ -87,10 +95,10 @@ class BodyDecoder:
             )
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: Any, limit: int) -> None:
     """Raise InvalidArgument for what is nested too deeply; goes down level by level, without recursion."""
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(limit):
         level = [
             inner
             for one in level
@@ -99,7 +107,9 @@ def _check_depth(value: Any) -> None:
         ]
         if not level:
             return
-    raise InvalidArgument(f"the body is nested too deeply: expected at most {MAX_DEPTH} levels")
+    raise InvalidArgument(
+        f"the body is nested too deeply: expected at most {limit} levels (limits.max_depth)"
+    )
 
 
 def parse(body: bytes) -> Any:
@@ -119,8 +129,9 @@ def encode_predictions(predictions: Predictions) -> bytes:
     `{"b64": ...}`. Raises Internal for a value that JSON does not have.
     """
     columns = [_plain(column) for column in predictions.columns.values()]
+    rows: list[Any]
     if len(columns) == 1:
-        rows: Sequence[Any] = columns[0]
+        rows = columns[0]
     else:
         names = tuple(predictions.columns)
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -140,20 +151,27 @@ def _plain(column: Column) -> list[Any]:
 Fast = Callable[[bytes], tuple[Instances, dict[str, Any] | None] | None]
 
 
-def _fast_decoder(signature: Signature) -> Fast | None:
+def _fast_decoder(signature: Signature, limit: int) -> Fast | None:
     """Build the typed decoder for a signature; None where it has values that need a closer look."""
     inputs = signature.inputs
     if len(inputs) == 1 and inputs[0].dtype in NUMBERS and inputs[0].shape:
-        return _tensor_decoder(inputs[0])
+        return _tensor_decoder(inputs[0], limit)
     if not any(spec.fields or spec.dtype in ("bytes", "json") or spec.shape for spec in inputs):
-        return _columns_decoder(inputs) if len(inputs) > 1 else None
+        return _columns_decoder(inputs, limit) if len(inputs) > 1 else None
     return None
 
 
-def _body_decoder(instance: Any) -> Callable[[bytes], Any]:
+_PACKED = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
+"""The letters of the types in the module struct."""
+
+
+def _body_decoder(instance: Any, limit: int) -> Callable[[bytes], Any]:
     body = msgspec.defstruct(
         "Body",
-        [("instances", list[instance]), ("parameters", dict[str, Any] | None, None)],
+        [
+            ("instances", Annotated[list[instance], Meta(max_length=limit)]),
+            ("parameters", dict[str, Any] | None, None),
+        ],
         forbid_unknown_fields=True,
         gc=False,
     )
@@ -181,13 +199,15 @@ def _by_name(names: Sequence[str], kinds: Sequence[Any]) -> Any:
         return None
 
 
-def _tensor_decoder(spec: TensorSpec) -> Fast:
+def _tensor_decoder(spec: TensorSpec, limit: int) -> Fast:
+    if len(spec.shape) == 1 and spec.shape[0] and spec.dtype in _PACKED and not spec.nullable:
+        return _row_decoder(spec, spec.shape[0], limit)
     one = _typed(spec)
     array: Any = one
     for _ in spec.shape:
         array = list[array]
     by_name = _by_name(spec.fields, [one] * len(spec.fields)) if spec.fields else None
-    decode = _body_decoder(array if by_name is None else array | by_name)
+    decode = _body_decoder(array if by_name is None else array | by_name, limit)
     dtype, rank, sizes = numpy_dtype(spec.dtype), len(spec.shape) + 1, spec.shape
     astuple = msgspec.structs.astuple
 
@@ -211,11 +231,39 @@ def _tensor_decoder(spec: TensorSpec) -> Fast:
     return fast
 
 
-def _columns_decoder(specs: Sequence[TensorSpec]) -> Fast:
+def _row_decoder(spec: TensorSpec, size: int, limit: int) -> Fast:
+    """Read rows of `size` numbers, as `_tensor_decoder` does, in half the time.
+
+    Packing numbers costs a fourth of what NumPy takes for a list, and refuses what the type cannot hold.
+    """
+    one = _typed(spec)
+    array = Annotated[list[one], Meta(min_length=size, max_length=size)]
+    by_name = _by_name(spec.fields, [one] * size) if spec.fields else None
+    decode = _body_decoder(array if by_name is None else array | by_name, limit)
+    dtype, name = numpy_dtype(spec.dtype), spec.name
+    pack = Struct(f"={size}{_PACKED[spec.dtype]}").pack
+    ndarray, astuple = np.ndarray, msgspec.structs.astuple
+
+    def fast(body: bytes) -> tuple[Instances, dict[str, Any] | None] | None:
+        try:
+            request = decode(body)
+            rows = request.instances
+            count = len(rows)
+            if by_name is not None:
+                rows = [row if type(row) is list else astuple(row) for row in rows]
+            packed = bytearray(pack(*rows[0])) if count == 1 else bytearray().join([pack(*r) for r in rows])
+        except (msgspec.MsgspecError, OverflowError, StructError, RecursionError):
+            return None
+        return Instances({name: ndarray((count, size), dtype, packed)}, count), request.parameters
+
+    return fast
+
+
+def _columns_decoder(specs: Sequence[TensorSpec], limit: int) -> Fast:
     kinds = [_typed(spec) for spec in specs]
     in_order: Any = tuple[tuple(kinds)]  # type: ignore[misc]
     by_name = _by_name([spec.name for spec in specs], kinds)
-    decode = _body_decoder(in_order if by_name is None else in_order | by_name)
+    decode = _body_decoder(in_order if by_name is None else in_order | by_name, limit)
     named = [(spec.name, numpy_dtype(spec.dtype)) for spec in specs]
     astuple = msgspec.structs.astuple
 

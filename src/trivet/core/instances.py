@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 Column = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Rows:
     """Named columns that hold one row per entry of their first axis.
 
+    Immutable by agreement; to have Python enforce it would cost a request twice the time of making it.
     Slicing gives views and joining copies once. A column of arbitrary JSON values has dtype object.
     """
 
@@ -39,11 +40,18 @@ class Rows:
     def slice(self, start: int, stop: int) -> Self:
         """Return rows `start` to `stop`, which must lie within the rows there are."""
         window = {name: column[start:stop] for name, column in self.columns.items()}
-        return type(self)(window, stop - start)
+        return self.__class__(window, stop - start)
 
     def split(self, counts: Sequence[int]) -> Iterator[Self]:
         """Undo `join`: give back parts of these many rows each."""
         start = 0
+        if len(self.columns) == 1:
+            (name, column), part = next(iter(self.columns.items())), self.__class__
+            for count in counts:
+                stop = start + count
+                yield part({name: column[start:stop]}, count)
+                start = stop
+            return
         for count in counts:
             yield self.slice(start, start + count)
             start += count
@@ -52,9 +60,13 @@ class Rows:
 class Instances(Rows):
     """What a model is asked about."""
 
+    __slots__ = ()
+
 
 class Predictions(Rows):
     """What it answered, row for row. One column is a bare value, several are an object by name."""
+
+    __slots__ = ()
 
 
 def object_column(values: Sequence[Any]) -> Column:

@@ -4,21 +4,24 @@ A protocol answers its hot paths (predictions) from bytes to bytes, without a we
 listener may call it from wherever it has read a request. Everything else it serves is ordinary ASGI.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Protocol
 
 import msgspec
+from starlette.responses import Response
 from starlette.routing import Route as AsgiRoute
 
+from trivet.codecs.json_body import BodyLimits
 from trivet.core.errors import Code, ResourceExhausted, ServingError
 from trivet.serving.batching import Pending
 from trivet.serving.plane import DataPlane
 
-Headers = Sequence[tuple[bytes, bytes]]
-Reply = Callable[[int, Headers, bytes], None]
+Headers = bytes
+"""Header lines as they are sent, each with its CRLF; the listener adds those of framing."""
 
-JSON: Headers = ((b"content-type", b"application/json"),)
+JSON: Headers = b"content-type: application/json\r\n"
 encode_json = msgspec.json.Encoder().encode
 
 STATUS = {
@@ -51,31 +54,44 @@ class Services:
     """What a protocol may use."""
 
     plane: DataPlane
-    max_instances: int
+    limits: BodyLimits
     container: ContainerRoutes = field(default_factory=ContainerRoutes)
 
 
-@dataclass(frozen=True, slots=True)
-class HotRequest:
-    """A prediction request as the listener has read it; header names are lower case.
+@dataclass(slots=True, eq=False)
+class RequestHead:
+    """The head of a request, as a pure function of its bytes: shared by all requests with the same one.
 
-    `request_id` is the caller's, or one made up to find the request in the log.
+    Header names are lower case; `path` has its escapes undone, `target` is as sent. `request_id` is the
+    caller's, or empty; `timeout` is in seconds (`X-Server-Timeout`, as Google's APIs take it).
     """
 
-    body: bytes
-    headers: Headers
-    request_id: str
+    method: str
+    path: str
+    target: bytes
+    query: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    request_id: str = ""
+    timeout: float | None = None
 
-    def header(self, name: bytes) -> bytes:
-        """Return the first value of a header, or nothing."""
-        return next((value for key, value in self.headers if key == name), b"")
+
+class Caller(Protocol):
+    """Who waits for the answer to one request."""
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Give the answer; it goes nowhere if the caller has left."""
+        ...
+
+    def request_id(self) -> str:
+        """Return what finds this request in the log: the caller's own id, or one made up now."""
+        ...
 
 
 class HotRoute(Protocol):
     """Answers POST requests to one path."""
 
-    def answer(self, request: HotRequest, reply: Reply) -> Pending | None:
-        """Call `reply` once, now or later in the event loop.
+    def answer(self, caller: Caller, head: RequestHead, body: bytes, now: float) -> Pending | None:
+        """Reply to the caller once, now or later in the event loop; `now` is when the request was read.
 
         Returns what to abandon if the caller leaves before, or None where the reply was given. Raises
         nothing that a request can cause.
@@ -103,13 +119,18 @@ def error_reply(error: ServingError, status: int = 0) -> tuple[int, Headers, byt
     """Return an error as Google's APIs write it: `{"error": {"code", "message", "status"}}`."""
     status = status or STATUS[error.code]
     content = {"code": status, "message": str(error), "status": error.code.name}
-    headers = list(JSON)
+    headers = JSON
     if isinstance(error, ResourceExhausted):
-        seconds = max(1, round(error.retry_after or 0))
-        headers.append((b"retry-after", str(seconds).encode()))
+        headers += b"retry-after: %d\r\n" % max(1, ceil(error.retry_after or 0))
     return status, headers, encode_json({"error": content})
 
 
-def json_reply(content: Any, status: int = 200) -> tuple[int, Headers, bytes]:
-    """Return anything as JSON."""
-    return status, JSON, encode_json(content)
+def error_response(error: ServingError, status: int = 0, **headers: str) -> Response:
+    """Return the same for a route that is not hot."""
+    status, _, body = error_reply(error, status)
+    return Response(body, status, headers, media_type="application/json")
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Return anything as JSON, for a route that is not hot."""
+    return Response(encode_json(content), status, media_type="application/json")

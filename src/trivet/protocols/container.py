@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route as AsgiRoute
 
 from trivet.core.errors import FailedPrecondition, Unavailable
-from trivet.protocols.base import HotRoute, Services, error_reply
-from trivet.protocols.predict import Envelope, PredictRoute
+from trivet.protocols.base import HotRoute, Services, error_response, json_response
+from trivet.protocols.predict import Envelope, predict_route
 
 
 class ContainerProtocol:
@@ -20,7 +20,7 @@ class ContainerProtocol:
     def __init__(self, services: Services) -> None:
         self._plane = services.plane
         self._paths = services.container
-        self._max_instances = services.max_instances
+        self._limits = services.limits
 
     def hot(self, path: str) -> HotRoute | None:
         """Return what answers predictions, on the platform's path alone."""
@@ -34,8 +34,7 @@ class ContainerProtocol:
                 f"{path} answers for one model; this server has: {served}. Use /v1/models/NAME:predict"
             )
         route = next(iter(self._plane.routes.values()))
-        envelopes = {deployed: Envelope() for deployed in route.deployed.values()}
-        return PredictRoute(self._plane, route.choose, envelopes, self._max_instances)
+        return predict_route(route, lambda deployed: Envelope(), self._limits)
 
     def routes(self) -> Sequence[AsgiRoute]:
         """Return the health route."""
@@ -45,9 +44,8 @@ class ContainerProtocol:
 
     async def _health(self, request: Request) -> Response:
         if self._plane.ready and not self._plane.draining:
-            return Response(b"{}", media_type="application/json")
-        status, _, body = error_reply(Unavailable("not ready"))
-        return Response(body, status, media_type="application/json")
+            return json_response({})
+        return error_response(Unavailable("not ready"))
 
 
 def _literal(path: str) -> str:

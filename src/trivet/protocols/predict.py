@@ -5,16 +5,15 @@ so that nothing is looked up or built for a single request.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
-from trivet.codecs.json_body import BodyDecoder, encode_predictions
-from trivet.core.errors import InvalidArgument, ServingError
+from trivet.codecs.json_body import BodyDecoder, BodyLimits, encode_predictions
+from trivet.core.errors import ServingError
 from trivet.core.instances import Predictions
-from trivet.protocols.base import JSON, Headers, HotRequest, Reply, error_reply
+from trivet.protocols.base import JSON, Caller, Headers, HotRoute, RequestHead, error_reply
 from trivet.serving.batching import Answer, Pending
-from trivet.serving.plane import DataPlane, DeployedModel
+from trivet.serving.plane import DeployedModel, Route
 
 log = logging.getLogger("trivet")
 
@@ -27,77 +26,67 @@ class Envelope:
     headers: Headers = JSON
 
 
-class PredictRoute:
-    """Decodes, queues and encodes for one address."""
+def predict_route(
+    route: Route, envelope: Callable[[DeployedModel], Envelope], limits: BodyLimits
+) -> HotRoute:
+    """Return what answers for an address: the deployed model that its traffic split picks."""
+    desks = {
+        version: ModelRoute(deployed, envelope(deployed), limits)
+        for version, deployed in route.deployed.items()
+    }
+    return desks[next(iter(route.split))] if len(route.split) == 1 else _SplitRoute(route, desks)
 
-    def __init__(
-        self,
-        plane: DataPlane,
-        choose: Callable[[], DeployedModel],
-        envelopes: dict[DeployedModel, Envelope],
-        max_instances: int,
-    ) -> None:
-        self._plane = plane
-        self._choose = choose
-        self._envelopes = envelopes
-        self._decoders = {
-            deployed: BodyDecoder(deployed.model.signature, max_instances).decode for deployed in envelopes
-        }
 
-    def answer(self, request: HotRequest, reply: Reply) -> Pending | None:
-        """Predict; every failure becomes an error reply and is counted."""
-        deployed = self._choose()
+class _SplitRoute:
+    """Answers for an address with several deployed models."""
+
+    def __init__(self, route: Route, desks: Mapping[str, HotRoute]) -> None:
+        self._route = route
+        self._desks = desks
+
+    def answer(self, caller: Caller, head: RequestHead, body: bytes, now: float) -> Pending | None:
+        return self._desks[self._route.choose()].answer(caller, head, body, now)
+
+
+class ModelRoute:
+    """Decodes, queues and encodes for one deployed model at one address."""
+
+    def __init__(self, deployed: DeployedModel, envelope: Envelope, limits: BodyLimits) -> None:
         model = deployed.model
+        self._deployed = deployed
+        self._decode = BodyDecoder(model.signature, limits).decode
+        self._resolve = model.signature.resolve
+        self._defaults = model.defaults
+        self._headers, self._after = envelope.headers, envelope.after
+
+    def answer(self, caller: Caller, head: RequestHead, body: bytes, now: float) -> Pending | None:
+        """Predict; every failure becomes an error reply and is counted."""
         try:
-            body = self._decoders[deployed](request.body)
-            parameters = model.signature.resolve(body.parameters, model.defaults)
-            if not body.instances.count:
-                envelope = self._envelopes[deployed]
-                reply(200, envelope.headers, b'{"predictions":[]' + envelope.after)
+            instances, given, shapes = self._decode(body)
+            parameters = self._resolve(given, self._defaults) if given else self._defaults
+            if not instances.count:
+                caller.reply(200, self._headers, b'{"predictions":[]' + self._after)
                 return None
-            return self._plane.submit(
-                deployed,
-                body.instances,
-                parameters,
-                partial(self._done, deployed, request.request_id, reply),
-                shapes=body.shapes,
-                timeout=timeout_of(request),
-            )
+            return self._deployed.submit(instances, parameters, shapes, now, head.timeout, self._done, caller)
         except ServingError as error:
-            deployed.refuse(error)
-            reply(*error_reply(error))
+            self._deployed.refuse(error)
+            caller.reply(*error_reply(error))
             return None
 
-    def _done(
-        self, deployed: DeployedModel, request_id: str, reply: Reply, pending: Pending, answer: Answer
-    ) -> None:
-        if isinstance(answer, Predictions):
+    def _done(self, pending: Pending, answer: Answer) -> None:
+        caller: Caller = pending.caller
+        if type(answer) is Predictions:
             try:
                 predictions = encode_predictions(answer)
             except ServingError as error:
                 answer = error
             else:
-                envelope = self._envelopes[deployed]
-                reply(200, envelope.headers, b'{"predictions":' + predictions + envelope.after)
-        if isinstance(answer, ServingError):
-            if answer.__cause__ is not None:
-                extra = {"request_id": request_id}
-                log.error("%s: the model failed", deployed.ref, exc_info=answer.__cause__, extra=extra)
-            reply(*error_reply(answer))
-        deployed.measure(pending, answer)
-
-
-def timeout_of(request: HotRequest) -> float | None:
-    """Return the seconds that the caller gives (`X-Server-Timeout`, as Google's APIs take it)."""
-    value = request.header(b"x-server-timeout")
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise InvalidArgument(
-            f"X-Server-Timeout: expected a number of seconds above 0; got {value[:40].decode('latin-1')!r}"
-        )
-    return seconds
+                caller.reply(200, self._headers, b'{"predictions":' + predictions + self._after)
+                self._deployed.served(pending)
+                return
+        assert isinstance(answer, ServingError)
+        if answer.__cause__ is not None:
+            extra = {"request_id": caller.request_id()}
+            log.error("%s: the model failed", self._deployed.ref, exc_info=answer.__cause__, extra=extra)
+        caller.reply(*error_reply(answer))
+        self._deployed.refuse(answer)

@@ -11,7 +11,7 @@ from trivet import __version__
 from trivet.codecs import example, signature_json
 from trivet.core.errors import Unavailable
 from trivet.core.names import ModelRef
-from trivet.protocols.base import HotRoute, Services, encode_json, error_reply
+from trivet.protocols.base import HotRoute, Services, encode_json, error_response, json_response
 from trivet.protocols.openapi import document
 from trivet.serving.lifecycle import LoadedModel
 from trivet.serving.plane import DeployedModel
@@ -43,18 +43,18 @@ class StatusProtocol:
 
     async def _root(self, request: Request) -> Response:
         paths = ["/v1/models", "/openapi.json", "/metrics", "/livez", "/readyz"]
-        return _json({"server": "trivet", "version": __version__, "paths": paths})
+        return json_response({"server": "trivet", "version": __version__, "paths": paths})
 
     async def _livez(self, request: Request) -> Response:
-        return _json({})
+        return json_response({})
 
     async def _readyz(self, request: Request) -> Response:
         plane = self._plane
         if plane.draining:
-            return _error(Unavailable("draining: this server is about to stop"))
+            return error_response(Unavailable("draining: this server is about to stop"))
         if not plane.ready:
-            return _error(Unavailable("models are being loaded"))
-        return _json({})
+            return error_response(Unavailable("models are being loaded"))
+        return json_response({})
 
     async def _metrics(self, request: Request) -> Response:
         return Response(
@@ -62,18 +62,18 @@ class StatusProtocol:
         )
 
     async def _openapi(self, request: Request) -> Response:
-        return _json(document(self._plane.routes))
+        return json_response(document(self._plane.routes))
 
     async def _models(self, request: Request) -> Response:
         routes = self._plane.routes.values()
-        return _json({"models": [_shown(d) for route in routes for d in route.deployed.values()]})
+        return json_response({"models": [_shown(d) for route in routes for d in route.deployed.values()]})
 
     async def _model(self, request: Request) -> Response:
         name, version = request.path_params["name"], request.path_params.get("version")
         if version is not None:
-            return _json(_shown(self._plane.deployed(ModelRef(name, version))))
+            return json_response(_shown(self._plane.deployed(ModelRef(name, version))))
         route = self._plane.route(name)
-        return _json(_shown(route.deployed[next(iter(route.split))]))
+        return json_response(_shown(route.deployed[next(iter(route.split))]))
 
 
 def described(model: LoadedModel) -> dict[str, Any]:
@@ -100,15 +100,6 @@ def example_call(address: str, model: LoadedModel) -> str:
 
 def _shown(deployed: DeployedModel) -> dict[str, Any]:
     return {**described(deployed.model), "state": "READY"}
-
-
-def _json(content: Any) -> Response:
-    return Response(encode_json(content), media_type="application/json")
-
-
-def _error(error: Unavailable) -> Response:
-    status, _, body = error_reply(error)
-    return Response(body, status, media_type="application/json")
 
 
 PROTOCOL = StatusProtocol

@@ -14,11 +14,12 @@ from starlette.routing import Route as AsgiRoute
 
 from trivet.core.names import ModelRef
 from trivet.protocols.base import JSON, HotRoute, Services, encode_json
-from trivet.protocols.predict import Envelope, PredictRoute
+from trivet.protocols.predict import Envelope, ModelRoute, predict_route
 from trivet.serving.plane import DeployedModel
 
+# printable ASCII alone, since the parent is given back in headers
 _ENDPOINT = re.compile(
-    r"/v1(?:beta1)?/(?P<parent>projects/[^/]+/locations/[^/]+)/endpoints/(?P<name>[^/:]+)"
+    r"/v1(?:beta1)?/(?P<parent>projects/[!-.0-~]+/locations/[!-.0-~]+)/endpoints/(?P<name>[^/:]+)"
     r":(?P<verb>predict|rawPredict)"
 )
 _MODEL = re.compile(r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+))?:predict")
@@ -29,14 +30,14 @@ class VertexProtocol:
 
     def __init__(self, services: Services) -> None:
         self._plane = services.plane
-        self._max_instances = services.max_instances
+        self._limits = services.limits
 
     def hot(self, path: str) -> HotRoute | None:
         """Return what answers predictions on a path."""
         if match := _MODEL.fullmatch(path):
             if version := match["version"]:
                 deployed = self._plane.deployed(ModelRef(match["name"], version))
-                return self._version(deployed)
+                return ModelRoute(deployed, Envelope(), self._limits)
             return self._endpoint(match["name"], lambda deployed: Envelope())
         if match := _ENDPOINT.fullmatch(path):
             parent, name = match["parent"], match["name"]
@@ -49,13 +50,8 @@ class VertexProtocol:
         """Everything here is hot."""
         return ()
 
-    def _endpoint(self, name: str, envelope: Callable[[DeployedModel], Envelope]) -> PredictRoute:
-        route = self._plane.route(name)
-        envelopes = {deployed: envelope(deployed) for deployed in route.deployed.values()}
-        return PredictRoute(self._plane, route.choose, envelopes, self._max_instances)
-
-    def _version(self, deployed: DeployedModel) -> PredictRoute:
-        return PredictRoute(self._plane, lambda: deployed, {deployed: Envelope()}, self._max_instances)
+    def _endpoint(self, name: str, envelope: Callable[[DeployedModel], Envelope]) -> HotRoute:
+        return predict_route(self._plane.route(name), envelope, self._limits)
 
 
 def _in_body(parent: str, deployed: DeployedModel) -> Envelope:
@@ -77,8 +73,8 @@ def _in_headers(parent: str, endpoint: str, deployed: DeployedModel) -> Envelope
         "model": f"{parent}/models/{deployed.ref.name}",
         "model-version-id": deployed.ref.version,
     }
-    headers = [(f"x-vertex-ai-{name}".encode(), value.encode()) for name, value in ids.items()]
-    return Envelope(headers=(*JSON, *headers))
+    lines = [f"x-vertex-ai-{name}: {value}\r\n".encode() for name, value in ids.items()]
+    return Envelope(headers=JSON + b"".join(lines))
 
 
 PROTOCOL = VertexProtocol

@@ -8,7 +8,7 @@ several requests were read in one turn.
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -43,7 +43,7 @@ class Pending:
     """One request on its way: answered once, by whoever comes first.
 
     Only requests of equal `group` may share a batch. `arrived`, `deadline` and `taken` are seconds of
-    the replica set's clock; `done` is called in the event loop.
+    the replica set's clock; `done` is called in the event loop, and finds in `caller` whom to tell.
     """
 
     instances: Instances
@@ -52,6 +52,7 @@ class Pending:
     arrived: float
     deadline: float
     done: Callable[["Pending", Answer], None]
+    caller: Any = None
     taken: float | None = None
     answered: bool = False
 

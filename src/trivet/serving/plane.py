@@ -4,11 +4,12 @@ import asyncio
 import random
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from trivet.core.errors import Code, NotFound, ServingError, Unavailable
-from trivet.core.instances import Instances, Predictions
+from trivet.core.instances import Instances
 from trivet.core.names import ModelRef
 from trivet.core.signature import Parameters
 from trivet.core.traffic import choose
@@ -37,6 +38,7 @@ class DeployedModel:
         self.id = f"{self.ref.name}-{self.ref.version}"
         self.labels = {"model": self.ref.name, "version": self.ref.version}
         self.replicas = ReplicaSet([_replica(model)], model.spec.limits, self._batch_metrics(metrics))
+        self.timeout = model.spec.limits.timeout
         self._metrics = metrics
         self._seconds = metrics.histogram(
             "trivet_request_duration_seconds",
@@ -47,13 +49,32 @@ class DeployedModel:
         self._codes: dict[str, Counter] = {}
         self._ok = self._count("OK")
 
-    def measure(self, pending: Pending, answer: Answer) -> None:
-        """Count an answer and how long it took."""
-        if isinstance(answer, Predictions):
-            self._ok.add()
-        else:
-            self.refuse(answer)
-        self._seconds.observe(self.replicas.clock() - pending.arrived)
+    def submit(  # noqa: PLR0913, PLR0917 - called for every request, and keywords cost
+        self,
+        instances: Instances,
+        parameters: Parameters,
+        shapes: Hashable,
+        now: float,
+        timeout: float | None,
+        done: Callable[[Pending, Answer], None],
+        caller: Any,
+    ) -> Pending:
+        """Queue a request; `done` is called once, in the event loop, with its answer.
+
+        Only requests of equal `shapes` are predicted together. `timeout` in seconds from `now`, the
+        monotonic clock, shortens the model's own; None leaves it. Raises ResourceExhausted or Unavailable.
+        """
+        limit = self.timeout
+        deadline = now + (limit if timeout is None or timeout > limit else timeout)
+        group = shapes if parameters is self.model.defaults else (shapes, _canonical(parameters))
+        pending = Pending(instances, parameters, group, now, deadline, done, caller)
+        self.replicas.submit(pending)
+        return pending
+
+    def served(self, pending: Pending) -> None:
+        """Count a request that got its predictions, and how long it took."""
+        self._ok.value += 1
+        self._seconds.observe(self.replicas.now - pending.arrived)
 
     def refuse(self, error: ServingError) -> None:
         """Count a request that got no prediction."""
@@ -97,7 +118,7 @@ class DeployedModel:
             **self.labels,
         )
         return BatchMetrics(
-            queue_seconds=seconds("queue", "A request's wait for a replica."),
+            queue_seconds=seconds("queue", "The wait for a replica of the oldest request of a batch."),
             predict_seconds=seconds("predict", "A batch in the model."),
             rows=metrics.histogram("trivet_batch_rows", "Rows predicted together.", ROWS, **self.labels),
         )
@@ -118,11 +139,9 @@ class Route:
     split: Mapping[str, int]
     deployed: Mapping[str, DeployedModel]
 
-    def choose(self) -> DeployedModel:
-        """Pick the deployed model that answers a request, by the traffic split."""
-        if len(self.split) == 1:
-            return self.deployed[next(iter(self.split))]
-        return self.deployed[choose(self.split, random.random())]
+    def choose(self) -> str:
+        """Pick the version that answers a request, by the traffic split."""
+        return choose(self.split, random.random())
 
 
 @dataclass
@@ -151,27 +170,3 @@ class DataPlane:
             known = ", ".join(sorted(route.deployed))
             raise NotFound(f"model {ref.name!r} has no version {ref.version!r}; served: {known}")
         return route.deployed[ref.version]
-
-    def submit(
-        self,
-        deployed: DeployedModel,
-        instances: Instances,
-        parameters: Parameters,
-        done: Callable[[Pending, Answer], None],
-        *,
-        shapes: Hashable = None,
-        timeout: float | None = None,
-    ) -> Pending:
-        """Queue a request; `done` is called once, in the event loop, with its answer.
-
-        `timeout` in seconds shortens the model's own. Raises ResourceExhausted or Unavailable.
-        """
-        replicas = deployed.replicas
-        limit = replicas.queue.limits.timeout
-        now = replicas.clock()
-        seconds = limit if timeout is None else min(timeout, limit)
-        ordinary = parameters is deployed.model.defaults
-        group = shapes if ordinary else (shapes, _canonical(parameters))
-        pending = Pending(instances, parameters, group, now, now + seconds, done)
-        replicas.submit(pending)
-        return pending

@@ -40,6 +40,7 @@ class ReplicaSet:
     ) -> None:
         self.queue = BatchQueue(limits)
         self.clock = clock
+        self.now = clock()  # when the last batch was answered
         self._loop = asyncio.get_running_loop()
         self._replicas = replicas
         self._free = [replica for replica in replicas for _ in range(replica.slots)]
@@ -112,16 +113,19 @@ class ReplicaSet:
     def _start(self, batch: list[Pending], replica: Replica, now: float) -> None:
         for pending in batch:
             pending.taken = now
-            self._metrics.queue_seconds.observe(now - pending.arrived)
+        self._metrics.queue_seconds.observe(now - batch[0].arrived)
         self._running[id(batch)] = batch
 
         def done(answers: Sequence[Answer]) -> None:
             self._free.append(replica)
             del self._running[id(batch)]
-            self._measure(batch, self.clock() - now)
+            self.now = self.clock()
+            self._measure(batch, self.now - now)
             for pending, answer in zip(batch, answers, strict=True):
                 try:
-                    pending.answer(answer)
+                    if not pending.answered:
+                        pending.answered = True
+                        pending.done(pending, answer)
                 except Exception:  # one reply that cannot be given must not stop the others
                     log.exception("a reply failed")
             if len(self.queue):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.codecs.test_json_rows import FLOWER, IMAGE, MIXED, TEXT, TWO
-from trivet.codecs.json_body import BodyDecoder, encode_predictions
+from trivet.codecs.json_body import BodyDecoder, BodyLimits, encode_predictions
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import Internal, InvalidArgument
 from trivet.core.instances import Predictions, object_column
@@ -26,7 +26,7 @@ rows = st.one_of(arrays, st.dictionaries(names, leaves, max_size=5), leaves)
 
 def decode(signature, body, max_instances=100):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return BodyDecoder(signature, max_instances).decode(content)
+    return BodyDecoder(signature, BodyLimits(max_instances)).decode(content)
 
 
 def outcome(decode):

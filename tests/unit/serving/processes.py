@@ -6,6 +6,7 @@ import inspect
 import os
 import socket
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -28,8 +29,11 @@ def on_both_loops(test):
     """Run a test on asyncio's event loop and on uvloop's."""
 
     def run(new_loop, **fixtures):
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(test(**fixtures))
+        with warnings.catch_warnings():
+            # as an error, it makes uvloop hang when a test that failed leaves a socket open
+            warnings.simplefilter("default", ResourceWarning)
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(test(**fixtures))
 
     functools.update_wrapper(run, test)
     loop = inspect.Parameter("new_loop", inspect.Parameter.KEYWORD_ONLY)

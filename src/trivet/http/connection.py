@@ -1,0 +1,346 @@
+"""One connection: reads requests, has them answered one after the other, writes the answers.
+
+The ordinary prediction costs no more than this file shows: its head is looked up, its body cut off, the
+hot route called, the answer written. No task, no scope, no timer. Everything that HTTP asks for beyond
+that (bodies in pieces, in chunks or compressed, pipelining, refusals, closing in good order) takes the
+long way round, and other routes go on to the ASGI application.
+"""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, cast
+
+from trivet.core.errors import ServingError, Unimplemented
+from trivet.http import head as heads
+from trivet.http.asgi import FAULT, Exchange
+from trivet.http.body import Body, ChunkedBody, SizedBody, unzip
+from trivet.http.head import Head
+from trivet.http.refusal import Refusal, too_large
+from trivet.protocols.base import Headers, error_reply
+from trivet.serving.batching import Pending
+
+if TYPE_CHECKING:
+    from trivet.http.server import HttpServer
+
+IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = "idle", "head", "body", "answering", "lingering", "closed"
+
+_LEAVES_WITHIN = 0.05
+"""Seconds that a request of a caller who has ended its side may still wait for a replica. One who only
+half-closed gets its answer from a server that is not overloaded; one who left costs no work on one that is."""
+
+_MAX_PIPELINED = 256 * 1024
+
+log = logging.getLogger("trivet")
+
+
+class Connection(asyncio.Protocol):
+    """Speaks HTTP/1.1 on one transport; a `Caller` to the hot route that answers it.
+
+    `state` says what it is doing; `served` counts requests: when both stay the same for too long, the
+    server ends it.
+    """
+
+    __slots__ = (
+        "_body", "_buffer", "_ended", "_head", "_in_order", "_paused", "_pending", "_request_id", "_server",
+        "_started", "_transport", "_write_waiter", "blocked", "exchange", "mark", "served", "state",
+    )  # fmt: skip
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+        self._transport: asyncio.Transport
+        self._buffer = b""  # read, but not looked at
+        self._head: Head = server.no_head
+        self._body: Body | None = None
+        self._pending: Pending | None = None
+        self._request_id = ""
+        self._started = 0.0
+        self._ended = False  # the caller will send no more
+        self._in_order = False  # requests that wait behind one another are being served
+        self._paused = False
+        self._write_waiter: asyncio.Future[None] | None = None
+        self.blocked = False  # the caller does not read its answer
+        self.exchange: Exchange | None = None
+        self.served = 0
+        self.mark: tuple[float, object] = (0.0, None)
+        self.state = IDLE
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.state}, {self.served} served>"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Serve the request at once if it is an ordinary one."""
+        if self.state is IDLE and not self._buffer:
+            end = data.find(heads.END) + 4
+            head = self._server.heads.get(data[:end])
+            if head is not None and head.plain == len(data) - end:
+                self._head = head
+                self._serve(data[end:])
+                return
+        self._buffer += data
+        if self.state is ANSWERING:
+            if len(self._buffer) > _MAX_PIPELINED and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+        else:
+            self._read()
+
+    def eof_received(self) -> bool:
+        """Let who has only ended its own side have its answers; others have left."""
+        self._ended = True
+        if self.state is not ANSWERING:
+            return False
+        if self._pending is not None:
+            self._server.loop.call_later(_LEAVES_WITHIN, self._leave, self._pending)
+        elif self.exchange is not None:
+            self.exchange.leave()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody waits any more."""
+        self.state = CLOSED
+        self._buffer = b""
+        self._server.disconnected(self)
+        if self._pending is not None:
+            self._pending.abandon()
+        if self.exchange is not None:
+            self.exchange.leave()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """The caller reads more slowly than it is sent to."""
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self.blocked = False
+        if self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_result(None)
+        if self.state is IDLE and self._buffer:
+            self._read()
+
+    # What a hot route, the ASGI exchange and the server call.
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Give the answer to the request at hand."""
+        if self.state is not ANSWERING:
+            return
+        server = self._server
+        if status == 200 and self._head.plain >= 0 and server.plain and not self._ended:
+            self._transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (server.ok, headers, len(body), body))
+            self._pending = None
+            self.served += 1
+            self.state = IDLE
+            if self._buffer:
+                self.answered()
+            return
+        length = b"content-length: %d\r\n" % len(body)
+        if self._head.method == "HEAD":
+            body = b""
+        self._transport.write(self.head_of(status, headers + length) + body)
+        self.served += 1
+        self.answered()
+
+    def head_of(self, status: int, headers: Headers, *, sized: bool = True) -> bytes:
+        """Return the head of the answer at hand; one of unknown size ends with the connection."""
+        head = self._head
+        if status >= 400 or head.request_id or self._server.log_all:
+            headers += self._told(status)
+        if not sized:
+            self._ended = True
+        if self.ends:
+            headers += b"connection: close\r\n"
+        elif head.http_1_0:
+            headers += b"connection: keep-alive\r\n"
+        line = self._server.status_lines.get(status) or self._server.status_line(status)
+        return b"%b%b\r\n" % (line, headers)
+
+    def request_id(self) -> str:
+        """Return the id of the request at hand."""
+        if not self._request_id:
+            self._request_id = self._head.request_id or self._server.next_request_id()
+        return self._request_id
+
+    @property
+    def ends(self) -> bool:
+        """Whether the connection ends with the answer at hand."""
+        last = self._ended and not self._buffer
+        return last or not self._head.keep_alive or self._server.retiring
+
+    def answered(self) -> None:
+        """Go on with what has come meanwhile, once an answer has been written whole."""
+        ends = self.ends
+        self._pending = self.exchange = None
+        self._request_id = ""
+        self.state = IDLE
+        if ends:
+            self._transport.close()
+        elif self._buffer and not self.blocked:
+            self._read()
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """Address and port of the caller."""
+        address = self._transport.get_extra_info("peername")
+        return tuple(address[:2]) if isinstance(address, tuple) else None
+
+    def fault(self) -> None:
+        """Log the exception at hand, which is a bug of ours, under the request's id."""
+        extra = {"request_id": self.request_id(), "path": self._head.path}
+        log.exception("the server failed", extra=extra)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of an answer."""
+        self._transport.write(data)
+
+    async def written(self) -> None:
+        """Wait while the caller reads too slowly."""
+        if self.blocked and self.state is not CLOSED:
+            self._write_waiter = self._server.loop.create_future()
+            await self._write_waiter
+
+    def end(self) -> None:
+        """Close as soon as there is nothing to answer."""
+        if self.state is not ANSWERING:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    def refuse(self, error: Refusal) -> None:
+        """Answer with an error, and close once the caller has had time to read it."""
+        self.state = ANSWERING
+        self._ended = True  # nothing that follows would be understood
+        self._buffer = b""
+        status, headers, body = error_reply(error, error.status)
+        length = b"content-length: %d\r\n" % len(body)
+        if self._head.method == "HEAD":
+            body = b""
+        self._transport.write(self.head_of(status, headers + error.headers + length) + body)
+        self._linger()
+
+    # From bytes to a request.
+
+    def _read(self) -> None:
+        """Serve what the buffer holds, one request after the other."""
+        if self._in_order:
+            return  # called back by an answer that came at once: the loop below goes on
+        self._in_order = True
+        try:
+            while self._buffer and self.state is not ANSWERING and self._step():
+                pass
+        except Refusal as error:
+            self.refuse(error)
+        finally:
+            self._in_order = False
+        if self.state is ANSWERING or self._transport.is_closing():
+            return
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._ended and self.state is not LINGERING:
+            self._transport.close()  # what it sent is no whole request
+
+    def _step(self) -> bool:
+        """Take a head or a body from the buffer; False where it needs more, or nothing can follow."""
+        if self.state is LINGERING or self._transport.is_closing():
+            self._buffer = b""
+            return False
+        if self._body is None:
+            return self._take_head()
+        rest = self._body.feed(self._buffer)
+        if rest is None:
+            self._buffer = b""
+            return False
+        self._buffer = rest
+        body, self._body = self._body.whole(), None
+        if self._head.gzip:
+            body = unzip(body, self._server.limits.max_body_bytes)
+        self._serve(body)
+        return True
+
+    def _take_head(self) -> bool:
+        if self.state is IDLE:
+            self.state, self._head, self._started = HEAD, self._server.no_head, monotonic()
+        while self._buffer.startswith(b"\r\n"):  # which some clients send after a body
+            self._buffer = self._buffer[2:]
+        end = self._buffer.find(heads.END) + 4
+        limit = self._server.limits.max_header_bytes
+        if end > limit or (end < 4 and len(self._buffer) > limit):
+            raise Refusal(431, f"the request's head exceeds {limit} bytes (limits.max_header_bytes)")
+        if end < 4:
+            return False
+        self._head = head = self._server.head(self._buffer[:end])
+        self._buffer = self._buffer[end:]
+        self.state = BODY
+        limit = self._server.limits.max_body_bytes
+        if head.length is not None and head.length > limit:
+            raise too_large(limit)
+        self._body = ChunkedBody(limit) if head.length is None else SizedBody(head.length)
+        if head.expects_continue and not self._buffer:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if head.length == 0:
+            self._body = None
+            self._serve(b"")
+        return True
+
+    # From a request to its answer.
+
+    def _serve(self, body: bytes) -> None:
+        head = self._head
+        self.state = ANSWERING
+        self._started = now = monotonic()
+        try:
+            if head.hot_of is not self._server.plane.routes:
+                self._server.find(head)
+            hot = head.hot
+            if hot is None:
+                self.exchange = Exchange(self, head, body)
+                self._server.start(self.exchange)
+            elif head.method == "POST":
+                pending = hot.answer(self, head, body, now)
+                if self.state is ANSWERING:
+                    self._pending = pending
+            else:
+                self._refuse_method()
+        except ServingError as error:
+            self.reply(*error_reply(error))
+        except Exception:
+            self.fault()
+            self.reply(*error_reply(FAULT))
+
+    def _refuse_method(self) -> None:
+        allow = b"allow: POST, OPTIONS\r\n"
+        if self._head.method == "OPTIONS":
+            self.reply(200, allow, b"")
+            return
+        error = Unimplemented(f"method {self._head.method} is not allowed here; expected POST")
+        status, headers, body = error_reply(error, 405)
+        self.reply(status, headers + allow, body)
+
+    def _told(self, status: int) -> Headers:
+        """Log the answer if it is to be, and return the request's id as a header if that helps."""
+        if self._server.logs(status, self._head.path):
+            seconds = monotonic() - self._started
+            self._server.log(self._head, status, self.request_id(), seconds)
+        if self._head.request_id or status >= 400:  # so that the caller can name it to the operator
+            return b"x-request-id: %b\r\n" % self.request_id().encode()
+        return b""
+
+    def _leave(self, pending: Pending) -> None:
+        if pending.taken is None:
+            pending.abandon()
+
+    def _linger(self) -> None:
+        """End our side, and read on a little: a caller still sending must not lose our answer to a reset."""
+        self.state = LINGERING
+        self._buffer = b""
+        self._pending = None
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()

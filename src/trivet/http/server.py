@@ -1,0 +1,219 @@
+"""What the connections of one front share: hot routes, heads seen before, limits, the clock that ends them."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from itertools import count
+from time import monotonic
+
+from trivet.config import Limits, Log
+from trivet.http import head as heads
+from trivet.http.asgi import App, Exchange
+from trivet.http.connection import ANSWERING, HEAD, IDLE, LINGERING, Connection
+from trivet.http.head import Head
+from trivet.http.refusal import Refusal
+from trivet.protocols.base import HotRoute, HttpProtocol, RequestHead
+from trivet.serving.plane import DataPlane
+
+log = logging.getLogger("trivet")
+
+_HEADS = 512
+_HEAD_BYTES = 2048  # longer ones are not remembered
+_PATHS = 4096
+_LINGERS = 2.0  # seconds
+
+
+class HttpServer:
+    """Listens on sockets and answers: hot paths by the protocols, all others by an ASGI application.
+
+    That a path among `probes` says no is no error to be logged.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        protocols: Sequence[HttpProtocol],
+        app: App,
+        limits: Limits,
+        requests: Log,
+        probes: frozenset[str] = frozenset(),
+    ) -> None:
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.heads: dict[bytes, Head] = {}
+        self.no_head = Head("", "", b"", b"", ())
+        self.status_lines: dict[int, bytes] = {}
+        self.ok = self.status_line(200)
+        self.log_all = requests.requests == "all"
+        self.plain = not self.log_all  # an ordinary answer needs nothing but its body
+        self.retiring = False
+        self._log_errors = requests.requests != "none"
+        self._probes = probes
+        self.plane = plane
+        self._protocols = protocols
+        self._app = app
+        self._hot: dict[str, HotRoute | None] = {}
+        self._hot_of: object = None
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listening: list[asyncio.Server] = []
+        self._address = ("", 0)
+        self._id_prefix, self._ids = os.urandom(6).hex(), count(1)
+        self._every = min(1.0, limits.receive_timeout / 4, limits.idle_timeout / 4)
+        self._next_look: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<HttpServer {len(self._connections)} connections, {len(self._tasks)} in the application>"
+
+    async def listen(self, listening: socket.socket) -> None:
+        """Accept connections from now on."""
+        server = await self.loop.create_server(lambda: Connection(self), sock=listening, backlog=2048)
+        self._listening.append(server)
+        self._address = listening.getsockname()[:2]
+        if self._next_look is None:
+            self._look()
+
+    def stop_listening(self) -> None:
+        """Accept no more; connections there are go on."""
+        for server in self._listening:
+            server.close()
+        self._listening.clear()
+
+    async def retire(self, idle_for: float, within: float) -> None:
+        """Let every connection end with its next answer, or when it has been idle for these seconds.
+
+        Returns when all have ended, or after `within` seconds.
+        """
+        self.retiring, self.plain = True, False
+        end = self.loop.time() + within
+        self.loop.call_later(min(idle_for, within), self._end_idle)
+        while self._connections and self.loop.time() < end:
+            await asyncio.sleep(min(0.02, end - self.loop.time()))
+
+    def abort(self) -> None:
+        """End every connection at once."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+
+    # What a connection asks.
+
+    def find(self, head: Head) -> None:
+        """Find what answers predictions on a path; it is remembered until the routes are replaced."""
+        if self._hot_of is not self.plane.routes:
+            self._hot, self._hot_of = {}, self.plane.routes
+        if head.path not in self._hot:
+            found = (protocol.hot(head.path) for protocol in self._protocols)
+            hot = next((route for route in found if route is not None), None)
+            if len(self._hot) >= _PATHS:
+                self._hot.clear()
+            self._hot[head.path] = hot
+        head.hot, head.hot_of = self._hot[head.path], self._hot_of
+
+    def head(self, raw: bytes) -> Head:
+        """Return a head, parsed or remembered; raises Refusal."""
+        head = self.heads.get(raw)
+        if head is None:
+            head = heads.parse(raw)
+            if len(raw) <= _HEAD_BYTES and not head.request_id:
+                if len(self.heads) >= _HEADS:
+                    self.heads.clear()
+                self.heads[raw] = head
+                if head.plain > self.limits.max_body_bytes:
+                    head.plain = -1
+        return head
+
+    def start(self, exchange: Exchange) -> None:
+        """Let the application answer."""
+        task = self.loop.create_task(exchange.run(self._app, self._address))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def next_request_id(self) -> str:
+        """Make one up."""
+        return f"{self._id_prefix}{next(self._ids):x}"
+
+    def status_line(self, status: int) -> bytes:
+        """Return the first line of an answer, and the date below it."""
+        phrase = HTTPStatus(status).phrase if status != 499 else "Client Closed Request"
+        line = f"HTTP/1.1 {status} {phrase}\r\ndate: {formatdate(usegmt=True)}\r\n".encode()
+        self.status_lines[status] = line
+        return line
+
+    def logs(self, status: int, path: str) -> bool:
+        """Whether a request is worth a line in the log."""
+        return self.log_all or (status >= 400 and self._log_errors and path not in self._probes)
+
+    def log(self, head: RequestHead, status: int, request_id: str, seconds: float) -> None:
+        """Write that line."""
+        log.log(
+            logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO,
+            "request",
+            extra={
+                "request_id": request_id,
+                "method": head.method,
+                "path": head.path,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 3),
+            },
+        )
+
+    def connected(self, connection: Connection) -> None:
+        """Know of a connection; refuse one too many."""
+        self._connections.add(connection)
+        if len(self._connections) > self.limits.max_connections:
+            limit = self.limits.max_connections
+            connection.refuse(Refusal(503, f"more than {limit} connections (limits.max_connections)"))
+
+    def disconnected(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+
+    # Time: one timer for all connections, so that none has its own.
+
+    def _look(self) -> None:
+        """End connections that have been in the same state for too long."""
+        self._next_look = self.loop.call_later(self._every, self._look)
+        self.status_lines.clear()  # the date has changed
+        self.ok = self.status_line(200)
+        now = monotonic()
+        for connection in list(self._connections):
+            is_now = (connection.state, connection.served, connection.blocked)
+            since, was = connection.mark
+            if was != is_now:
+                connection.mark = now, is_now
+            elif now - since >= self._allowed(connection):
+                self._end(connection)
+
+    def _allowed(self, connection: Connection) -> float:
+        if connection.state is LINGERING:
+            return _LINGERS
+        if connection.blocked:
+            return self.limits.receive_timeout
+        if connection.state is IDLE:
+            return self.limits.idle_timeout
+        if connection.state is ANSWERING:
+            return float("inf")  # the deadline of the request counts
+        return self.limits.receive_timeout
+
+    def _end(self, connection: Connection) -> None:
+        if connection.blocked or connection.state is LINGERING:
+            connection.abort()
+        elif connection.state is IDLE:
+            connection.end()
+        else:
+            limit = self.limits.receive_timeout
+            what = "head" if connection.state is HEAD else "body"
+            connection.refuse(
+                Refusal(408, f"the request's {what} did not come within {limit:g} s (limits.receive_timeout)")
+            )
+
+    def _end_idle(self) -> None:
+        for connection in list(self._connections):
+            if connection.state is IDLE:
+                connection.end()
