@@ -222,17 +222,16 @@ def _read(decoder: msgspec.msgpack.Decoder[_M], frame: memoryview) -> _M:
 
 def _joined(answers: Sequence[Answer]) -> Predictions | None:
     """Join answers that are all predictions, of the same columns; None where they are not."""
-    first = answers[0]
-    if not isinstance(first, Predictions):
+    parts = [answer for answer in answers if isinstance(answer, Predictions)]
+    if len(parts) < len(answers):
         return None
-    layout = [(name, column.dtype, column.shape[1:]) for name, column in first.columns.items()]
-    parts = [first]
-    for answer in answers[1:]:
-        if not isinstance(answer, Predictions):
-            return None
-        if [(name, column.dtype, column.shape[1:]) for name, column in answer.columns.items()] != layout:
+    names = parts[0].columns.keys()
+    if any(part.columns.keys() != names for part in parts):
+        return None
+    for name in names:
+        columns = [part.columns[name] for part in parts]
+        if len({(column.dtype, column.shape[1:]) for column in columns}) > 1:
             return None  # joining would change numbers into others
-        parts.append(answer)
     return Predictions.join(parts)
 
 
