@@ -24,10 +24,6 @@ from trivet.serving.replica import Done
 
 log = logging.getLogger("trivet")
 
-PER_REPLICA = 2
-"""One batch that runs and one that waits beside it: all others wait in the queue of the front, where
-they can grow, expire and be abandoned."""
-
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
 """Seconds between attempts to connect."""
 
@@ -50,7 +46,9 @@ class ProcessReplicas:
 
     Must be made in the event loop; connects, and connects again whenever a process has ended, until it
     is closed. A batch whose process ended is sent once more if `idempotent`: if asking the model twice
-    does no harm. `name` is the model's, for the log; `clock` gives the seconds that deadlines are in.
+    does no harm. A replica has `each` batches at once: what it can run and one that waits beside it, since
+    all others had better wait in the queue of the front, where they can grow, expire and be abandoned.
+    `name` is the model's, for the log; `clock` gives the seconds that deadlines are in.
     """
 
     def __init__(
@@ -59,12 +57,14 @@ class ProcessReplicas:
         *,
         name: str,
         idempotent: bool,
+        each: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.slots = PER_REPLICA * len(paths)
+        self.slots = each * len(paths)
         self.name = name
         self.closed = False
         self._idempotent = idempotent
+        self._each = each
         self._clock = clock
         self._ids = itertools.count()
         self._waiting: deque[_Batch] = deque()
@@ -153,7 +153,7 @@ class ProcessReplicas:
             self._waiting.append(batch)
         else:
             # the number first, so that a replica that hangs is never given more than its share
-            link = min(self._links, key=lambda link: (len(link.batches) >= PER_REPLICA, link.rows))
+            link = min(self._links, key=lambda link: (len(link.batches) >= self._each, link.rows))
             link.send(batch)
 
     def _run_apart(

@@ -43,6 +43,7 @@ class ReplicaServer:
         self._fronts: set[_Front] = set()
         self._server: asyncio.Server | None = None
         self._empty = asyncio.Event()
+        self._empty.set()
 
     def __repr__(self) -> str:
         asked = sum(len(front.asked) for front in self._fronts)
@@ -66,8 +67,7 @@ class ReplicaServer:
             front.say_goodbye()
         try:
             async with asyncio.timeout(grace):
-                if self._fronts:
-                    await self._empty.wait()
+                await self._empty.wait()
         except TimeoutError:
             log.warning("%r: not all is answered after %g s", self, grace)
         self.replicas.close()
@@ -77,6 +77,7 @@ class ReplicaServer:
     def joined(self, front: "_Front") -> None:
         """A front has connected."""
         self._fronts.add(front)
+        self._empty.clear()
 
     def left(self, front: "_Front") -> None:
         """A front has gone."""

@@ -162,6 +162,9 @@ async def test_a_server_that_stops_answers_what_it_was_asked(tmp_path):
     listening = listen(tmp_path / "r")
     server = ReplicaServer(replica_set(held), SIGNATURE)
     await server.start(listening.dup())
+    earlier = await call(tmp_path / "r")
+    earlier.transport.abort()
+    await until(lambda: repr(server) == "<ReplicaServer 0 fronts, 0 batches asked>")
     replicas = front(tmp_path / "r", idempotent=False)
     answered = [ask(replicas, rows(1))]
     await until(lambda: not held.batches.empty())
