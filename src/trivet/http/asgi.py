@@ -4,12 +4,14 @@ Implements the HTTP part of https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
 import asyncio
+import logging
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from trivet.core.errors import Internal
-from trivet.http.head import Head
-from trivet.protocols.base import error_reply
+from trivet.http.head import FIELD, Head
+from trivet.protocols.base import Headers, error_reply
 
 if TYPE_CHECKING:
     from trivet.http.connection import Connection
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
 FAULT = Internal("the server failed; its log says why, under this request's id")
 
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+_FRAMING = (b"connection", b"transfer-encoding")  # the listener's own
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+
+log = logging.getLogger("trivet")
 
 
 class Exchange:
@@ -30,7 +37,8 @@ class Exchange:
         self._head = head
         self._body: bytes | None = body
         self._left = asyncio.Event()
-        self._start: tuple[int, bytes, bool] | None = None
+        self._start: tuple[int, Headers] | None = None
+        self._missing: int | None = None  # bytes of a body of the length that the application told
         self._begun = False  # the head of the answer has been sent
         self._done = False
         self._chunked = False
@@ -55,7 +63,12 @@ class Exchange:
         }
         try:
             await app(scope, self.receive, self.send)
+            if not self._done and not self._left.is_set():
+                raise RuntimeError("an ASGI application must answer before it returns")
         except Exception:
+            if self._done:  # the connection may be at another request already
+                log.exception("the server failed after its answer", extra={"path": head.target.decode()})
+                return
             connection.fault()
         if self._done or self._left.is_set():
             return
@@ -77,13 +90,11 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Take a part of the answer."""
-        if self._done:
+        """Take a part of the answer; it goes nowhere if the caller has left."""
+        if self._done or self._left.is_set():
             return
         if message["type"] == "http.response.start":
-            lines = [b"%b: %b\r\n" % (name, value) for name, value in message["headers"]]
-            sized = any(name.lower() == b"content-length" for name, _ in message["headers"])
-            self._start = message["status"], b"".join(lines), sized
+            self._start = message["status"], self._headers(message["headers"])
             return
         if self._start is None:
             raise RuntimeError("an ASGI application must start its answer before it sends a body")
@@ -96,19 +107,37 @@ class Exchange:
             self._connection.served += 1
             self._connection.answered()
 
+    def _headers(self, given: Any) -> Headers:
+        """Return the headers as lines; raises where what the application gives would be no header, or two."""
+        lines = []
+        for name, value in given:
+            line = b"%b: %b\r\n" % (name, value)
+            if not FIELD.fullmatch(line):
+                raise ValueError(f"an ASGI application sent a header that HTTP does not allow: {line!r}")
+            lower = name.lower()
+            if lower == b"content-length":
+                if not _LENGTH.fullmatch(value):
+                    raise ValueError(
+                        f"an ASGI application sent a content-length that is no number: {value!r}"
+                    )
+                self._missing = int(value)
+            if lower not in _FRAMING:
+                lines.append(line)
+        return b"".join(lines)
+
     def _write(self, body: bytes, more: bool) -> None:
         assert self._start is not None
+        status, headers = self._start
+        bare = self._head.method == "HEAD" or status in (204, 304)  # has no body, whatever is said of one
+        if self._missing is not None and not bare:
+            self._missing -= len(body)
+            if self._missing < 0 or (self._missing and not more):
+                raise RuntimeError("an ASGI application's answer is not as long as it said")
         parts = []
         if not self._begun:
-            status, headers, sized = self._start
             self._begun = True
-            if not sized and not more:
-                headers += b"content-length: %d\r\n" % len(body)
-            elif not sized and not self._head.http_1_0:
-                self._chunked = True
-                headers += b"transfer-encoding: chunked\r\n"
-            parts.append(self._connection.head_of(status, headers, sized=sized or not more or self._chunked))
-        if self._head.method != "HEAD":
+            parts.append(self._framed(status, headers, more=more, size=len(body)))
+        if not bare:
             if self._chunked and body:
                 parts += [b"%x\r\n" % len(body), body, b"\r\n"]
             elif not self._chunked:
@@ -116,3 +145,14 @@ class Exchange:
             if self._chunked and not more:
                 parts.append(b"0\r\n\r\n")
         self._connection.write(b"".join(parts))
+
+    def _framed(self, status: int, headers: Headers, *, more: bool, size: int) -> bytes:
+        """Return the head of the answer, which says where its body will end."""
+        if self._missing is not None or status in (204, 304):
+            return self._connection.head_of(status, headers)
+        if not more:
+            return self._connection.head_of(status, headers + b"content-length: %d\r\n" % size)
+        if self._head.http_1_0:
+            return self._connection.head_of(status, headers, sized=False)
+        self._chunked = True
+        return self._connection.head_of(status, headers + b"transfer-encoding: chunked\r\n")

@@ -4,11 +4,13 @@ import re
 import zlib
 from typing import Protocol
 
+from trivet.http.head import FIELD
 from trivet.http.refusal import Refusal, too_large
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _MAX_LINE = 1024
 _MAX_TRAILERS = 8192
+_MAX_CHUNKS = 65536
 
 
 class Body(Protocol):
@@ -30,21 +32,18 @@ class SizedBody:
     """A body whose length in bytes is known."""
 
     def __init__(self, length: int) -> None:
-        self._missing = length
-        self._pieces: list[bytes] = []
+        self._length = length
+        self._body = bytearray()  # one object, however small the pieces
 
     def feed(self, data: bytes) -> bytes | None:
         """Take what has come."""
-        if len(data) < self._missing:
-            self._pieces.append(data)
-            self._missing -= len(data)
-            return None
-        self._pieces.append(data[: self._missing])
-        return data[self._missing :]
+        missing = self._length - len(self._body)
+        self._body += data[:missing]
+        return None if len(data) < missing else data[missing:]
 
     def whole(self) -> bytes:
         """Return the body."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return bytes(self._body)
 
 
 class ChunkedBody:
@@ -56,7 +55,7 @@ class ChunkedBody:
         self._rest = bytearray()
         self._step = self._size
         self._left = 0  # of this chunk
-        self._trailers = 0
+        self._chunks = self._trailers = 0
 
     def feed(self, data: bytes) -> bytes | None:
         """Take what has come."""
@@ -76,7 +75,7 @@ class ChunkedBody:
             line = bytes(self._rest[:end])
             del self._rest[: end + 2]
             return line
-        if len(self._rest) > _MAX_LINE:
+        if len(self._rest) > _MAX_LINE + 1:  # the line feed may be all that is missing
             raise Refusal(400, "chunked body: a line is too long")
         return None
 
@@ -88,6 +87,9 @@ class ChunkedBody:
         if match is None:
             raise Refusal(400, f"chunked body: expected a chunk's size; got {line[:40].decode('latin-1')!r}")
         self._left = int(match[1], 16)
+        self._chunks += 1
+        if self._chunks > _MAX_CHUNKS:
+            raise Refusal(400, f"chunked body: more than {_MAX_CHUNKS} chunks")
         if len(self._body) + self._left > self._limit:
             raise too_large(self._limit)
         self._step = self._data if self._left else self._trailer
@@ -115,6 +117,8 @@ class ChunkedBody:
             raise Refusal(431, f"the trailers exceed {_MAX_TRAILERS} bytes")
         if not line:
             self._step = self._end
+        elif not FIELD.fullmatch(line + b"\r\n"):
+            raise Refusal(400, f"chunked body: expected a trailer; got {line[:40].decode('latin-1')!r}")
         return True
 
     def _end(self) -> bool:

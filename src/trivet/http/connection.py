@@ -8,6 +8,7 @@ long way round, and other routes go on to the ASGI application.
 
 import asyncio
 import logging
+import re
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +16,7 @@ from trivet.core.errors import ServingError, Unimplemented
 from trivet.http import head as heads
 from trivet.http.asgi import FAULT, Exchange
 from trivet.http.body import Body, ChunkedBody, SizedBody, unzip
+from trivet.http.flow import Flow
 from trivet.http.head import Head
 from trivet.http.refusal import Refusal, too_large
 from trivet.protocols.base import Headers, error_reply
@@ -23,18 +25,24 @@ from trivet.serving.batching import Pending
 if TYPE_CHECKING:
     from trivet.http.server import HttpServer
 
-IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = "idle", "head", "body", "answering", "lingering", "closed"
+IDLE, HEAD, BODY, ANSWERING = "idle", "head", "body", "answering"
+CLOSING, LINGERING, CLOSED = "closing", "lingering", "closed"
 
 _LEAVES_WITHIN = 0.05
 """Seconds that a request of a caller who has ended its side may still wait for a replica. One who only
-half-closed gets its answer from a server that is not overloaded; one who left costs no work on one that is."""
+half-closed gets its answer from a server that is not overloaded; one who left costs no work on one that
+is."""
+
+_LINGERS_AT_MOST = 30.0
+"""Seconds for which what a refused caller goes on sending is read and thrown away."""
 
 _MAX_PIPELINED = 256 * 1024
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 log = logging.getLogger("trivet")
 
 
-class Connection(asyncio.Protocol):
+class Connection(Flow):
     """Speaks HTTP/1.1 on one transport; a `Caller` to the hot route that answers it.
 
     `state` says what it is doing; `served` counts requests: when both stay the same for too long, the
@@ -42,24 +50,22 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_buffer", "_ended", "_head", "_in_order", "_paused", "_pending", "_request_id", "_server",
-        "_started", "_transport", "_write_waiter", "blocked", "exchange", "mark", "served", "state",
+        "_body", "_buffer", "_ended", "_head", "_in_order", "_last", "_pending", "_request_id", "_server",
+        "_started", "exchange", "mark", "served", "state",
     )  # fmt: skip
 
     def __init__(self, server: "HttpServer") -> None:
+        super().__init__()
         self._server = server
-        self._transport: asyncio.Transport
         self._buffer = b""  # read, but not looked at
         self._head: Head = server.no_head
         self._body: Body | None = None
         self._pending: Pending | None = None
-        self._request_id = ""
-        self._started = 0.0
+        self._request_id = (-1, "")  # with the number of the request that has it
+        self._started = monotonic()
         self._ended = False  # the caller will send no more
+        self._last = False  # nothing can follow the answer at hand
         self._in_order = False  # requests that wait behind one another are being served
-        self._paused = False
-        self._write_waiter: asyncio.Future[None] | None = None
-        self.blocked = False  # the caller does not read its answer
         self.exchange: Exchange | None = None
         self.served = 0
         self.mark: tuple[float, object] = (0.0, None)
@@ -84,9 +90,8 @@ class Connection(asyncio.Protocol):
                 return
         self._buffer += data
         if self.state is ANSWERING:
-            if len(self._buffer) > _MAX_PIPELINED and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
+            if len(self._buffer) > _MAX_PIPELINED:
+                self._pause()
         else:
             self._read()
 
@@ -94,35 +99,31 @@ class Connection(asyncio.Protocol):
         """Let who has only ended its own side have its answers; others have left."""
         self._ended = True
         if self.state is not ANSWERING:
-            return False
-        if self._pending is not None:
+            self._close()
+        elif self._pending is not None:
             self._server.loop.call_later(_LEAVES_WITHIN, self._leave, self._pending)
-        elif self.exchange is not None:
-            self.exchange.leave()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """Nobody waits any more."""
         self.state = CLOSED
-        self._buffer = b""
+        self._buffer, self._body = b"", None
         self._server.disconnected(self)
-        if self._pending is not None:
-            self._pending.abandon()
-        if self.exchange is not None:
-            self.exchange.leave()
+        pending, self._pending = self._pending, None
+        exchange, self.exchange = self.exchange, None
+        if pending is not None:
+            pending.abandon()
+        if exchange is not None:
+            exchange.leave()
         self.resume_writing()
 
-    def pause_writing(self) -> None:
-        """The caller reads more slowly than it is sent to."""
-        self.blocked = True
-
     def resume_writing(self) -> None:
-        """It has caught up."""
-        self.blocked = False
-        if self._write_waiter is not None and not self._write_waiter.done():
-            self._write_waiter.set_result(None)
+        """The caller has caught up: go on."""
+        super().resume_writing()
         if self.state is IDLE and self._buffer:
             self._read()
+        elif self.state is not ANSWERING or len(self._buffer) <= _MAX_PIPELINED:
+            self._resume()
 
     # What a hot route, the ASGI exchange and the server call.
 
@@ -152,7 +153,7 @@ class Connection(asyncio.Protocol):
         if status >= 400 or head.request_id or self._server.log_all:
             headers += self._told(status)
         if not sized:
-            self._ended = True
+            self._last = True
         if self.ends:
             headers += b"connection: close\r\n"
         elif head.http_1_0:
@@ -162,61 +163,40 @@ class Connection(asyncio.Protocol):
 
     def request_id(self) -> str:
         """Return the id of the request at hand."""
-        if not self._request_id:
-            self._request_id = self._head.request_id or self._server.next_request_id()
-        return self._request_id
+        if self._request_id[0] != self.served:
+            self._request_id = self.served, self._head.request_id or self._server.next_request_id()
+        return self._request_id[1]
 
     @property
     def ends(self) -> bool:
         """Whether the connection ends with the answer at hand."""
-        last = self._ended and not self._buffer
-        return last or not self._head.keep_alive or self._server.retiring
+        ended = self._last or (self._ended and not self._buffer)
+        return ended or not self._head.keep_alive or self._server.retiring
 
     def answered(self) -> None:
         """Go on with what has come meanwhile, once an answer has been written whole."""
         ends = self.ends
         self._pending = self.exchange = None
-        self._request_id = ""
         self.state = IDLE
         if ends:
-            self._transport.close()
+            self._close()
         elif self._buffer and not self.blocked:
             self._read()
 
-    @property
-    def peer(self) -> tuple[str, int] | None:
-        """Address and port of the caller."""
-        address = self._transport.get_extra_info("peername")
-        return tuple(address[:2]) if isinstance(address, tuple) else None
-
     def fault(self) -> None:
         """Log the exception at hand, which is a bug of ours, under the request's id."""
-        extra = {"request_id": self.request_id(), "path": self._head.path}
+        extra = {"request_id": self.request_id(), "path": self._head.target.decode()}
         log.exception("the server failed", extra=extra)
 
-    def write(self, data: bytes) -> None:
-        """Send a part of an answer."""
-        self._transport.write(data)
-
-    async def written(self) -> None:
-        """Wait while the caller reads too slowly."""
-        if self.blocked and self.state is not CLOSED:
-            self._write_waiter = self._server.loop.create_future()
-            await self._write_waiter
-
     def end(self) -> None:
-        """Close as soon as there is nothing to answer."""
+        """Close, unless there is something to answer."""
         if self.state is not ANSWERING:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._transport.abort()
+            self._close()
 
     def refuse(self, error: Refusal) -> None:
         """Answer with an error, and close once the caller has had time to read it."""
         self.state = ANSWERING
-        self._ended = True  # nothing that follows would be understood
+        self._last = True  # what follows would not be understood
         self._buffer = b""
         status, headers, body = error_reply(error, error.status)
         length = b"content-length: %d\r\n" % len(body)
@@ -233,23 +213,24 @@ class Connection(asyncio.Protocol):
             return  # called back by an answer that came at once: the loop below goes on
         self._in_order = True
         try:
-            while self._buffer and self.state is not ANSWERING and self._step():
+            while self._buffer and self.state is not ANSWERING and not self.blocked and self._step():
                 pass
         except Refusal as error:
             self.refuse(error)
         finally:
             self._in_order = False
-        if self.state is ANSWERING or self._transport.is_closing():
+        if self.state is ANSWERING or self.blocked:
             return
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
+        self._resume()
         if self._ended and self.state is not LINGERING:
-            self._transport.close()  # what it sent is no whole request
+            self._close()  # what it sent is no whole request
 
     def _step(self) -> bool:
         """Take a head or a body from the buffer; False where it needs more, or nothing can follow."""
-        if self.state is LINGERING or self._transport.is_closing():
+        if self.state is LINGERING:
+            self._throw_away()
+            return False
+        if self._transport.is_closing():
             self._buffer = b""
             return False
         if self._body is None:
@@ -267,9 +248,11 @@ class Connection(asyncio.Protocol):
 
     def _take_head(self) -> bool:
         if self.state is IDLE:
+            if self._buffer.startswith(b"\r\n"):  # which some clients send after a body
+                empty = _EMPTY_LINES.match(self._buffer)
+                self._buffer = self._buffer[empty.end() if empty else 0 :]
+                return True
             self.state, self._head, self._started = HEAD, self._server.no_head, monotonic()
-        while self._buffer.startswith(b"\r\n"):  # which some clients send after a body
-            self._buffer = self._buffer[2:]
         end = self._buffer.find(heads.END) + 4
         limit = self._server.limits.max_header_bytes
         if end > limit or (end < 4 and len(self._buffer) > limit):
@@ -277,17 +260,17 @@ class Connection(asyncio.Protocol):
         if end < 4:
             return False
         self._head = head = self._server.head(self._buffer[:end])
-        self._buffer = self._buffer[end:]
-        self.state = BODY
-        limit = self._server.limits.max_body_bytes
-        if head.length is not None and head.length > limit:
+        limit, length = self._server.limits.max_body_bytes, head.length
+        if length is not None and length > limit:
             raise too_large(limit)
-        self._body = ChunkedBody(limit) if head.length is None else SizedBody(head.length)
+        if length is not None and length <= len(self._buffer) - end and not head.gzip:
+            body, self._buffer = self._buffer[end : end + length], self._buffer[end + length :]
+            self._serve(body)
+            return True
+        self.state, self._buffer = BODY, self._buffer[end:]
+        self._body = ChunkedBody(limit) if length is None else SizedBody(length)
         if head.expects_continue and not self._buffer:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if head.length == 0:
-            self._body = None
-            self._serve(b"")
         return True
 
     # From a request to its answer.
@@ -311,7 +294,7 @@ class Connection(asyncio.Protocol):
                 self._refuse_method()
         except ServingError as error:
             self.reply(*error_reply(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, others are served on; `fault` logs it
             self.fault()
             self.reply(*error_reply(FAULT))
 
@@ -339,8 +322,17 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """End our side, and read on a little: a caller still sending must not lose our answer to a reset."""
-        self.state = LINGERING
-        self._buffer = b""
-        self._pending = None
+        self.state, self._started = LINGERING, monotonic()
+        self._buffer, self._body, self._pending = b"", None, None
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
+
+    def _throw_away(self) -> None:
+        self._buffer = b""
+        self.mark = (0.0, None)  # it still sends: the time that it may linger begins anew, within bounds
+        if monotonic() - self._started > _LINGERS_AT_MOST:
+            self.abort()
+
+    def _close(self) -> None:
+        self.state, self._buffer, self._body = CLOSING, b"", None
+        self._transport.close()

@@ -1,10 +1,11 @@
-"""What the connections of one front share: hot routes, heads seen before, limits, the clock that ends them."""
+"""What the connections of one front share: hot routes, heads seen before, limits, the clock."""
 
 import asyncio
 import logging
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from itertools import count
@@ -13,7 +14,7 @@ from time import monotonic
 from trivet.config import Limits, Log
 from trivet.http import head as heads
 from trivet.http.asgi import App, Exchange
-from trivet.http.connection import ANSWERING, HEAD, IDLE, LINGERING, Connection
+from trivet.http.connection import ANSWERING, CLOSING, HEAD, IDLE, LINGERING, Connection
 from trivet.http.head import Head
 from trivet.http.refusal import Refusal
 from trivet.protocols.base import HotRoute, HttpProtocol, RequestHead
@@ -24,7 +25,8 @@ log = logging.getLogger("trivet")
 _HEADS = 512
 _HEAD_BYTES = 2048  # longer ones are not remembered
 _PATHS = 4096
-_LINGERS = 2.0  # seconds
+_PATH_BYTES = 512  # neither are these
+_LINGERS = 2.0  # seconds without a byte
 
 
 class HttpServer:
@@ -59,6 +61,7 @@ class HttpServer:
         self._hot: dict[str, HotRoute | None] = {}
         self._hot_of: object = None
         self._connections: set[Connection] = set()
+        self._none_left = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening: list[asyncio.Server] = []
         self._address = ("", 0)
@@ -89,10 +92,12 @@ class HttpServer:
         Returns when all have ended, or after `within` seconds.
         """
         self.retiring, self.plain = True, False
-        end = self.loop.time() + within
         self.loop.call_later(min(idle_for, within), self._end_idle)
-        while self._connections and self.loop.time() < end:
-            await asyncio.sleep(min(0.02, end - self.loop.time()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._connections:
+                    self._none_left.clear()
+                    await self._none_left.wait()
 
     def abort(self) -> None:
         """End every connection at once."""
@@ -107,13 +112,17 @@ class HttpServer:
         """Find what answers predictions on a path; it is remembered until the routes are replaced."""
         if self._hot_of is not self.plane.routes:
             self._hot, self._hot_of = {}, self.plane.routes
+            self.heads.clear()  # since they would keep the routes that were replaced
         if head.path not in self._hot:
             found = (protocol.hot(head.path) for protocol in self._protocols)
-            hot = next((route for route in found if route is not None), None)
-            if len(self._hot) >= _PATHS:
-                self._hot.clear()
-            self._hot[head.path] = hot
-        head.hot, head.hot_of = self._hot[head.path], self._hot_of
+            head.hot = next((route for route in found if route is not None), None)
+            if len(head.path) <= _PATH_BYTES:
+                if len(self._hot) >= _PATHS:
+                    self._hot.clear()
+                self._hot[head.path] = head.hot
+        else:
+            head.hot = self._hot[head.path]
+        head.hot_of = self._hot_of
 
     def head(self, raw: bytes) -> Head:
         """Return a head, parsed or remembered; raises Refusal."""
@@ -124,8 +133,8 @@ class HttpServer:
                 if len(self.heads) >= _HEADS:
                     self.heads.clear()
                 self.heads[raw] = head
-                if head.plain > self.limits.max_body_bytes:
-                    head.plain = -1
+            if head.plain > self.limits.max_body_bytes:
+                head.plain = -1
         return head
 
     def start(self, exchange: Exchange) -> None:
@@ -150,14 +159,14 @@ class HttpServer:
         return self.log_all or (status >= 400 and self._log_errors and path not in self._probes)
 
     def log(self, head: RequestHead, status: int, request_id: str, seconds: float) -> None:
-        """Write that line."""
+        """Write that line, with the path as it was sent: no escape in it can break the line."""
         log.log(
             logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO,
             "request",
             extra={
                 "request_id": request_id,
                 "method": head.method,
-                "path": head.path,
+                "path": head.target.decode(),
                 "status": status,
                 "duration_ms": round(seconds * 1000, 3),
             },
@@ -173,6 +182,8 @@ class HttpServer:
     def disconnected(self, connection: Connection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
+        if not self._connections:
+            self._none_left.set()
 
     # Time: one timer for all connections, so that none has its own.
 
@@ -193,7 +204,7 @@ class HttpServer:
     def _allowed(self, connection: Connection) -> float:
         if connection.state is LINGERING:
             return _LINGERS
-        if connection.blocked:
+        if connection.blocked or connection.state is CLOSING:
             return self.limits.receive_timeout
         if connection.state is IDLE:
             return self.limits.idle_timeout
@@ -202,7 +213,7 @@ class HttpServer:
         return self.limits.receive_timeout
 
     def _end(self, connection: Connection) -> None:
-        if connection.blocked or connection.state is LINGERING:
+        if connection.blocked or connection.state in (CLOSING, LINGERING):
             connection.abort()
         elif connection.state is IDLE:
             connection.end()
