@@ -17,10 +17,14 @@ def draw(document: dict[str, Any]) -> str:
     cells = summarise(document["cells"])
     rows = min(key[2] for key in cells)
     connections = max(key[3] for key in cells if key[2] == rows)
+    shown = {key: one for key, one in cells.items() if key[2:] == (rows, connections)}
+    costs = [one["cpu_us"] for one in shown.values() if one.values] or [1.0]
+    # One scale for all panels, from the decade below the cheapest: else bars of two models cannot be compared.
+    decades = range(floor(log10(min(costs) * 0.7)), ceil(log10(max(costs))) + 1)
     panels, y = [], TOP
-    for model in in_order(key[1] for key in cells):
-        bars = {key[0]: one for key, one in cells.items() if key[1:] == (model, rows, connections)}
-        drawn, height = _panel(model, bars, y)
+    for model in in_order(key[1] for key in shown):
+        bars = {key[0]: one for key, one in shown.items() if key[1] == model}
+        drawn, height = _panel(model, bars, decades, y)
         panels.append(drawn)
         y += height
     word = "row" if rows == 1 else "rows"
@@ -38,19 +42,16 @@ def draw(document: dict[str, Any]) -> str:
     )
 
 
-def _panel(model: str, bars: dict[str, Figures], top: int) -> tuple[str, int]:
+def _panel(model: str, bars: dict[str, Figures], decades: range, top: int) -> tuple[str, int]:
     """Return the drawing of a model, and its height."""
     costs = {name: one["cpu_us"] for name, one in bars.items() if one.values}
     failed = [name for name, one in bars.items() if not one.values]
     order = [*sorted(costs, key=costs.__getitem__), *failed]
     height = HEAD + len(order) * (BAR + GAP) + FOOT
-    if not costs:
-        return _text(20, top + 28, f"{model}: every server failed", size=14), height
-    low, high = floor(log10(min(costs.values()) * 0.7)), ceil(log10(max(costs.values())))
-    scale = (WIDTH - LEFT - RIGHT) / (high - low)
+    low, scale = decades[0], (WIDTH - LEFT - RIGHT) / (len(decades) - 1)
     bottom = top + HEAD + len(order) * (BAR + GAP)
     parts = [_text(20, top + 28, model, size=14, weight="bold")]
-    for decade in range(low, high + 1):
+    for decade in decades:
         x = LEFT + (decade - low) * scale
         parts.append(f"<path d='M{x:.1f} {top + HEAD - 4}V{bottom}' stroke='#e8eaed'/>")
         parts.append(_text(x, bottom + 14, f"{10**decade:,g}", size=11, fill="#5f6368", anchor="middle"))

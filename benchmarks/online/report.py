@@ -44,11 +44,17 @@ def show(document: Document, console: Console | None = None) -> None:
         console.print(scaling_table(summarise(document["scaling"])))
     for name, reason in document["left_out"].items():
         console.print(f"[yellow]left out[/] {escape(f'{name}: {reason}')}", highlight=False)
-    for key, figures in {**cells, **summarise(document["scaling"])}.items():
+    for told, where in _failures({**cells, **summarise(document["scaling"])}).items():
+        console.print(f"[red]failed[/] {escape(told)} ({', '.join(where)})", highlight=False)
+
+
+def _failures(cells: Cells) -> dict[str, list[str]]:
+    """What failed and why, and in which cells."""
+    found: dict[str, list[str]] = {}
+    for (contestant, model, rows, connections), figures in cells.items():
         for failure in in_order(figures.failures):
-            contestant, model, rows, connections = key
-            told = escape(f"{contestant}, {model} {rows}x{connections}: {failure}")
-            console.print("[red]failed[/]", told, highlight=False)
+            found.setdefault(f"{contestant}, {model}: {failure}", []).append(f"{rows}x{connections}")
+    return found
 
 
 def write_chart(document: Document, file: Path) -> None:

@@ -41,6 +41,9 @@ class Server:
     drain_timeout: Annotated[float, Meta(ge=0)] = 30.0
     """Seconds that requests in flight have to finish after that."""
 
+    workers: Annotated[int, Meta(ge=0)] = 0
+    """How many fronts, processes that answer requests; 0 is one for each core this server may use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -112,7 +115,11 @@ class Model:
     """What a classifier answers where the request's parameters do not say."""
 
     placement: Asked = "auto"
-    """Where the model runs: `inline` in the event loop, `thread`, or what was measured (`auto`)."""
+    """Where the model runs: `inline` in the fronts' event loops, on a `thread` of each, in a `process` of
+    its own, or where its measured speed says (`auto`)."""
+
+    replicas: Annotated[int, Meta(ge=1)] = 1
+    """How many processes run the model, where it runs in processes."""
 
     max_rows: Annotated[int, Meta(ge=1)] | None = None
     """As `batching.max_rows`, for this model."""

@@ -9,7 +9,7 @@ from trivet.cli import threads
 from trivet.cli.models import ModelType, parse
 
 if TYPE_CHECKING:
-    from trivet.serving.lifecycle import LoadedModel
+    from trivet.serving.lifecycle import ModelInfo
 
 
 @click.command()
@@ -30,7 +30,7 @@ def command(
     from tempfile import TemporaryDirectory
 
     from trivet import storage
-    from trivet.app.serve import spec
+    from trivet.app.models import spec
     from trivet.config import Model
     from trivet.runtimes.base import Permissions
     from trivet.serving.batching import BatchLimits
@@ -41,7 +41,7 @@ def command(
     with TemporaryDirectory(prefix="trivet-") as scratch:
         local = storage.fetch(path, Path(scratch))
         asked = Model(path=path, framework=framework)
-        loaded = load(spec(name, asked, local, BatchLimits()), permissions)
+        loaded = load(spec(name, asked, local, BatchLimits()), permissions).info
     if as_json:
         from trivet.protocols.status import described
 
@@ -50,7 +50,7 @@ def command(
     _draw(loaded)
 
 
-def _draw(model: "LoadedModel") -> None:
+def _draw(model: "ModelInfo") -> None:
     from rich.console import Console
     from rich.table import Table
 

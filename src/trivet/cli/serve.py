@@ -11,7 +11,7 @@ from trivet.cli.models import ModelType, settings
 from trivet.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from trivet.serving.lifecycle import LoadedModel
+    from trivet.serving.lifecycle import ModelInfo
 
 EPILOG = """
 \b
@@ -30,6 +30,7 @@ Without MODEL, the models of trivet.toml are served. Every option below is also 
 @click.command(epilog=EPILOG)
 @click.argument("models", metavar="[MODEL]...", nargs=-1, type=ModelType())
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--workers", type=click.IntRange(min=0), help="Front processes.  [default: 0, one a core]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks one.  [default: 8080]")
 @click.option(
     "--output",
@@ -38,14 +39,17 @@ Without MODEL, the models of trivet.toml are served. Every option below is also 
 )
 @click.option(
     "--placement",
-    type=click.Choice(["auto", "inline", "thread"]),
+    type=click.Choice(["auto", "inline", "thread", "process"]),
     help="Where models run.  [default: auto, as measured]",
 )
+@click.option("--replicas", type=click.IntRange(min=1), help="Processes of a model that runs in them.")
 @click.option("--trust-type", multiple=True, help="Trust a type in skops files; may repeat.")
 @click.option("--allow-pickle", is_flag=True, default=None, help="Load pickles: they run code.")
 @click.option("--allow-python/--no-python", default=None, help="Run Python predictors.  [default: allow]")
 @click.option("--log-requests", type=click.Choice(["errors", "all", "none"]), help="[default: errors]")
-def command(models: Sequence[str], output: str | None, placement: str | None, **given: Any) -> None:
+def command(
+    models: Sequence[str], output: str | None, placement: str | None, replicas: int | None, **given: Any
+) -> None:
     """Serve models from files until stopped.
 
     Each is loaded, warmed up and measured; /readyz answers 200 when all can predict.
@@ -55,6 +59,7 @@ def command(models: Sequence[str], output: str | None, placement: str | None, **
     from trivet.app import serve
 
     keys = {
+        "workers": "server.workers",
         "host": "server.host",
         "port": "server.port",
         "allow_pickle": "artifacts.allow_pickle",
@@ -63,16 +68,20 @@ def command(models: Sequence[str], output: str | None, placement: str | None, **
         "log_requests": "log.requests",
     }
     flags = {keys[name]: value for name, value in given.items() if value not in (None, ())}
-    own = {"output": output, "placement": placement}
-    loaded = config.load(flags, settings(models, {k: v for k, v in own.items() if v is not None}))
-    if not loaded.models:
-        raise InvalidArgument("nothing to serve: name a model, as in `trivet serve model.onnx`")
+    own = {"output": output, "placement": placement, "replicas": replicas}
+
+    def reread() -> config.Settings:
+        read = config.load(flags, settings(models, {k: v for k, v in own.items() if v is not None}))
+        if not read.models:
+            raise InvalidArgument("nothing to serve: name a model, as in `trivet serve model.onnx`")
+        return read
+
     if sys.stderr.isatty():
-        click.echo(f"Loading {', '.join(loaded.models)} ...", err=True)
-    sys.exit(serve.run(loaded, _announce))
+        click.echo(f"Loading {', '.join(reread().models)} ...", err=True)
+    sys.exit(serve.run(reread, _announce))
 
 
-def _announce(address: str, models: Sequence["LoadedModel"]) -> None:
+def _announce(address: str, models: Sequence["ModelInfo"]) -> None:
     """Tell a person what is served and how to call it; a machine gets it as log lines."""
     from trivet.protocols.status import example_call
 
@@ -90,7 +99,7 @@ def _announce(address: str, models: Sequence["LoadedModel"]) -> None:
     log.info("serving on %s", address)
 
 
-def _draw(models: Sequence["LoadedModel"]) -> None:
+def _draw(models: Sequence["ModelInfo"]) -> None:
     from rich.console import Console
     from rich.table import Table
 

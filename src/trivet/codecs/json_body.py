@@ -237,7 +237,7 @@ def _row_decoder(spec: TensorSpec, size: int, limit: int) -> Fast:
     Packing numbers costs a fourth of what NumPy takes for a list, and refuses what the type cannot hold.
     """
     one = _typed(spec)
-    array = Annotated[list[one], Meta(min_length=size, max_length=size)]
+    array: Any = Annotated[list[one], Meta(min_length=size, max_length=size)]  # type: ignore[valid-type]
     by_name = _by_name(spec.fields, [one] * size) if spec.fields else None
     decode = _body_decoder(array if by_name is None else array | by_name, limit)
     dtype, name = numpy_dtype(spec.dtype), spec.name

@@ -13,10 +13,15 @@ class Traits:
 
     `native`: what runs is a library of the framework, not Python code that came with the model.
     `thread_safe`: several threads may call `predict` at once.
+    `frees_gil`: other Python threads run while it computes.
+    `idempotent`: to predict the same instances twice does no harm, so that a batch whose process died may
+    be given to another.
     """
 
     native: bool = False
     thread_safe: bool = False
+    frees_gil: bool = False
+    idempotent: bool = True
 
 
 class Predictor(Protocol):

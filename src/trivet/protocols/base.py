@@ -4,8 +4,8 @@ A protocol answers its hot paths (predictions) from bytes to bytes, without a we
 listener may call it from wherever it has read a request. Everything else it serves is ordinary ASGI.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from trivet.codecs.json_body import BodyLimits
 from trivet.core.errors import Code, ResourceExhausted, ServingError
 from trivet.serving.batching import Pending
 from trivet.serving.plane import DataPlane
+from trivet.telemetry import Sample
 
 Headers = bytes
 """Header lines as they are sent, each with its CRLF; the listener adds those of framing."""
@@ -55,7 +56,9 @@ class Services:
 
     plane: DataPlane
     limits: BodyLimits
-    container: ContainerRoutes = field(default_factory=ContainerRoutes)
+    container: ContainerRoutes
+    measured: Callable[[], Awaitable[list[Sample]]]
+    """What all processes of the server have measured."""
 
 
 @dataclass(slots=True, eq=False)

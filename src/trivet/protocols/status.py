@@ -13,8 +13,9 @@ from trivet.core.errors import Unavailable
 from trivet.core.names import ModelRef
 from trivet.protocols.base import HotRoute, Services, encode_json, error_response, json_response
 from trivet.protocols.openapi import document
-from trivet.serving.lifecycle import LoadedModel
+from trivet.serving.lifecycle import ModelInfo
 from trivet.serving.plane import DeployedModel
+from trivet.telemetry import add_up, exposition
 
 
 class StatusProtocol:
@@ -22,6 +23,7 @@ class StatusProtocol:
 
     def __init__(self, services: Services) -> None:
         self._plane = services.plane
+        self._measured = services.measured
 
     def hot(self, path: str) -> HotRoute | None:
         """Nothing here is hot."""
@@ -58,7 +60,7 @@ class StatusProtocol:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(
-            self._plane.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
+            exposition(add_up(await self._measured())), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
     async def _openapi(self, request: Request) -> Response:
@@ -76,7 +78,7 @@ class StatusProtocol:
         return json_response(_shown(route.deployed[next(iter(route.split))]))
 
 
-def described(model: LoadedModel) -> dict[str, Any]:
+def described(model: ModelInfo) -> dict[str, Any]:
     """Return what there is to know of a model, as JSON."""
     return {
         "name": model.spec.ref.name,
@@ -91,7 +93,7 @@ def described(model: LoadedModel) -> dict[str, Any]:
     }
 
 
-def example_call(address: str, model: LoadedModel) -> str:
+def example_call(address: str, model: ModelInfo) -> str:
     """Return a command that asks a model for a prediction."""
     body = encode_json({"instances": [example.instance(model.signature)]}).decode()
     quoted = body.replace("'", r"'\''")

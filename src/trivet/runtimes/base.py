@@ -80,6 +80,16 @@ class WithoutArtifact(Protocol):
     without_artifact: Literal[True]
 
 
+@runtime_checkable
+class OwnProcess(Protocol):
+    """A runtime whose models are not loaded in a process that is forked later.
+
+    They run their author's code, or have threads, which a fork would not have.
+    """
+
+    own_process: Literal[True]
+
+
 def head(path: Path, size: int = 4096) -> bytes:
     """Return the first bytes of a file; nothing for a folder."""
     if not path.is_file():

@@ -22,7 +22,7 @@ from trivet.runtimes import classifier
 from trivet.runtimes.base import Artifact, head, need, unreadable
 
 _MAGIC = b"CBM1"
-_TRAITS = Traits(native=True, thread_safe=False)
+_TRAITS = Traits(native=True, thread_safe=False, frees_gil=True)
 _SEVERAL_LABELS = ("MultiLogloss", "MultiCrossEntropy")
 _ANSWERS = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "RMSEWithUncertainty"} | {
     loss: "Probability" for loss in _SEVERAL_LABELS

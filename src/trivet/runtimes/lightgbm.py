@@ -24,7 +24,7 @@ from trivet.core.signature import DType, Parameters, Signature, TensorSpec, matr
 from trivet.runtimes import classifier
 from trivet.runtimes.base import Artifact, head, need, unreadable
 
-_TRAITS = Traits(native=True, thread_safe=False)
+_TRAITS = Traits(native=True, thread_safe=False, frees_gil=True)
 _CLASSIFIERS = ("binary", "multiclass", "multiclassova")
 _CATEGORICAL = re.compile(r"^\[categorical_feature: ([\d,]+)\]$", re.MULTILINE)
 _PANDAS = re.compile(r"^pandas_categorical:(.*)$", re.MULTILINE)

@@ -62,7 +62,7 @@ class _Session:
 class OnnxPredictor:
     """Gives one column per output, by its name."""
 
-    traits = Traits(native=True, thread_safe=True)
+    traits = Traits(native=True, thread_safe=True, frees_gil=True)
 
     def __init__(self, session: _Session, signature: Signature) -> None:
         self.signature = signature
@@ -88,7 +88,7 @@ class OnnxPredictor:
 class OnnxClassifier:
     """Gives labels, scores, or both; only the outputs that are needed are computed."""
 
-    traits = Traits(native=True, thread_safe=True)
+    traits = Traits(native=True, thread_safe=True, frees_gil=True)
 
     def __init__(self, session: _Session, signature: Signature, label: str, scores: str) -> None:
         self.signature = signature

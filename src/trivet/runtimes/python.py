@@ -6,7 +6,8 @@
         def predict(self, instances, parameters):  # or without parameters; the only one there must be
         def postprocess(self, predictions):        # optional: must give one entry per instance
 
-Any of them may be `async def`; then batches are awaited and may overlap. An instance is the JSON value as
+An attribute `idempotent = False` says that predicting twice does harm: a batch whose process died is then
+not given to another. Any of the methods may be `async def`; then batches are awaited and may overlap. An instance is the JSON value as
 sent, or a dict by name where `signature.json` declares inputs. What the code raises goes through: raise
 `trivet.InvalidArgument` to blame the request.
 """
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import Any, Literal
 
 from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.core.instances import Instances, Predictions
@@ -44,10 +45,11 @@ class _Step:
 class PythonPredictor:
     """Passes a list of instances through the methods of the user's class."""
 
-    traits = Traits()
-
-    def __init__(self, owner: str, signature: Signature, steps: Sequence[_Step], rows: Unpack) -> None:
+    def __init__(
+        self, owner: str, signature: Signature, steps: Sequence[_Step], rows: Unpack, traits: Traits
+    ) -> None:
         self.signature = signature
+        self.traits = traits
         self._owner = owner
         self._rows = rows
         self._calls = [step.call for step in steps]
@@ -63,17 +65,17 @@ class PythonPredictor:
 class AsyncPythonPredictor:
     """The same, for a class that has an `async def` among its methods."""
 
-    traits = Traits()
-
     def __init__(
         self,
         owner: str,
         signature: Signature,
         steps: Sequence[_Step],
         rows: Unpack,
+        traits: Traits,
         load: Callable[[], Awaitable[Any]] | None,
     ) -> None:
         self.signature = signature
+        self.traits = traits
         self._owner = owner
         self._rows = rows
         self._steps = steps
@@ -109,7 +111,9 @@ class AsyncPythonPredictor:
 
 
 class PythonRuntime:
-    """Runs the code only with the operator's permission."""
+    """Runs the code only with the operator's permission, and in a process of its own."""
+
+    own_process: Literal[True] = True
 
     def recognises(self, path: Path) -> bool:
         """Look for `predictor.py` in a folder, or a class with `predict` in a Python file; runs nothing."""
@@ -153,9 +157,10 @@ def _predictor(
     )
     rows = unpack((declared and declared.inputs) or signature.inputs)
     owner = type(made).__name__
+    traits = Traits(idempotent=bool(getattr(made, "idempotent", True)))
     if load is None and not any(step.awaited for step in steps):
-        return PythonPredictor(owner, signature, steps, rows)
-    return AsyncPythonPredictor(owner, signature, steps, rows, load and _awaited_load(load, file))
+        return PythonPredictor(owner, signature, steps, rows, traits)
+    return AsyncPythonPredictor(owner, signature, steps, rows, traits, load and _awaited_load(load, file))
 
 
 def _has_predictor(path: Path) -> bool:

@@ -231,7 +231,9 @@ class XGBoostRuntime:
             raise unreadable(artifact.path, "XGBoost", ValueError(reason)) from error
         score = _linear(library, booster) if model.linear else _trees(booster)
         predictor = _Classifier if model.classifies else _Regressor
-        return predictor(score, features, Traits(native=True, thread_safe=not model.linear), model)
+        return predictor(
+            score, features, Traits(native=True, thread_safe=not model.linear, frees_gil=True), model
+        )
 
 
 def _trees(booster: Any) -> Score:

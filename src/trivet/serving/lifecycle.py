@@ -12,7 +12,7 @@ from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import InvalidArgument, NotFound, ServingError, model_error
 from trivet.core.instances import Instances
 from trivet.core.names import ModelRef
-from trivet.core.predictor import AsyncPredictor, Predictor
+from trivet.core.predictor import AsyncPredictor, Predictor, Traits
 from trivet.core.signature import Parameters, Signature, declare
 from trivet.runtimes import registry
 from trivet.runtimes.base import Artifact, Permissions, WithoutArtifact
@@ -32,27 +32,33 @@ class ModelSpec:
     framework: str = ""  # "" finds it by the artifact's content
     output: str = ""  # what a classifier answers where the request does not say; "" is its labels
     placement: Asked = "auto"
+    replicas: int = 1  # processes, where it runs in processes
     limits: BatchLimits = field(default_factory=BatchLimits)
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A model version that can answer."""
+class ModelInfo:
+    """What there is to know of a model version that has been loaded, wherever that was."""
 
     spec: ModelSpec
     framework: str
-    predictor: Predictor
+    traits: Traits
     signature: Signature
     defaults: Parameters
     placement: Placement
     warm_up: WarmUp | None
     size: int  # bytes on disk
     load_seconds: float
+    slots: int = 1
+    """How many batches may be predicted at once; awaited answers overlap, others do not."""
 
-    @property
-    def slots(self) -> int:
-        """How many batches may be predicted at once; awaited answers overlap, others do not."""
-        return 16 if isinstance(self.predictor, Awaited) else 1
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version that can answer in this process."""
+
+    info: ModelInfo
+    predictor: Predictor
 
 
 def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
@@ -74,17 +80,19 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     if spec.output:
         defaults = signature.resolve({"output": spec.output}, defaults)
     warm_up = _warm_up(spec, predictor, signature, defaults)
-    return LoadedModel(
+    info = ModelInfo(
         spec=spec,
         framework=framework,
-        predictor=predictor,
+        traits=predictor.traits,
         signature=signature,
         defaults=defaults,
         placement=place(spec.placement, predictor.traits, warm_up),
         warm_up=warm_up,
         size=0 if isinstance(runtime, WithoutArtifact) else _size(path),
         load_seconds=time.perf_counter() - started,
+        slots=16 if isinstance(predictor, Awaited) else 1,
     )
+    return LoadedModel(info, predictor)
 
 
 def find(path: Path, framework: str = "") -> tuple[str, Path]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from trivet.core.names import ModelRef
 from trivet.core.signature import Parameters
 from trivet.core.traffic import choose
 from trivet.serving.batching import Answer, Pending
-from trivet.serving.lifecycle import LoadedModel
+from trivet.serving.lifecycle import LoadedModel, ModelInfo
 from trivet.serving.replica import Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Counter, Histogram, Metrics
@@ -30,14 +30,26 @@ REJECTED = {
 
 
 class DeployedModel:
-    """A loaded model behind its queue, with what is measured of it."""
+    """A model behind its queue, with what is measured of it. `replicas` are what predicts for it."""
 
-    def __init__(self, model: LoadedModel, metrics: Metrics) -> None:
+    def __init__(self, model: ModelInfo, replicas: Sequence[Replica], metrics: Metrics) -> None:
         self.model = model
         self.ref = model.spec.ref
         self.id = f"{self.ref.name}-{self.ref.version}"
         self.labels = {"model": self.ref.name, "version": self.ref.version}
-        self.replicas = ReplicaSet([_replica(model)], model.spec.limits, self._batch_metrics(metrics))
+        self.replicas = ReplicaSet(replicas, model.spec.limits, batch_metrics(metrics, self.labels))
+        metrics.gauge(
+            "trivet_queue_rows",
+            "Rows waiting for a replica.",
+            lambda: self.replicas.queue.rows,
+            **self.labels,
+        )
+        metrics.gauge(
+            "trivet_in_flight_requests",
+            "Requests waiting or being predicted.",
+            lambda: len(self.replicas.queue) + self.replicas.running,
+            **self.labels,
+        )
         self.timeout = model.spec.limits.timeout
         self._metrics = metrics
         self._seconds = metrics.histogram(
@@ -91,8 +103,6 @@ class DeployedModel:
         """Answer whoever still waits with UNAVAILABLE, and start nothing more."""
         self.replicas.close()
         self.replicas.give_up()
-        if isinstance(self.model.predictor, Awaited):
-            self.model.predictor.close()
 
     def _count(self, code: str) -> Counter:
         if code not in self._codes:
@@ -101,34 +111,26 @@ class DeployedModel:
             )
         return self._codes[code]
 
-    def _batch_metrics(self, metrics: Metrics) -> BatchMetrics:
-        def seconds(name: str, help_: str) -> Histogram:
-            return metrics.histogram(f"trivet_{name}_duration_seconds", help_, SECONDS, **self.labels)
 
-        metrics.gauge(
-            "trivet_queue_rows",
-            "Rows waiting for a replica.",
-            lambda: self.replicas.queue.rows,
-            **self.labels,
-        )
-        metrics.gauge(
-            "trivet_in_flight_requests",
-            "Requests waiting or being predicted.",
-            lambda: len(self.replicas.queue) + self.replicas.running,
-            **self.labels,
-        )
-        return BatchMetrics(
-            queue_seconds=seconds("queue", "The wait for a replica of the oldest request of a batch."),
-            predict_seconds=seconds("predict", "A batch in the model."),
-            rows=metrics.histogram("trivet_batch_rows", "Rows predicted together.", ROWS, **self.labels),
-        )
+def batch_metrics(metrics: Metrics, labels: Mapping[str, str], prefix: str = "trivet") -> BatchMetrics:
+    """Return what is measured of the batches of one deployed model."""
+
+    def seconds(name: str, help_: str) -> Histogram:
+        return metrics.histogram(f"{prefix}_{name}_duration_seconds", help_, SECONDS, **labels)
+
+    return BatchMetrics(
+        queue_seconds=seconds("queue", "The wait for a replica of the oldest request of a batch."),
+        predict_seconds=seconds("predict", "A batch in the model."),
+        rows=metrics.histogram(f"{prefix}_batch_rows", "Rows predicted together.", ROWS, **labels),
+    )
 
 
-def _replica(model: LoadedModel) -> Replica:
-    if model.placement.where == "inline":
-        return InlineReplica(model.predictor)
-    loop = asyncio.get_running_loop()
-    return ThreadReplica(model.predictor, loop, str(model.spec.ref), model.slots)
+def local_replica(model: LoadedModel) -> Replica:
+    """Return what runs a model in this process, in its event loop or beside it."""
+    if model.info.placement.where == "thread" or isinstance(model.predictor, Awaited):
+        loop = asyncio.get_running_loop()
+        return ThreadReplica(model.predictor, loop, str(model.info.spec.ref), model.info.slots)
+    return InlineReplica(model.predictor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,35 @@
+"""`python -m trivet.app.child KIND FD ...`: how the supervisor starts a process that is not forked."""
+
+import gc
+import signal
+import socket
+import sys
+
+LEFT_TO_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> None:
+    """Be a loader, or a replica with a second socket on which it listens."""
+    for number in LEFT_TO_THE_SUPERVISOR:  # a terminal, or a service manager, sends them to all at once
+        signal.signal(number, signal.SIG_IGN)
+    kind, *descriptors = sys.argv[1:]
+    sockets = [socket.socket(fileno=int(one)) for one in descriptors]
+    if kind == "loader":
+        from trivet.app.loader import Loader
+
+        Loader(*sockets).run()
+    else:
+        from trivet.app import replica
+
+        replica.run_alone(*sockets)
+
+
+def settle() -> None:
+    """Keep the garbage collector from ever looking again at what there is now: it stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Processes as the supervisor sees them: started, told things, watched, started again."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
+
+from trivet.app.control import (
+    Channel,
+    Exited,
+    Failed,
+    Forked,
+    ForkFront,
+    ForkReplica,
+    Load,
+    Loaded,
+    Loading,
+    Message,
+    Ready,
+)
+from trivet.core.errors import FailedPrecondition, ServingError
+from trivet.serving import hop
+from trivet.serving.backoff import STABLE_SECONDS, pause
+from trivet.serving.lifecycle import ModelInfo
+
+log = logging.getLogger("trivet")
+
+Hears = Callable[["Child", Message], None]
+
+
+class Child:
+    """One process. `up` is done when it serves, `loaded` when it has its models, `ended` when it is gone.
+
+    Messages that are not about that go to `hears`.
+    """
+
+    def __init__(self, name: str, hears: Hears) -> None:
+        loop = asyncio.get_running_loop()
+        self.name = name
+        self.pid = 0
+        self.loading = ""
+        self.up: asyncio.Future[None] = loop.create_future()
+        self.loaded: asyncio.Future[list[ModelInfo]] = loop.create_future()
+        self.ended: asyncio.Future[str] = loop.create_future()
+        self.channel: Channel
+        self._hears = hears
+        self._how = "ended"
+
+    def __repr__(self) -> str:
+        state = "ended" if self.ended.done() else "up" if self.up.done() else "starting"
+        return f"<Child {self.name}, {self.pid}, {state}>"
+
+    async def connect(self, own: socket.socket) -> Self:
+        """Speak with the process over this socket, whose other end it has."""
+        self.channel = await Channel.open(own, self._received, self._silent)
+        return self
+
+    async def wait_until(self, state: "asyncio.Future[None] | asyncio.Future[list[ModelInfo]]") -> None:
+        """Wait for `up` or `loaded`; raises what the process failed with, or that it ended."""
+        await asyncio.wait([state, self.ended], return_when=asyncio.FIRST_COMPLETED)
+        if state.done():
+            state.result()
+            return
+        doing = f" while it loaded {self.loading}" if self.loading else " while it started"
+        error = FailedPrecondition(
+            f"the process {self.name} {self.ended.result()}{doing}; its own last words are above, if any"
+        )
+        if self.loading:
+            error.add_note(self.loading)
+        raise error
+
+    def died(self, status: int) -> None:
+        """Know how it ended: the negative number of a signal, or its exit status."""
+        self._how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
+        self._silent()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.pid and not self.ended.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _received(self, message: Message) -> None:
+        match message:
+            case Ready():
+                if not self.up.done():
+                    self.up.set_result(None)
+            case Loading(model=name):
+                self.loading = name
+            case Loaded(models=models):
+                self.loading = ""
+                if not self.loaded.done():
+                    self.loaded.set_result(models)
+            case Failed(model=name, failure=failure):
+                error = hop.error_of(failure)
+                error.add_note(name)
+                for state in (self.loaded, self.up):
+                    if not state.done():
+                        state.set_exception(error)
+                        state.exception()  # somebody may have waited for the other one only
+            case _:
+                self._hears(self, message)
+
+    def _silent(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(self._how)
+
+
+async def spawn(kind: str, name: str, hears: Hears, *listening: socket.socket) -> Child:
+    """Start a process of its own: a loader, or a replica with the socket on which it listens."""
+    own, its = socket.socketpair()
+    sockets = (its, *listening)
+    child = Child(name, hears)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-m", "trivet.app.child", kind),
+        *(str(one.fileno()) for one in sockets),
+        pass_fds=[one.fileno() for one in sockets],
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    its.close()
+    child.pid = process.pid
+    waiting = asyncio.ensure_future(process.wait())
+    waiting.add_done_callback(lambda done: None if done.cancelled() else child.died(done.result()))
+    return await child.connect(own)
+
+
+class Loader:
+    """The loader process, and what it forks."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self._forked: dict[int, Child] = {}
+        self._last = 0
+
+    @classmethod
+    async def start(cls, name: str, hears: Hears) -> Self:
+        """Start one; it has loaded nothing yet."""
+        made: list[Self] = []
+        child = await spawn("loader", name, lambda child, message: made[0].hear(message, hears))
+        made.append(cls(child))
+        return made[0]
+
+    async def load(self, asked: Load) -> list[ModelInfo]:
+        """Have it load its models; raises what that raises there."""
+        self.child.channel.send(asked)
+        await self.child.wait_until(self.child.loaded)
+        if not self.child.up.done():
+            self.child.up.set_result(None)
+        return self.child.loaded.result()
+
+    async def fork(self, name: str, hears: Hears, listening: socket.socket, model: str = "") -> Child:
+        """Have it fork a front, or a replica of a model, that listens on this socket."""
+        own, its = socket.socketpair()
+        child = await Child(name, hears).connect(own)
+        self._last += 1
+        self._forked[self._last] = child
+        asked = ForkReplica(self._last, model) if model else ForkFront(self._last)
+        self.child.channel.send(asked, [its, listening])
+        its.close()
+        return child
+
+    def hear(self, message: Message, hears: Hears) -> None:
+        """Take what the loader says of its forks."""
+        match message:
+            case Forked(id=number, pid=pid):
+                self._forked[number].pid = pid
+            case Exited(pid=pid, status=status):
+                for number, child in list(self._forked.items()):
+                    if child.pid == pid:
+                        child.died(os.waitstatus_to_exitcode(status))
+                        del self._forked[number]
+            case _:
+                hears(self.child, message)
+
+
+class Seat:
+    """A place that always has a process: when it ends, another takes its place."""
+
+    def __init__(
+        self, name: str, start: Callable[[], Awaitable[Child]], ended: Callable[[Child], None]
+    ) -> None:
+        self.name = name
+        self.child: Child | None = None
+        self.closing = False
+        self._start = start
+        self._ended = ended
+        self._keeps: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Seat {self.name}: {self.child!r}>"
+
+    async def open(self) -> None:
+        """Start the first process and wait until it serves; raises what keeps it from that."""
+        self.child = await self._start()
+        await self.child.wait_until(self.child.up)
+        self._keeps = asyncio.create_task(self._keep(self.child))
+
+    async def occupant(self) -> Child:
+        """Wait for a process that serves."""
+        while True:
+            if self.child is not None and not self.child.ended.done():
+                with contextlib.suppress(ServingError):
+                    await self.child.wait_until(self.child.up)
+                    return self.child
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Let the process that is there be the last one."""
+        self.closing = True
+        if self._keeps is not None:
+            self._keeps.cancel()
+
+    async def _keep(self, child: Child) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            since = loop.time()
+            how = await child.ended
+            self._ended(child)
+            failures = 1 if loop.time() - since >= STABLE_SECONDS else failures + 1
+            log.warning("%s (process %d) %s; another takes its place", self.name, child.pid, how)
+            child, failures = await self._start_again(failures)
+
+    async def _start_again(self, failures: int) -> tuple[Child, int]:
+        while True:
+            await asyncio.sleep(pause(failures))
+            try:
+                self.child = await self._start()
+                await self.child.wait_until(self.child.up)
+            except (ServingError, OSError) as error:
+                failures += 1
+                log.error("%s cannot be started: %s; next try in %g s", self.name, error, pause(failures))
+            else:
+                return self.child, failures
+
+
+def end(children: Sequence[Child]) -> None:
+    """End processes at once."""
+    for child in children:
+        child.kill()

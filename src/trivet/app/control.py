@@ -1,0 +1,261 @@
+"""What the supervisor and its processes tell each other, over a unix socket pair each.
+
+A message is its length (four bytes, little-endian) and JSON. A socket that ends is a process that ended:
+nobody watches anybody otherwise.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import msgspec
+from msgspec import Struct
+
+from trivet.config import Log, Settings
+from trivet.runtimes.base import Permissions
+from trivet.serving.hop import Failure
+from trivet.serving.lifecycle import ModelInfo, ModelSpec
+from trivet.telemetry import Sample
+
+_LENGTH = 4
+
+
+class Remote(Struct):
+    """A model whose replica processes listen at `paths`."""
+
+    info: ModelInfo
+    paths: list[str]
+
+
+class Load(Struct, tag=True):
+    """To the loader or a replica: load these, and keep them."""
+
+    specs: list[ModelSpec]
+    permissions: Permissions
+    log: Log
+
+
+class Loading(Struct, tag=True):
+    """From whoever loads: this one comes next."""
+
+    model: str
+
+
+class Loaded(Struct, tag=True):
+    """From whoever loads: these are ready."""
+
+    models: list[ModelInfo]
+
+
+class Failed(Struct, tag=True):
+    """From whoever loads: this one could not be."""
+
+    model: str
+    failure: Failure
+
+
+class ForkFront(Struct, tag=True):
+    """To the loader: fork a front, with a control socket and a listening one of its own."""
+
+    id: int
+
+
+class ForkReplica(Struct, tag=True):
+    """To the loader: fork a replica of a model it has loaded, with the same two sockets."""
+
+    id: int
+    model: str
+
+
+class Forked(Struct, tag=True):
+    """From the loader: what was asked for has this process id."""
+
+    id: int
+    pid: int
+
+
+class Exited(Struct, tag=True):
+    """From the loader: a process it forked has ended, with this status of `waitpid`."""
+
+    pid: int
+    status: int
+
+
+class Serve(Struct, tag=True):
+    """To a front: serve what was loaded before it was forked, and these. Not `ready` is for probes alone.
+
+    `remote` run in processes of their own; `own` are to be loaded by each front itself.
+    """
+
+    settings: Settings
+    remote: list[Remote]
+    own: list[ModelSpec]
+    ready: bool
+
+
+class Ready(Struct, tag=True):
+    """From a front or a replica: it serves."""
+
+
+class Retire(Struct, tag=True):
+    """To a front: go in good order. Not ready for `window` seconds, then accept no more connections.
+
+    Connections that are idle end after `idle` seconds more, all others after `timeout`.
+    """
+
+    window: float
+    idle: float
+    timeout: float
+
+
+class Measure(Struct, tag=True):
+    """To anybody: what have you measured?"""
+
+    id: int
+
+
+class Measured(Struct, tag=True):
+    """The answer, and the last word of a process that goes in good order (id 0)."""
+
+    id: int
+    samples: list[Sample]
+
+
+class Gather(Struct, tag=True):
+    """From a front: what have all processes measured? Answered with `Measured`."""
+
+    id: int
+
+
+Message = (
+    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | Forked | Exited | Serve | Ready | Retire
+    | Measure | Measured | Gather
+)  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing to tell another process")
+
+
+def _restore(kind: type, value: Any) -> Any:
+    return Path(value) if kind is Path else value
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+_decoder = msgspec.json.Decoder(Message, dec_hook=_restore)
+
+
+def encode(message: Message) -> bytes:
+    """Return the bytes of a message."""
+    content = _encoder.encode(message)
+    return len(content).to_bytes(_LENGTH, "little") + content
+
+
+class Messages:
+    """Puts messages together from what comes."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def feed(self, data: bytes) -> Iterator[Message]:
+        """Yield those that are complete."""
+        self._data += data
+        while len(self._data) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(self._data[:_LENGTH], "little")
+            if len(self._data) < end:
+                return
+            content, self._data = self._data[_LENGTH:end], self._data[end:]
+            yield _decoder.decode(content)
+
+
+class Channel(asyncio.Protocol):
+    """One end, in an event loop."""
+
+    def __init__(self, received: Callable[[Message], None], ended: Callable[[], None]) -> None:
+        self._received = received
+        self._ended = ended
+        self._messages = Messages()
+        self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket
+
+    @classmethod
+    async def open(
+        cls, own: socket.socket, received: Callable[[Message], None], ended: Callable[[], None]
+    ) -> Self:
+        """Speak over a connected socket; `received` and `ended` are called from now on."""
+        channel = cls(received, ended)
+        own.setblocking(False)
+        channel._socket = own.dup()  # sockets can be sent over this one
+        await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=own)
+        return channel
+
+    def send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
+        """Tell the other side, which may have ended: then nobody hears it."""
+        if self._transport is None:
+            return
+        if not sockets:
+            self._transport.write(encode(message))
+            return
+        if self._transport.get_write_buffer_size():
+            raise RuntimeError("sockets cannot be sent past messages that still wait")
+        try:
+            socket.send_fds(self._socket, [encode(message)], [one.fileno() for one in sockets])
+        except OSError:
+            return  # it has just ended, and `ended` is about to be called
+
+    def close(self) -> None:
+        """End the conversation."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what is complete."""
+        for message in self._messages.feed(data):
+            self._received(message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The other side has ended."""
+        self._transport = None
+        self._socket.close()
+        self._ended()
+
+
+class BlockingChannel:
+    """One end, where there is no event loop."""
+
+    def __init__(self, own: socket.socket) -> None:
+        self._socket = own
+        self._messages = Messages()
+        self._waiting: deque[Message] = deque()
+        self.descriptors: deque[int] = deque()
+        """Sockets that came with messages, in order."""
+
+    def send(self, message: Message) -> None:
+        """Tell the other side."""
+        self._socket.sendall(encode(message))
+
+    def receive(self) -> Message | None:
+        """Wait for a message; None at the end of the conversation."""
+        while not self._waiting:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._socket, 65536, 16)
+            except ConnectionResetError:
+                return None
+            self.descriptors += descriptors
+            if not data:
+                return None
+            self._waiting += self._messages.feed(data)
+        return self._waiting.popleft()
+
+    def close(self) -> None:
+        """End the conversation."""
+        self._socket.close()

@@ -1,0 +1,195 @@
+"""One generation of processes: those that serve one reading of the settings and of the model files."""
+
+import asyncio
+import logging
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from trivet.app.children import Child, Hears, Loader, Seat, spawn
+from trivet.app.control import Load, Remote, Retire, Serve
+from trivet.app.models import Plan, permissions_of, plan
+from trivet.config import Settings
+from trivet.core.errors import Unavailable
+from trivet.serving.lifecycle import ModelInfo, ModelSpec
+from trivet.serving.offload import apart
+from trivet.telemetry import Metrics
+
+log = logging.getLogger("trivet")
+
+_CLOSES_WITHIN = 5.0  # seconds
+
+
+class Generation:
+    """A loader, the replicas of models that run in processes of their own, and a front for each socket.
+
+    `folder` is for what it fetches and for the sockets of its replicas; `hears` is told what its processes
+    say, and `ended` that one of them has been replaced.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, hears: Hears, metrics: Metrics) -> None:
+        self.settings = settings
+        self.models: list[ModelInfo] = []
+        self._folder = folder
+        self._hears = hears
+        self._metrics = metrics
+        self._plan = Plan()
+        self._remote: list[Remote] = []
+        self._loader: Loader
+        self._seats: list[Seat] = []
+        self._fronts: dict[int, Seat] = {}
+        self._waiting: Child | None = None
+        self._listening: list[socket.socket] = []
+
+    def __repr__(self) -> str:
+        return f"<Generation {self._seats}>"
+
+    async def load(self, waiting_room: socket.socket | None = None) -> None:
+        """Fetch and load every model, wherever it will run; raises what that raises.
+
+        Meanwhile, a front without models answers probes on the socket of the waiting room.
+        """
+        self._folder.mkdir(parents=True)
+        seat = Seat("loader", self._start_loader, self._ended)
+        self._seats.append(seat)
+        fetching = apart(lambda: plan(self.settings, self._folder), "fetch")
+        self._loader = await Loader.start("loader", self._hears)
+        if waiting_room is not None:
+            self._waiting = await self._front(waiting_room, ready=False)
+        self._plan = await fetching
+        loads = [seat.open(), *(self._open_replicas(spec) for spec in self._plan.apart)]
+        tasks = [asyncio.ensure_future(one) for one in loads]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        shared = seat.child.loaded.result() if seat.child else []
+        self.models += shared
+        for info in shared:
+            if info.placement.where == "process":
+                await self._open_replicas(info.spec, info)
+        order = list(self.settings.models)
+        self.models.sort(key=lambda info: order.index(_name(info, order)))
+
+    async def open_front(self, slot: int, listening: socket.socket) -> None:
+        """Start the front of a slot, and wait until it serves."""
+        seat = Seat(f"front {slot}", partial(self._start_front, listening), self._ended)
+        self._fronts[slot] = seat
+        self._seats.append(seat)
+        await seat.open()
+
+    def retire_front(self, slot: int, asked: Retire) -> None:
+        """Let the front of a slot go."""
+        if slot in self._fronts:
+            seat = self._fronts[slot]
+            seat.close()
+            if seat.child is not None:
+                seat.child.channel.send(asked)
+
+    def retire_waiting(self, asked: Retire) -> None:
+        """Let the front without models go."""
+        if self._waiting is not None:
+            self._waiting.channel.send(asked)
+
+    def children(self) -> Iterator[Child]:
+        """Yield every process that has not ended."""
+        for child in (self._waiting, *(seat.child for seat in self._seats)):
+            if child is not None and not child.ended.done():
+                yield child
+
+    async def fronts_ended(self, within: float) -> None:
+        """Wait until every front has gone; those that have not by then are ended."""
+        fronts = [seat.child for seat in self._fronts.values() if seat.child is not None]
+        await _ended([*fronts, *([self._waiting] if self._waiting else [])], within)
+
+    async def close(self) -> None:
+        """End the processes that are left, and forget what was fetched."""
+        for seat in self._seats:
+            seat.close()
+        left = list(self.children())
+        for child in left:
+            child.channel.close()
+        await _ended(left, _CLOSES_WITHIN)
+        for one in self._listening:
+            one.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End every process at once."""
+        for seat in self._seats:
+            seat.close()
+        for child in self.children():
+            child.kill()
+
+    async def _start_loader(self) -> Child:
+        if self._loader.child.ended.done() or self._loader.child.loaded.done():
+            self._loader = await Loader.start("loader", self._hears)
+        asked = Load(self._plan.shared, permissions_of(self.settings), self.settings.log)
+        await self._loader.load(asked)
+        return self._loader.child
+
+    async def _start_front(self, listening: socket.socket) -> Child:
+        await self._seats[0].occupant()
+        return await self._front(listening, ready=True)
+
+    async def _front(self, listening: socket.socket, *, ready: bool) -> Child:
+        front = await self._loader.fork("front", self._hears, listening)
+        front.channel.send(Serve(self.settings, self._remote, self._plan.own, ready))
+        return front
+
+    async def _open_replicas(self, spec: ModelSpec, forked: ModelInfo | None = None) -> None:
+        """Start the replicas of a model: forks of the loader if it has the model, else on their own."""
+        remote = Remote(forked, []) if forked else None
+        sockets = []
+        for index in range(spec.replicas):
+            path = self._folder / f"{len(self._listening)}.sock"
+            listening = socket.socket(socket.AF_UNIX)
+            listening.bind(str(path))
+            listening.listen(256)
+            self._listening.append(listening)
+            sockets.append((f"replica {index} of {spec.ref}", path, listening))
+        for name, _, listening in sockets:
+            start = partial(self._fork_replica if forked else self._spawn_replica, spec, name, listening)
+            self._seats.append(Seat(name, start, self._ended))
+        seats = self._seats[-len(sockets) :]
+        await asyncio.gather(*(seat.open() for seat in seats))
+        if remote is None:
+            child = seats[0].child
+            if child is None:
+                raise Unavailable(f"no replica of {spec.ref} could be started")
+            info = child.loaded.result()[0]
+            self.models.append(info)
+            remote = Remote(info, [])
+        remote.paths = [str(path) for _, path, _ in sockets]
+        self._remote.append(remote)
+
+    async def _spawn_replica(self, spec: ModelSpec, name: str, listening: socket.socket) -> Child:
+        child = await spawn("replica", name, self._hears, listening)
+        child.channel.send(Load([spec], permissions_of(self.settings), self.settings.log))
+        return child
+
+    async def _fork_replica(self, spec: ModelSpec, name: str, listening: socket.socket) -> Child:
+        await self._seats[0].occupant()
+        return await self._loader.fork(name, self._hears, listening, str(spec.ref))
+
+    def _ended(self, child: Child) -> None:
+        kind = child.name.partition(" ")[0]
+        self._metrics.counter(
+            "trivet_restarts_total", "Processes that ended and were replaced.", process=kind
+        ).add()
+
+
+def _name(info: ModelInfo, order: Sequence[str]) -> str:
+    ref = info.spec.ref
+    return str(ref) if str(ref) in order else ref.name
+
+
+async def _ended(children: Sequence[Child], within: float) -> None:
+    if not children:
+        return
+    await asyncio.wait([child.ended for child in children], timeout=within)
+    for child in children:
+        child.kill()

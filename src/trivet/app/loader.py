@@ -1,0 +1,108 @@
+"""The loader: loads every shared model once, and forks the processes that serve them.
+
+A fork has its libraries imported and its models loaded from the first moment, shares their memory, and
+takes milliseconds to start. A fork has one thread, whatever its parent had, which is why the loader has no
+event loop, why runtimes that need threads are loaded elsewhere (`OwnProcess`), and why a fork ends without
+running what libraries left to be done at exit.
+"""
+
+import logging
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+
+from trivet.app import front, logs, replica
+from trivet.app.child import settle
+from trivet.app.control import (
+    BlockingChannel,
+    Exited,
+    Failed,
+    Forked,
+    ForkFront,
+    ForkReplica,
+    Load,
+    Loaded,
+    Loading,
+    Message,
+)
+from trivet.core.errors import model_error
+from trivet.serving import hop
+from trivet.serving.lifecycle import LoadedModel, load
+from trivet.serving.replica import FAULTS
+
+log = logging.getLogger("trivet")
+
+
+class Loader:
+    """Does what the supervisor says, one thing after the other."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._channel = BlockingChannel(control)
+        self._models: dict[str, LoadedModel] = {}
+        self._children: set[int] = set()
+
+    def run(self) -> None:
+        """Go on until the supervisor has ended."""
+        signal.signal(signal.SIGCHLD, self._reap)
+        while (message := self._channel.receive()) is not None:
+            match message:
+                case Load():
+                    self._load(message)
+                case ForkFront(id=number):
+                    models = list(self._models.values())
+                    self._fork(number, partial(front.run, models=models))
+                case ForkReplica(id=number, model=name):
+                    self._fork(number, partial(replica.run, model=self._models[name]))
+
+    def _load(self, asked: Load) -> None:
+        logs.configure(asked.log)
+        for spec in asked.specs:
+            name = str(spec.ref)
+            self._tell(Loading(name))
+            try:
+                self._models[name] = load(spec, asked.permissions)
+            except FAULTS as error:
+                self._tell(Failed(name, hop.failure(model_error(error))))
+                return
+        settle()
+        self._tell(Loaded([model.info for model in self._models.values()]))
+
+    def _fork(self, id_: int, serve: Callable[[socket.socket, socket.socket], None]) -> None:
+        control, listening = (socket.socket(fileno=self._channel.descriptors.popleft()) for _ in range(2))
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                self._channel.close()
+                random.seed()
+                serve(control, listening)
+                status = 0
+            finally:
+                os._exit(status)
+        self._children.add(pid)
+        control.close()
+        listening.close()
+        self._tell(Forked(id_, pid))
+
+    def _reap(self, number: int, frame: FrameType | None) -> None:
+        for child in list(self._children):  # libraries may have children of their own
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                self._children.discard(pid)
+                with suppress(OSError):
+                    self._channel.send(Exited(pid, status))
+
+    def _tell(self, message: Message) -> None:
+        """Send a message; the end of a child must not come between its parts."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        try:
+            self._channel.send(message)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
