@@ -19,7 +19,7 @@ def draw(document: dict[str, Any]) -> str:
     connections = max(key[3] for key in cells if key[2] == rows)
     shown = {key: one for key, one in cells.items() if key[2:] == (rows, connections)}
     costs = [one["cpu_us"] for one in shown.values() if one.values] or [1.0]
-    # One scale for all panels, from the decade below the cheapest: else bars of two models cannot be compared.
+    # One scale for all panels, so that bars of two models can be compared.
     decades = range(floor(log10(min(costs) * 0.7)), ceil(log10(max(costs))) + 1)
     panels, y = [], TOP
     for model in in_order(key[1] for key in shown):

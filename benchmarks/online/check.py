@@ -9,6 +9,8 @@ from models import Model, Rows
 from processes import Server
 
 CALLERS = 16
+IN_A_ROW = 20
+PATIENCE = 120.0  # seconds
 
 
 class Failed(Exception):
@@ -37,7 +39,7 @@ def cold_start(contestant: Contestant, server: Server, port: int, model: Model, 
     Servers that listen before they can predict refuse at first; that counts as not started yet.
     """
     wanted, last = model.predict(rows[:1]), "nothing listens"
-    while time.perf_counter() - server.started < 120:
+    while time.perf_counter() - server.started < PATIENCE:
         if reason := server.ended:
             raise Failed(reason)
         try:
@@ -47,7 +49,25 @@ def cold_start(contestant: Contestant, server: Server, port: int, model: Model, 
         except (OSError, http.client.HTTPException, Failed, ValueError, LookupError) as error:
             last = f"{type(error).__name__}: {error}"
         time.sleep(0.005)
-    raise Failed(f"no right answer in 120 s; the last was {last}")
+    raise Failed(f"no right answer in {PATIENCE} s; the last was {last}")
+
+
+def steady(contestant: Contestant, server: Server, port: int, model: Model, rows: Rows) -> None:
+    """Wait until many answers in a row, each to a new connection, are right.
+
+    A server with several processes on one port may have some ready before the others.
+    """
+    wanted, in_a_row = model.predict(rows[:1]), 0
+    until = time.perf_counter() + PATIENCE
+    while in_a_row < IN_A_ROW:
+        if reason := server.ended:
+            raise Failed(reason)
+        if time.perf_counter() > until:
+            raise Failed(f"its answers were not steady after {PATIENCE} s")
+        try:
+            in_a_row = in_a_row + 1 if ask(contestant, port, rows[:1]) == wanted else 0
+        except (OSError, http.client.HTTPException, Failed, ValueError, LookupError):
+            in_a_row = 0
 
 
 def right(contestant: Contestant, port: int, model: Model, rows: Rows) -> None:

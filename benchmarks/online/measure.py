@@ -59,6 +59,7 @@ def one_pass(contestant: Contestant, python: str, model: Model, rows: Rows, plan
     server = _start(contestant, python, model, rows, plan)
     try:
         seconds = check.cold_start(contestant, server, plan.port, model, rows)
+        check.steady(contestant, server, plan.port, model, rows)
         for size in sorted({cell.rows for cell in plan.cells}):
             check.right(contestant, plan.port, model, rows[:size])
         if contestant.predicts:
