@@ -22,12 +22,12 @@ def application(protocols: Sequence[HttpProtocol]) -> Starlette:
     return app
 
 
-def _serving_error(request: Request, error: Exception) -> Response:
+async def _serving_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)
     return error_response(error)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Say in Trivet's words what Starlette's router refuses: a path or a method."""
     assert isinstance(error, HTTPException)
     path = request.scope["path"]  # not `request.url`, which fails on some Host headers

@@ -135,8 +135,8 @@ class Exchange:
                 raise RuntimeError("an ASGI application's answer is not as long as it said")
         parts = []
         if not self._begun:
-            self._begun = True
             parts.append(self._framed(status, headers, more=more, size=len(body)))
+            self._begun = True
         if not bare:
             if self._chunked and body:
                 parts += [b"%x\r\n" % len(body), body, b"\r\n"]

@@ -247,11 +247,11 @@ class Connection(Flow):
         return True
 
     def _take_head(self) -> bool:
+        if self._buffer.startswith(b"\r\n"):  # which some clients send after a body
+            empty = _EMPTY_LINES.match(self._buffer)
+            self.state, self._buffer = IDLE, self._buffer[empty.end() if empty else 0 :]
+            return True
         if self.state is IDLE:
-            if self._buffer.startswith(b"\r\n"):  # which some clients send after a body
-                empty = _EMPTY_LINES.match(self._buffer)
-                self._buffer = self._buffer[empty.end() if empty else 0 :]
-                return True
             self.state, self._head, self._started = HEAD, self._server.no_head, monotonic()
         end = self._buffer.find(heads.END) + 4
         limit = self._server.limits.max_header_bytes
