@@ -158,14 +158,18 @@ def exposition(samples: Iterable[Sample]) -> str:
 def _lines(sample: Sample) -> Iterator[str]:
     name, labels = sample.name, sample.labels
     if sample.kind != "histogram":
-        yield f"{name}{_written(labels)} {sample.values[0]}"
+        yield f"{name}{_written(labels)} {_number(sample.values[0])}"
         return
     *counts, total = sample.values
     cumulated = list(accumulate(counts))
-    for bound, count in zip((*sample.bounds, "+Inf"), cumulated, strict=True):
-        yield f"{name}_bucket{_written({**labels, 'le': str(bound)})} {count}"
+    for bound, count in zip((*map(_number, sample.bounds), "+Inf"), cumulated, strict=True):
+        yield f"{name}_bucket{_written({**labels, 'le': bound})} {_number(count)}"
     yield f"{name}_sum{_written(labels)} {total}"
-    yield f"{name}_count{_written(labels)} {cumulated[-1]}"
+    yield f"{name}_count{_written(labels)} {_number(cumulated[-1])}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _written(labels: Labels) -> str:

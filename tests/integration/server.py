@@ -84,7 +84,10 @@ class Server:
 
 
 def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: str) -> Server:
-    """Start a server on a free port and wait until it says that it serves ("ready"), or for nothing."""
+    """Start a server on a free port and wait until it says that it serves ("ready"), or for nothing.
+
+    It has one front, unless the environment says otherwise: most tests are about what one does.
+    """
     port = (
         []
         if any(one.startswith("--port") for one in arguments) or "AIP_HTTP_PORT" in environment
@@ -96,7 +99,7 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
-        env={**clean, **environment},
+        env={**clean, "TRIVET_SERVER_WORKERS": "1", **environment},
     )
     server = Server(process)
     if wait:

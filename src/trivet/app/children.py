@@ -22,6 +22,7 @@ from trivet.app.control import (
     Loading,
     Message,
     Ready,
+    Silent,
 )
 from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.serving import hop
@@ -45,6 +46,7 @@ class Child:
         self.pid = 0
         self.loading = ""
         self.up: asyncio.Future[None] = loop.create_future()
+        self.silent: asyncio.Future[None] = loop.create_future()
         self.loaded: asyncio.Future[list[ModelInfo]] = loop.create_future()
         self.ended: asyncio.Future[str] = loop.create_future()
         self.channel: Channel
@@ -90,6 +92,9 @@ class Child:
             case Ready():
                 if not self.up.done():
                     self.up.set_result(None)
+            case Silent():
+                if not self.silent.done():
+                    self.silent.set_result(None)
             case Loading(model=name):
                 self.loading = name
             case Loaded(models=models):
@@ -221,7 +226,7 @@ class Seat:
         failures = 0
         while True:
             since = loop.time()
-            how = await child.ended
+            how = await asyncio.shield(child.ended)  # whoever stops watching ends nothing
             self._ended(child)
             failures = 1 if loop.time() - since >= STABLE_SECONDS else failures + 1
             log.warning("%s (process %d) %s; another takes its place", self.name, child.pid, how)

@@ -70,6 +70,14 @@ class ForkReplica(Struct, tag=True):
     model: str
 
 
+class Listen(Struct, tag=True):
+    """To a front that is ready: accept connections from now on."""
+
+
+class Silent(Struct, tag=True):
+    """From a front that retires: it accepts no more connections."""
+
+
 class Forked(Struct, tag=True):
     """From the loader: what was asked for has this process id."""
 
@@ -131,7 +139,7 @@ class Gather(Struct, tag=True):
 
 
 Message = (
-    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | Forked | Exited | Serve | Ready | Retire
+    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | Forked | Exited | Serve | Ready | Listen | Silent | Retire
     | Measure | Measured | Gather
 )  # fmt: skip
 
@@ -207,6 +215,11 @@ class Channel(asyncio.Protocol):
             socket.send_fds(self._socket, [encode(message)], [one.fileno() for one in sockets])
         except OSError:
             return  # it has just ended, and `ended` is about to be called
+
+    def finish(self) -> None:
+        """Say no more, which tells the other side to end; listen until it has."""
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def close(self) -> None:
         """End the conversation."""

@@ -19,12 +19,14 @@ from trivet.app.control import (
     Channel,
     Failed,
     Gather,
+    Listen,
     Measure,
     Measured,
     Message,
     Ready,
     Retire,
     Serve,
+    Silent,
 )
 from trivet.app.models import permissions_of, routes
 from trivet.codecs.json_body import BodyLimits
@@ -40,6 +42,7 @@ from trivet.serving.replica import FAULTS
 from trivet.telemetry import SECONDS, Metrics, Sample
 
 _GATHERS_WITHIN = 2.0  # seconds
+_TELLS_WITHIN = 1.0
 
 
 def run(control: socket.socket, listening: socket.socket, models: Sequence[LoadedModel]) -> None:
@@ -54,12 +57,13 @@ class _Front:
     models: Sequence[LoadedModel]
     plane: DataPlane = field(default_factory=lambda: DataPlane(Metrics()))
     told: "asyncio.Queue[Serve]" = field(default_factory=asyncio.Queue)
+    listens: asyncio.Event = field(default_factory=asyncio.Event)
     retires: "asyncio.Queue[Retire | None]" = field(default_factory=asyncio.Queue)
     gathering: "dict[int, asyncio.Future[list[Sample]]]" = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def serve(self, control: socket.socket, listening: socket.socket) -> None:
-        self.channel = await Channel.open(control, self.received, lambda: self.retires.put_nowait(None))
+        self.channel = await Channel.open(control, self.received, self.alone)
         asked = await self.told.get()
         logs.configure(asked.settings.log)
         deployed = self.deploy(asked)
@@ -69,16 +73,24 @@ class _Front:
         self.plane.ready = asked.ready
         http = self.http(asked.settings)
         listening.setblocking(False)
-        await http.listen(listening)
         settle()
         self.channel.send(Ready())
+        await self.listens.wait()
+        await http.listen(listening)
         retire = await self.retires.get() or Retire(0, 0, asked.settings.server.drain_timeout)
         await self.retire(retire, http, deployed)
+
+    def alone(self) -> None:
+        """The supervisor has ended: so must this."""
+        self.listens.set()
+        self.retires.put_nowait(None)
 
     def received(self, message: Message) -> None:
         match message:
             case Serve():
                 self.told.put_nowait(message)
+            case Listen():
+                self.listens.set()
             case Retire():
                 self.retires.put_nowait(message)
             case Measure(id=number):
@@ -99,8 +111,10 @@ class _Front:
             deployed.append(DeployedModel(one.info, [local_replica(one)], metrics))
         for remote in asked.remote:
             info = remote.info
+            # a slow model's requests wait here, where limits hold exactly; a quick one must not be kept idle
+            each = info.slots + info.quick
             pool = ProcessReplicas(
-                remote.paths, name=str(info.spec.ref), idempotent=info.traits.idempotent, each=info.slots + 1
+                remote.paths, name=str(info.spec.ref), idempotent=info.traits.idempotent, each=each
             )
             deployed.append(DeployedModel(info, [pool], metrics))
         for model in deployed:
@@ -146,9 +160,11 @@ class _Front:
             if asked.window:
                 await asyncio.wait_for(self.retires.get(), asked.window)  # told again: at once
         http.stop_listening()
+        self.channel.send(Silent())
         await http.retire(asked.idle, asked.timeout)
         for model in deployed:
             model.close()  # which answers whoever is left
+        await http.retire(0, _TELLS_WITHIN)
         http.abort()
         self.channel.send(Measured(0, self.plane.metrics.samples()))
         self.channel.close()

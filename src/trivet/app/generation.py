@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from trivet.app.children import Child, Hears, Loader, Seat, spawn
-from trivet.app.control import Load, Remote, Retire, Serve
+from trivet.app.control import Listen, Load, Remote, Retire, Serve
 from trivet.app.models import Plan, permissions_of, plan
 from trivet.config import Settings
 from trivet.core.errors import Unavailable
@@ -19,7 +19,12 @@ from trivet.telemetry import Metrics
 
 log = logging.getLogger("trivet")
 
-_CLOSES_WITHIN = 5.0  # seconds
+LINGERS_IDLE = 5.0
+"""Seconds for which an idle connection of a front that is replaced may still bring one request: a client
+that believes its connection open must not find it closed under its hands."""
+
+_CLOSES_WITHIN = 1.0
+"""Seconds for replicas to end once no front is left that could ask them, and for the loader."""
 
 
 class Generation:
@@ -58,6 +63,8 @@ class Generation:
         self._loader = await Loader.start("loader", self._hears)
         if waiting_room is not None:
             self._waiting = await self._front(waiting_room, ready=False)
+            await self._waiting.wait_until(self._waiting.up)
+            self._waiting.channel.send(Listen())
         self._plan = await fetching
         loads = [seat.open(), *(self._open_replicas(spec) for spec in self._plan.apart)]
         tasks = [asyncio.ensure_future(one) for one in loads]
@@ -89,11 +96,6 @@ class Generation:
             if seat.child is not None:
                 seat.child.channel.send(asked)
 
-    def retire_waiting(self, asked: Retire) -> None:
-        """Let the front without models go."""
-        if self._waiting is not None:
-            self._waiting.channel.send(asked)
-
     def children(self) -> Iterator[Child]:
         """Yield every process that has not ended."""
         for child in (self._waiting, *(seat.child for seat in self._seats)):
@@ -111,7 +113,7 @@ class Generation:
             seat.close()
         left = list(self.children())
         for child in left:
-            child.channel.close()
+            child.channel.finish()
         await _ended(left, _CLOSES_WITHIN)
         for one in self._listening:
             one.close()
@@ -133,12 +135,22 @@ class Generation:
 
     async def _start_front(self, listening: socket.socket) -> Child:
         await self._seats[0].occupant()
-        return await self._front(listening, ready=True)
+        front = await self._front(listening, ready=True)
+        await front.wait_until(front.up)
+        await self._retire_waiting()
+        front.channel.send(Listen())
+        return front
 
     async def _front(self, listening: socket.socket, *, ready: bool) -> Child:
         front = await self._loader.fork("front", self._hears, listening)
         front.channel.send(Serve(self.settings, self._remote, self._plan.own, ready))
         return front
+
+    async def _retire_waiting(self) -> None:
+        """Let the front without models go: it must accept nothing once another could have answered."""
+        if self._waiting is not None:
+            self._waiting.channel.send(Retire(0, LINGERS_IDLE, self.settings.server.drain_timeout))
+            await self._waiting.wait_until(self._waiting.silent)
 
     async def _open_replicas(self, spec: ModelSpec, forked: ModelInfo | None = None) -> None:
         """Start the replicas of a model: forks of the loader if it has the model, else on their own."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trivet.app.children import Child
 from trivet.app.control import Gather, Measure, Measured, Message, Retire
-from trivet.app.generation import Generation
+from trivet.app.generation import LINGERS_IDLE, Generation
 from trivet.config import Settings
 from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo
@@ -25,9 +25,6 @@ log = logging.getLogger("trivet")
 Announce = Callable[[str, Sequence[ModelInfo]], None]
 
 _MEASURES_WITHIN = 1.0
-_LINGERS_IDLE = 5.0
-"""Seconds for which an idle connection of a front that is replaced may still bring one request: a client
-that believes its connection open must not find it closed under its hands."""
 
 
 class Supervisor:
@@ -96,7 +93,6 @@ class Supervisor:
         for listening in self._sockets:
             listening.listen(2048)
         await asyncio.gather(*(generation.open_front(i, one) for i, one in enumerate(self._sockets)))
-        generation.retire_waiting(Retire(0, _LINGERS_IDLE, settings.server.drain_timeout))
 
     def _next(self, settings: Settings) -> Generation:
         folder = self._folder / str(next(self._numbers))
@@ -138,7 +134,7 @@ class Supervisor:
             await new.load()
             for slot, listening in enumerate(self._sockets):
                 await new.open_front(slot, listening)
-                old.retire_front(slot, Retire(0, _LINGERS_IDLE, old.settings.server.drain_timeout))
+                old.retire_front(slot, Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
         except ServingError as error:
             log.error("nothing reloaded: %s: %s", ", ".join(getattr(error, "__notes__", ())), error)
             self._generations.remove(new)
@@ -150,7 +146,7 @@ class Supervisor:
         closing.add_done_callback(self._tasks.discard)
 
     async def _close(self, generation: Generation) -> None:
-        await generation.fronts_ended(_LINGERS_IDLE + generation.settings.server.drain_timeout + 5)
+        await generation.fronts_ended(LINGERS_IDLE + generation.settings.server.drain_timeout + 5)
         await generation.close()
         self._generations.remove(generation)
 

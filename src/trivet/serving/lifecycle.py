@@ -22,6 +22,8 @@ from trivet.serving.replica import FAULTS, Awaited
 
 log = logging.getLogger("trivet")
 
+QUICK_BATCH_SECONDS = 0.005
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -51,6 +53,11 @@ class ModelInfo:
     load_seconds: float
     slots: int = 1
     """How many batches may be predicted at once; awaited answers overlap, others do not."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether a full batch takes a few milliseconds at most, as far as that is known."""
+        return self.warm_up is not None and self.warm_up.batch <= QUICK_BATCH_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
