@@ -322,6 +322,9 @@ class Connection(Flow):
 
     def _linger(self) -> None:
         """End our side, and read on a little: a caller still sending must not lose our answer to a reset."""
+        if self._ended:
+            self._close()
+            return
         self.state, self._started = LINGERING, monotonic()
         self._buffer, self._body, self._pending = b"", None, None
         if self._transport.can_write_eof() and not self._transport.is_closing():

@@ -238,6 +238,16 @@ async def test_what_a_refused_caller_still_sends_is_read_for_a_while_but_not_for
     server.abort()
 
 
+async def test_a_refused_caller_that_has_ended_its_side_is_closed_at_once():
+    hot = Hot()
+    connection, transport = connect(server_of(hot))
+    connection.data_received(request("/later") + b"BAD\r\n\r\n")
+    connection.eof_received()
+    hot.waiting[0].caller.reply(200, JSON, b"one")
+    assert [status for status, _, _ in answers(transport.sent)] == [200, 400]
+    assert transport.closing
+
+
 async def test_nothing_after_a_refusal_is_a_request():
     hot = Hot()
     connection, transport = connect(server_of(hot))
