@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+
+MARK = "SERVER_UNDER_TEST"
+"""A variable in the environment of all processes of one server, whatever becomes of their parents."""
 
 STARTS_WITHIN = 60  # seconds; a bound for hangs, not a measurement
 
@@ -23,6 +27,7 @@ class Server:
     """
 
     process: subprocess.Popen
+    mark: str = ""
     lines: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -94,14 +99,15 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
         else ["--port=0"]
     )
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TRIVET_", "AIP_"))}
+    mark = uuid.uuid4().hex
     process = subprocess.Popen(
         [sys.executable, "-m", "trivet", "serve", *arguments, *port],
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
-        env={**clean, "TRIVET_SERVER_WORKERS": "1", **environment},
+        env={**clean, "TRIVET_SERVER_WORKERS": "1", MARK: mark, **environment},
     )
-    server = Server(process)
+    server = Server(process, mark)
     if wait:
         server.await_address()
     return server

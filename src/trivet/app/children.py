@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Self
 
 from trivet.app.control import (
@@ -30,6 +31,8 @@ from trivet.serving.backoff import STABLE_SECONDS, pause
 from trivet.serving.lifecycle import ModelInfo
 
 log = logging.getLogger("trivet")
+
+_TOLD_WITHIN = 0.1  # seconds
 
 Hears = Callable[["Child", Message], None]
 
@@ -59,7 +62,10 @@ class Child:
 
     async def connect(self, own: socket.socket) -> Self:
         """Speak with the process over this socket, whose other end it has."""
-        self.channel = await Channel.open(own, self._received, self._silent)
+        loop = asyncio.get_running_loop()
+        # how it ended is about to be told by whose child it is, unless that has ended, too
+        silent = partial(loop.call_later, _TOLD_WITHIN, self._over)
+        self.channel = await Channel.open(own, self._received, silent)
         return self
 
     async def wait_until(self, state: "asyncio.Future[None] | asyncio.Future[list[ModelInfo]]") -> None:
@@ -79,7 +85,7 @@ class Child:
     def died(self, status: int) -> None:
         """Know how it ended: the negative number of a signal, or its exit status."""
         self._how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
-        self._silent()
+        self._over()
 
     def kill(self) -> None:
         """End it at once."""
@@ -111,7 +117,7 @@ class Child:
             case _:
                 self._hears(self, message)
 
-    def _silent(self) -> None:
+    def _over(self) -> None:
         if not self.ended.done():
             self.ended.set_result(self._how)
 

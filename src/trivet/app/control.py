@@ -184,7 +184,7 @@ class Messages:
 class Channel(asyncio.Protocol):
     """One end, in an event loop."""
 
-    def __init__(self, received: Callable[[Message], None], ended: Callable[[], None]) -> None:
+    def __init__(self, received: Callable[[Message], None], ended: Callable[[], object]) -> None:
         self._received = received
         self._ended = ended
         self._messages = Messages()
@@ -193,7 +193,7 @@ class Channel(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, own: socket.socket, received: Callable[[Message], None], ended: Callable[[], None]
+        cls, own: socket.socket, received: Callable[[Message], None], ended: Callable[[], object]
     ) -> Self:
         """Speak over a connected socket; `received` and `ended` are called from now on."""
         channel = cls(received, ended)

@@ -66,8 +66,9 @@ class Supervisor:
         except BaseException:
             self._kill()
             raise
-        for generation in self._generations:
-            await generation.close()
+        finally:
+            for generation in self._generations:
+                await generation.close()
         return 0
 
     async def _or_signal(self, work: asyncio.Task[None]) -> bool:

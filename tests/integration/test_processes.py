@@ -1,0 +1,282 @@
+"""The processes of a real server: what happens when one is killed, replaced or told to go."""
+
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.integration.server import MARK, STARTS_WITHIN, Server, serve
+
+PREDICTOR = """
+class Predictor:
+    example = [1, 2]
+    def predict(self, instances):
+        return [sum(one) {change} for one in instances]
+"""
+KILLS = 50
+
+
+def write(folder: Path, change: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "predictor.py").write_text(PREDICTOR.format(change=change))
+    return folder
+
+
+def family(server: Server) -> list[int]:
+    """Return the processes of a server but for its supervisor, whoever their parent is by now."""
+    mark = f"{MARK}={server.mark}".encode()
+    found = []
+    for one in Path("/proc").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if one.name.isdecimal() and mark in (one / "environ").read_bytes().split(b"\0"):
+                found.append(int(one.name))
+    return sorted(pid for pid in found if pid != server.process.pid)
+
+
+def named(server: Server, kind: str) -> list[int]:
+    """Return those of its processes that are `loader`s (and what these have forked) or `replica`s."""
+    return [
+        pid for pid in family(server) if f"\0{kind}\0" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+class Load:
+    """Callers that ask two models all the time and check every answer, on connections they keep."""
+
+    def __init__(self, url: str, callers: int = 6) -> None:
+        self.url = urlsplit(url)
+        self.answered: Counter[str] = Counter()
+        self.failed: list[str] = []
+        self.wrong: list[str] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=[number]) for number in range(callers)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def answers(self, more: int, within: float = 20) -> float:
+        """Wait until each model has answered so many more times; return the seconds that took."""
+        since = time.monotonic()
+        goal = {model: self.answered[model] + more for model in ("sum", "echo")}
+        while any(self.answered[model] < count for model, count in goal.items()):
+            assert time.monotonic() - since < within, f"no answers: {self.failed[-3:]}"
+            assert not self._over.wait(0.005)
+        return time.monotonic() - since
+
+    def _ask(self, number: int) -> None:
+        chance = random.Random(number)
+        connection = None
+        while not self._over.is_set():
+            model = chance.choice(("sum", "echo"))
+            rows = [[chance.randrange(1000), number] for _ in range(chance.randrange(1, 4))]
+            expected = [sum(row) for row in rows] if model == "sum" else rows
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=20)
+                connection.request("POST", f"/v1/models/{model}:predict", json.dumps({"instances": rows}))
+                response = connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(f"{type(error).__name__}: {error}")
+                if connection is not None:
+                    connection.close()
+                connection = None
+                continue
+            if response.status != 200:
+                self.failed.append(f"{response.status}: {content[:200]!r}")
+            elif json.loads(content)["predictions"] != expected:
+                self.wrong.append(f"{model}: {rows}: {content!r}")
+            else:
+                self.answered[model] += 1
+        if connection is not None:
+            connection.close()
+
+
+@pytest.fixture
+def models(tmp_path):
+    return ["echo=echo:", f"sum={write(tmp_path / 'sum')}"]
+
+
+def test_any_process_may_be_killed_at_any_time(models):
+    """Only requests in flight in it fail: so no more than one for each caller, and none is wrong."""
+    chance = random.Random(7)
+    with serve(*models, TRIVET_SERVER_WORKERS="2") as server, Load(server.url) as load:
+        load.answers(20)
+        for _ in range(KILLS):
+            failed = len(load.failed)
+            victim = chance.choice(family(server))
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+            load.answers(5)
+            assert len(load.failed) - failed <= len(load._threads)
+        load.answers(50)
+        assert load.wrong == []
+        refused = [one for one in load.failed if "refused" in one]
+        assert refused == []
+        assert server.process.poll() is None
+        assert len(family(server)) == 4  # a loader, two fronts, a replica
+        assert server.stop() == 0
+
+
+def test_a_reload_takes_new_models_and_refuses_nobody(models, tmp_path):
+    with serve(*models, TRIVET_SERVER_WORKERS="2") as server, Load(server.url) as load:
+        for version in range(3):
+            load.answers(20)
+            before = set(family(server))
+            (tmp_path / "sum" / "signature.json").write_text(json.dumps({"example": [version, 5]}))
+            server.process.send_signal(signal.SIGHUP)
+            with httpx.Client(base_url=server.url) as client:
+                while client.get("/v1/models/sum").json()["example"]["instances"][0] != [version, 5]:
+                    client.close()
+                    client = httpx.Client(base_url=server.url)
+                client.close()
+            while before & set(family(server)):  # the old ones go when they are done
+                load.answers(1)
+        assert load.failed == []
+        assert load.wrong == []
+
+
+def test_a_reload_that_fails_changes_nothing(models, tmp_path):
+    with serve(*models) as server:
+        (tmp_path / "sum" / "predictor.py").write_text("raise RuntimeError('broken now')")
+        server.process.send_signal(signal.SIGHUP)
+        while not any("nothing reloaded" in line for line in server.lines):
+            assert server.predict("sum", [[1, 2]]).json() == {"predictions": [3]}
+        assert any("broken now" in line for line in server.lines)
+        assert server.predict("sum", [[1, 2]]).json() == {"predictions": [3]}
+        assert server.stop() == 0
+
+
+def test_counts_never_fall_and_are_those_of_all_processes(models):
+    def counted(server):
+        with httpx.Client(base_url=server.url) as client:
+            text = client.get("/metrics").text
+        return int(re.search(r'requests_total{code="OK",model="echo",version="1"} (\d+)', text)[1])
+
+    with serve(*models, TRIVET_SERVER_WORKERS="2") as server:
+        for asked in range(1, 21):
+            with httpx.Client(base_url=server.url) as client:  # each on a connection of its own
+                client.post("/v1/models/echo:predict", content=b'{"instances": [1]}')
+            assert counted(server) == asked
+        loader, *fronts = named(server, "loader")
+        for front in fronts:
+            os.kill(front, signal.SIGKILL)
+        while not sum("another takes its place" in line for line in server.lines) >= len(fronts):
+            pass
+        assert counted(server) == 20
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text(
+        "import time\nclass Predictor:\n    def predict(self, instances):\n"
+        "        time.sleep(instances[0]); return instances\n"
+    )
+    with serve(f"m={tmp_path / 'm'}", TRIVET_SERVER_WORKERS="2") as server:
+        answers = []
+        asks = threading.Thread(target=lambda: answers.append(server.predict("m", [1])))
+        asks.start()
+        while 'in_flight_requests{model="m",version="1"} 0' in httpx.get(f"{server.url}/metrics").text:
+            pass
+        left = family(server)
+        os.kill(server.process.pid, signal.SIGKILL)
+        asks.join()
+        assert answers[0].json() == {"predictions": [1]}  # what was in flight is still answered
+        until = time.monotonic() + STARTS_WITHIN
+        while family(server):
+            assert time.monotonic() < until, left
+
+
+def test_a_signal_to_all_processes_at_once_ends_them_in_good_order(models):
+    with serve(*models, TRIVET_SERVER_WORKERS="2") as server:
+        for pid in (*family(server), server.process.pid):  # as a terminal or systemd does
+            os.kill(pid, signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        assert not any("another takes its place" in line for line in server.lines)
+
+
+def test_a_client_that_was_answered_once_is_answered_from_then_on(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text(
+        "from pathlib import Path\n"
+        "while not Path(__file__).with_name('go').exists():\n    pass\n"
+        "class Predictor:\n    def predict(self, instances):\n        return instances\n"
+    )
+    with serve(f"m={tmp_path / 'm'}", wait="", TRIVET_SERVER_WORKERS="2", TRIVET_SERVER_PORT="0") as server:
+        port = _port(server.process.pid)
+        seen = []
+        while len(seen) < 200 or 200 not in seen:
+            with suppress(httpx.ConnectError):
+                seen.append(httpx.get(f"http://127.0.0.1:{port}/readyz").status_code)
+            if len(seen) == 20:
+                (tmp_path / "m" / "go").touch()
+        assert seen[0] == 503
+        assert set(seen[seen.index(200) :]) == {200}
+
+
+def _port(pid: int) -> int:
+    """Return the port on which a process has bound a socket, as soon as it listens."""
+    while True:
+        inodes = set()
+        with suppress(FileNotFoundError):
+            for one in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):
+                    inodes.add(os.readlink(one).removeprefix("socket:[").removesuffix("]"))
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[9] in inodes and fields[3] == "0A":
+                return int(fields[1].partition(":")[2], 16)
+
+
+@pytest.mark.parametrize("where", ["inline", "thread", "process"])
+def test_where_a_model_runs_is_the_users_choice_and_changes_no_answer(models, where):
+    with serve(*models, f"--placement={where}") as server:
+        for model, rows, expected in (("sum", [[1, 2]], [3]), ("echo", [{"a": None}], [{"a": None}])):
+            told = server.client.get(f"/v1/models/{model}").json()["placement"]
+            assert told == {"where": where, "reason": "set by the user"}
+            assert server.predict(model, rows).json() == {"predictions": expected}
+
+
+def test_replicas_share_the_work(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text(
+        "import os, time\nclass Predictor:\n    def predict(self, instances):\n"
+        "        time.sleep(0.1); return [os.getpid() for _ in instances]\n"
+    )
+    with serve(f"m={tmp_path / 'm'}", "--replicas=3") as server:
+        answers = []
+        asks = [
+            threading.Thread(target=lambda: answers.append(server.predict("m", [0]).json()["predictions"][0]))
+            for _ in range(12)
+        ]
+        for one in asks:
+            one.start()
+        for one in asks:
+            one.join()
+        assert len(set(answers)) == 3
+
+
+def test_a_process_that_ends_while_it_loads_is_named_with_its_model(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    with serve("echo=echo:", f"m={tmp_path / 'm'}", wait="") as server:
+        assert server.process.wait(STARTS_WITHIN) == 1
+        assert re.search(r"m@1: .*replica 0 of m@1.*SIGSEGV.*while it loaded m@1", server.told())
