@@ -29,12 +29,13 @@ def test_it_conforms(case, zoo):
 def test_it_answers_bit_for_bit_as_its_library_does(case, zoo):
     path = zoo(case)
     model = load(ModelSpec(ModelRef("m"), path), ALLOWED)
-    decoder = BodyDecoder(model.signature, BodyLimits())
+    signature = model.info.signature
+    decoder = BodyDecoder(signature, BodyLimits())
     for output in case.outputs:
-        parameters = {"output": output} if model.signature.parameters and output != "values" else {}
+        parameters = {"output": output} if signature.parameters and output != "values" else {}
         for rows in (case.rows, case.rows[:1], case.rows[3:5]):
             body = decoder.decode(json.dumps({"instances": rows}).encode())
-            resolved = model.signature.resolve(parameters, model.defaults)
+            resolved = signature.resolve(parameters, model.info.defaults)
             answer = json.loads(encode_predictions(model.predictor.predict(body.instances, resolved)))
             assert_same(answer, case.expect(path, rows, output))
 
