@@ -36,7 +36,7 @@ def test_it_answers_bit_for_bit_as_its_library_does(case, zoo):
         for rows in (case.rows, case.rows[:1], case.rows[3:5]):
             body = decoder.decode(json.dumps({"instances": rows}).encode())
             resolved = signature.resolve(parameters, model.info.defaults)
-            answer = json.loads(encode_predictions(model.predictor.predict(body.instances, resolved)))
+            answer = json.loads(encode_predictions(model.predictor.predict(body[0], resolved)))
             assert_same(answer, case.expect(path, rows, output))
 
 

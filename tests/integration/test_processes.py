@@ -46,9 +46,7 @@ def family(server: Server) -> list[int]:
 
 def named(server: Server, kind: str) -> list[int]:
     """Return those of its processes that are `loader`s (and what these have forked) or `replica`s."""
-    return [
-        pid for pid in family(server) if f"\0{kind}\0" in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
+    return [pid for pid in family(server) if f"\0{kind}\0" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 class Load:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -33,12 +33,8 @@ class BodyLimits:
     max_depth: int = 100
 
 
-class PredictBody(NamedTuple):
-    """A decoded request, its parameters as given. Only those of equal `shapes` can be predicted together."""
-
-    instances: Instances
-    parameters: dict[str, Any] | None
-    shapes: Hashable = None
+PredictBody = tuple[Instances, dict[str, Any] | None, Hashable]
+"""Instances, parameters as given, and shapes: only requests of equal shapes can be predicted together."""
 
 
 class BodyDecoder:
@@ -57,18 +53,20 @@ class BodyDecoder:
         Raises InvalidArgument for a body that is not JSON, has other keys, has too many instances, or
         has an instance that does not fit the signature.
         """
-        fast = self._fast(body) if self._fast is not None else None
-        if fast is None:
+        decoded = self._fast(body) if self._fast is not None else None
+        if decoded is not None:
+            if decoded[1]:
+                _check_depth(decoded[1], self._max_depth)
+            if not self._dynamic:
+                return decoded
+            instances, parameters, _ = decoded
+        else:
             rows, parameters = self._parse(body)
             instances = self._rows.decode(rows)
-        else:
-            instances, parameters = fast
-            if parameters:
-                _check_depth(parameters, self._max_depth)
         if not self._dynamic:
-            return PredictBody(instances, parameters)
+            return instances, parameters, None
         shapes = tuple(instances.columns[name].shape[1:] for name in self._dynamic)
-        return PredictBody(instances, parameters, shapes)
+        return instances, parameters, shapes
 
     def _parse(self, body: bytes) -> tuple[list[Any], dict[str, Any] | None]:
         request = parse(body)
@@ -128,17 +126,22 @@ def encode_predictions(predictions: Predictions) -> bytes:
     Floats are written so that they read back as the same number, NaN and infinities as null, bytes as
     `{"b64": ...}`. Raises Internal for a value that JSON does not have.
     """
-    columns = [_plain(column) for column in predictions.columns.values()]
-    rows: list[Any]
-    if len(columns) == 1:
-        rows = columns[0]
-    else:
-        names = tuple(predictions.columns)
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    whole, start = predictions.whole or predictions, predictions.start
+    rows = whole.rows
+    if rows is None:  # what is made of a batch is made once for all its parts
+        rows = whole.rows = _rows(whole)
     try:
-        return _encode(rows)
+        return _encode(rows[start : start + predictions.count])
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Internal(f"the prediction cannot be written as JSON: {error}") from None
+
+
+def _rows(predictions: Predictions) -> list[Any]:
+    columns = [_plain(column) for column in predictions.columns.values()]
+    if len(columns) == 1:
+        return columns[0]
+    names = tuple(predictions.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _plain(column: Column) -> list[Any]:
@@ -148,7 +151,7 @@ def _plain(column: Column) -> list[Any]:
     return values
 
 
-Fast = Callable[[bytes], tuple[Instances, dict[str, Any] | None] | None]
+Fast = Callable[[bytes], PredictBody | None]
 
 
 def _fast_decoder(signature: Signature, limit: int) -> Fast | None:
@@ -211,7 +214,7 @@ def _tensor_decoder(spec: TensorSpec, limit: int) -> Fast:
     dtype, rank, sizes = numpy_dtype(spec.dtype), len(spec.shape) + 1, spec.shape
     astuple = msgspec.structs.astuple
 
-    def fast(body: bytes) -> tuple[Instances, dict[str, Any] | None] | None:
+    def fast(body: bytes) -> PredictBody | None:
         try:
             request = decode(body)
             rows = request.instances
@@ -226,7 +229,7 @@ def _tensor_decoder(spec: TensorSpec, limit: int) -> Fast:
             size is not None and size != actual for size, actual in zip(sizes, shape[1:], strict=True)
         ):
             return None
-        return Instances({spec.name: values}, shape[0]), request.parameters
+        return Instances({spec.name: values}, shape[0]), request.parameters, None
 
     return fast
 
@@ -244,7 +247,7 @@ def _row_decoder(spec: TensorSpec, size: int, limit: int) -> Fast:
     pack = Struct(f"={size}{_PACKED[spec.dtype]}").pack
     ndarray, astuple = np.ndarray, msgspec.structs.astuple
 
-    def fast(body: bytes) -> tuple[Instances, dict[str, Any] | None] | None:
+    def fast(body: bytes) -> PredictBody | None:
         try:
             request = decode(body)
             rows = request.instances
@@ -254,7 +257,7 @@ def _row_decoder(spec: TensorSpec, size: int, limit: int) -> Fast:
             packed = bytearray(pack(*rows[0])) if count == 1 else bytearray().join([pack(*r) for r in rows])
         except (msgspec.MsgspecError, OverflowError, StructError, RecursionError):
             return None
-        return Instances({name: ndarray((count, size), dtype, packed)}, count), request.parameters
+        return Instances({name: ndarray((count, size), dtype, packed)}, count), request.parameters, None
 
     return fast
 
@@ -267,7 +270,7 @@ def _columns_decoder(specs: Sequence[TensorSpec], limit: int) -> Fast:
     named = [(spec.name, numpy_dtype(spec.dtype)) for spec in specs]
     astuple = msgspec.structs.astuple
 
-    def fast(body: bytes) -> tuple[Instances, dict[str, Any] | None] | None:
+    def fast(body: bytes) -> PredictBody | None:
         try:
             request = decode(body)
             rows = [row if type(row) is tuple else astuple(row) for row in request.instances]
@@ -278,6 +281,6 @@ def _columns_decoder(specs: Sequence[TensorSpec], limit: int) -> Fast:
                 }
         except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
             return None
-        return Instances(columns, len(rows)), request.parameters
+        return Instances(columns, len(rows)), request.parameters, None
 
     return fast

@@ -45,13 +45,6 @@ class Rows:
     def split(self, counts: Sequence[int]) -> Iterator[Self]:
         """Undo `join`: give back parts of these many rows each."""
         start = 0
-        if len(self.columns) == 1:
-            (name, column), part = next(iter(self.columns.items())), self.__class__
-            for count in counts:
-                stop = start + count
-                yield part({name: column[start:stop]}, count)
-                start = stop
-            return
         for count in counts:
             yield self.slice(start, start + count)
             start += count
@@ -64,9 +57,38 @@ class Instances(Rows):
 
 
 class Predictions(Rows):
-    """What it answered, row for row. One column is a bare value, several are an object by name."""
+    """What it answered, row for row. One column is a bare value, several are an object by name.
 
-    __slots__ = ()
+    A part of a batch knows the batch as `whole`, in which it begins at row `start`; its columns are cut out
+    when somebody asks for them. `rows` is for a codec to keep what it has made of a whole.
+    """
+
+    __slots__ = ("_columns", "rows", "start", "whole")
+
+    def __init__(self, columns: Mapping[str, Column], count: int) -> None:
+        self._columns: Mapping[str, Column] | None = columns
+        self.count = count
+        self.whole: Self | None = None
+        self.start = 0
+        self.rows: list[Any] | None = None
+
+    @property
+    def columns(self) -> Mapping[str, Column]:  # type: ignore[override]  # it is only read
+        """The columns of these rows."""
+        if self._columns is None:
+            assert self.whole is not None
+            start, stop = self.start, self.start + self.count
+            self._columns = {name: column[start:stop] for name, column in self.whole.columns.items()}
+        return self._columns
+
+    def split(self, counts: Sequence[int]) -> Iterator[Self]:
+        """Give back parts of these many rows each."""
+        start, whole = self.start, self.whole or self
+        for count in counts:
+            part = self.__class__.__new__(self.__class__)
+            part._columns, part.count, part.whole, part.start = None, count, whole, start
+            yield part
+            start += count
 
 
 def object_column(values: Sequence[Any]) -> Column:

@@ -3,23 +3,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.core.instances import Instances, object_column
+from trivet.core.instances import Instances, Predictions, object_column
 
 
-def rows(count, value):
+def rows(count, value, kind=Instances):
     columns = {"x": np.full((count, 2), value), "any": object_column([[value]] * count)}
-    return Instances.of(columns)
+    return kind.of(columns)
 
 
-@given(st.lists(st.integers(0, 7), min_size=1, max_size=6))
-def test_split_undoes_join(counts):
-    parts = [rows(count, float(index)) for index, count in enumerate(counts)]
-    joined = Instances.join(parts)
+@pytest.mark.parametrize("kind", [Instances, Predictions])
+@given(counts=st.lists(st.integers(0, 7), min_size=1, max_size=6))
+def test_split_undoes_join(kind, counts):
+    parts = [rows(count, float(index), kind) for index, count in enumerate(counts)]
+    joined = kind.join(parts)
     assert joined.count == sum(counts)
     for before, after in zip(parts, joined.split(counts), strict=True):
         assert before.count == after.count
         assert before.columns["x"].tolist() == after.columns["x"].tolist()
         assert before.columns["any"].tolist() == after.columns["any"].tolist()
+
+
+def test_a_part_is_split_and_sliced_like_any_rows():
+    whole = Predictions({"x": np.arange(10)}, 10)
+    _, part, _ = whole.split([2, 6, 2])
+    one, other = part.split([1, 5])
+    assert (one.columns["x"].tolist(), other.columns["x"].tolist()) == ([2], [3, 4, 5, 6, 7])
+    assert part.slice(1, 3).columns["x"].tolist() == [3, 4]
+    assert other.whole is whole
 
 
 def test_one_part_is_joined_without_a_copy():
