@@ -141,11 +141,10 @@ def test_a_reload_takes_new_models_and_refuses_nobody(models, tmp_path):
             before = set(family(server))
             (tmp_path / "sum" / "signature.json").write_text(json.dumps({"example": [version, 5]}))
             server.process.send_signal(signal.SIGHUP)
-            with httpx.Client(base_url=server.url) as client:
-                while client.get("/v1/models/sum").json()["example"]["instances"][0] != [version, 5]:
-                    client.close()
-                    client = httpx.Client(base_url=server.url)
-                client.close()
+            while True:
+                told = httpx.get(f"{server.url}/v1/models/sum").json()
+                if told["example"]["instances"] == [[version, 5]]:
+                    break
             while before & set(family(server)):  # the old ones go when they are done
                 load.answers(1)
         assert load.failed == []
@@ -174,7 +173,7 @@ def test_counts_never_fall_and_are_those_of_all_processes(models):
             with httpx.Client(base_url=server.url) as client:  # each on a connection of its own
                 client.post("/v1/models/echo:predict", content=b'{"instances": [1]}')
             assert counted(server) == asked
-        loader, *fronts = named(server, "loader")
+        _, *fronts = named(server, "loader")
         for front in fronts:
             os.kill(front, signal.SIGKILL)
         while not sum("another takes its place" in line for line in server.lines) >= len(fronts):

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 
 from trivet.app.control import (
     Channel,
@@ -34,6 +34,7 @@ log = logging.getLogger("trivet")
 
 _TOLD_WITHIN = 0.1  # seconds
 
+T = TypeVar("T")
 Hears = Callable[["Child", Message], None]
 
 
@@ -96,17 +97,14 @@ class Child:
     def _received(self, message: Message) -> None:
         match message:
             case Ready():
-                if not self.up.done():
-                    self.up.set_result(None)
+                settle(self.up, None)
             case Silent():
-                if not self.silent.done():
-                    self.silent.set_result(None)
+                settle(self.silent, None)
             case Loading(model=name):
                 self.loading = name
             case Loaded(models=models):
                 self.loading = ""
-                if not self.loaded.done():
-                    self.loaded.set_result(models)
+                settle(self.loaded, models)
             case Failed(model=name, failure=failure):
                 error = hop.error_of(failure)
                 error.add_note(name)
@@ -118,8 +116,13 @@ class Child:
                 self._hears(self, message)
 
     def _over(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(self._how)
+        settle(self.ended, self._how)
+
+
+def settle(future: "asyncio.Future[T]", result: T) -> None:
+    """Give a future its result, unless it has one."""
+    if not future.done():
+        future.set_result(result)
 
 
 async def spawn(kind: str, name: str, hears: Hears, *listening: socket.socket) -> Child:
@@ -161,8 +164,7 @@ class Loader:
         """Have it load its models; raises what that raises there."""
         self.child.channel.send(asked)
         await self.child.wait_until(self.child.loaded)
-        if not self.child.up.done():
-            self.child.up.set_result(None)
+        settle(self.child.up, None)
         return self.child.loaded.result()
 
     async def fork(self, name: str, hears: Hears, listening: socket.socket, model: str = "") -> Child:
@@ -249,9 +251,3 @@ class Seat:
                 log.error("%s cannot be started: %s; next try in %g s", self.name, error, pause(failures))
             else:
                 return self.child, failures
-
-
-def end(children: Sequence[Child]) -> None:
-    """End processes at once."""
-    for child in children:
-        child.kill()

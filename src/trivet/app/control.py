@@ -139,8 +139,8 @@ class Gather(Struct, tag=True):
 
 
 Message = (
-    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | Forked | Exited | Serve | Ready | Listen | Silent | Retire
-    | Measure | Measured | Gather
+    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | Forked | Exited
+    | Serve | Ready | Listen | Silent | Retire | Measure | Measured | Gather
 )  # fmt: skip
 
 
