@@ -246,7 +246,7 @@ class Seat:
             try:
                 self.child = await self._start()
                 await self.child.wait_until(self.child.up)
-            except (ServingError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a seat is given up for nothing
                 failures += 1
                 log.error("%s cannot be started: %s; next try in %g s", self.name, error, pause(failures))
             else:
