@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/constraints.txt
 
-.PHONY: help demo test lint format docs docs-serve bench serve clean
+.PHONY: help demo test lint format docs docs-serve bench bench-abuse serve clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,8 +34,15 @@ docs-serve: $(VENV)/.test  ## show the documentation while writing it
 	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs serve
 
-bench: $(VENV)/.test  ## measure start-up, size and the codecs
+bench: $(VENV)/.test  ## measure Trivet beside the servers one would otherwise pick (an hour; ARGS=--quick)
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/online/run.py $(ARGS)
+
+bench-abuse: $(VENV)/.test  ## overload it, kill its processes, send it nonsense, and have it answer 10 million times
+	$(BIN)/python benchmarks/overload.py
+	$(BIN)/python benchmarks/kill.py
+	$(BIN)/python benchmarks/fuzz.py
+	$(BIN)/python benchmarks/soak.py
 
 serve: $(VENV)/.demo  ## serve MODEL: make serve MODEL=model.onnx
 	$(BIN)/trivet serve $(MODEL)

@@ -98,8 +98,10 @@ def start(folder: Path, workers: int, mark: str) -> tuple[subprocess.Popen[str],
     (folder / "sum").mkdir()
     (folder / "sum" / "predictor.py").write_text(PREDICTOR)
     server = subprocess.Popen(
-        [sys.executable, "-m", "trivet", "serve", "echo=echo:", f"sum={folder / 'sum'}"]
-        + ["--port", "0", "--workers", str(workers)],
+        [
+            *(sys.executable, "-m", "trivet", "serve", "echo=echo:", f"sum={folder / 'sum'}"),
+            *("--port", "0", "--workers", str(workers)),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, MARK: mark},
