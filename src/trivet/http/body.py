@@ -53,15 +53,15 @@ class ChunkedBody:
         self._limit = limit
         self._body = bytearray()
         self._rest = bytearray()
-        self._step = self._size
+        self._step = ChunkedBody._size  # not bound: in a cycle, bodies would stay until the next collection
         self._left = 0  # of this chunk
         self._chunks = self._trailers = 0
 
     def feed(self, data: bytes) -> bytes | None:
         """Take what has come."""
         self._rest += data
-        while self._step():
-            if self._step == self._end:
+        while self._step(self):
+            if self._step is ChunkedBody._end:
                 return bytes(self._rest)
         return None
 
@@ -92,7 +92,7 @@ class ChunkedBody:
             raise Refusal(400, f"chunked body: more than {_MAX_CHUNKS} chunks")
         if len(self._body) + self._left > self._limit:
             raise too_large(self._limit)
-        self._step = self._data if self._left else self._trailer
+        self._step = ChunkedBody._data if self._left else ChunkedBody._trailer
         return True
 
     def _data(self) -> bool:
@@ -105,7 +105,7 @@ class ChunkedBody:
         if self._rest[:2] != b"\r\n":
             raise Refusal(400, "chunked body: a chunk is longer than it says")
         del self._rest[:2]
-        self._step = self._size
+        self._step = ChunkedBody._size
         return True
 
     def _trailer(self) -> bool:
@@ -116,7 +116,7 @@ class ChunkedBody:
         if self._trailers > _MAX_TRAILERS:
             raise Refusal(431, f"the trailers exceed {_MAX_TRAILERS} bytes")
         if not line:
-            self._step = self._end
+            self._step = ChunkedBody._end
         elif not FIELD.fullmatch(line + b"\r\n"):
             raise Refusal(400, f"chunked body: expected a trailer; got {line[:40].decode('latin-1')!r}")
         return True

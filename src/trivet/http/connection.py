@@ -34,7 +34,7 @@ half-closed gets its answer from a server that is not overloaded; one who left c
 is."""
 
 _LINGERS_AT_MOST = 30.0
-"""Seconds for which what a refused caller goes on sending is read and thrown away."""
+"""Seconds for which what a caller goes on sending is read and thrown away."""
 
 _MAX_PIPELINED = 256 * 1024
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
@@ -179,7 +179,7 @@ class Connection(Flow):
         self._pending = self.exchange = None
         self.state = IDLE
         if ends:
-            self._close()
+            self._linger()
         elif self._buffer and not self.blocked:
             self._read()
 
@@ -321,7 +321,7 @@ class Connection(Flow):
             pending.abandon()
 
     def _linger(self) -> None:
-        """End our side, and read on a little: a caller still sending must not lose our answer to a reset."""
+        """End our side, and read on until the caller ends its own: a reset could take our answer away."""
         if self._ended:
             self._close()
             return

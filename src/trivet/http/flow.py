@@ -20,6 +20,11 @@ class Flow(asyncio.Protocol):
         address = self._transport.get_extra_info("peername")
         return tuple(address[:2]) if isinstance(address, tuple) else None
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     def write(self, data: bytes) -> None:
         """Send a part of an answer."""
         self._transport.write(data)

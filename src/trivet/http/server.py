@@ -202,9 +202,9 @@ class HttpServer:
                 self._end(connection)
 
     def _allowed(self, connection: Connection) -> float:
-        if connection.state is LINGERING:
+        if connection.state is LINGERING and not connection.unsent:
             return _LINGERS
-        if connection.blocked or connection.state is CLOSING:
+        if connection.blocked or connection.state in (CLOSING, LINGERING):
             return self.limits.receive_timeout
         if connection.state is IDLE:
             return self.limits.idle_timeout

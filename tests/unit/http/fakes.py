@@ -41,6 +41,14 @@ class Transport(asyncio.Transport):
             if self.unread > HIGH_WATER and not self.protocol.blocked:
                 self.protocol.pause_writing()
 
+    @property
+    def ends(self):
+        """Whether the peer sees an end."""
+        return self.ended or self.closing
+
+    def get_write_buffer_size(self):
+        return self.unread
+
     def can_write_eof(self):
         return True
 

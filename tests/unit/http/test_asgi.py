@@ -102,7 +102,7 @@ async def test_an_answer_in_parts_ends_with_the_connection_for_http_1_0(line):
     assert body == b"ab"
     assert b"connection: close" in head
     assert not any(field.startswith((b"transfer", b"content-length")) for field in head)
-    assert transport.closing
+    assert transport.ends
 
 
 async def test_what_comes_behind_an_answer_that_ends_with_the_connection_is_no_request():
@@ -121,7 +121,7 @@ async def test_what_comes_behind_an_answer_that_ends_with_the_connection_is_no_r
     go_on.set()
     await turns()
     assert parts(transport)[1] == b"ab"
-    assert transport.closing
+    assert transport.ends
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -219,7 +219,7 @@ async def test_a_caller_that_half_closed_is_answered_even_where_the_application_
     connection.eof_received()
     await turns()
     assert answers(transport.sent)[0][0] == 500
-    assert transport.closing
+    assert transport.ends
 
 
 async def test_the_application_waits_for_a_caller_that_does_not_read():

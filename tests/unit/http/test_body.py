@@ -1,6 +1,8 @@
 """Bodies as they come: in pieces, in chunks, compressed, and never more of one than the limit."""
 
+import gc
 import gzip
+import weakref
 import zlib
 from itertools import pairwise
 
@@ -138,6 +140,17 @@ def test_a_body_of_exactly_the_limit_is_taken():
     assert outcome(ChunkedBody(1000), chunked([b"x" * 1000])) == (b"x" * 1000, b"")
     assert outcome(ChunkedBody(1000), chunked([b"x"] * 1000)) == (b"x" * 1000, b"")
     assert unzip(gzip.compress(b"x" * 1000), 1000) == b"x" * 1000
+
+
+def test_a_body_is_gone_once_nobody_holds_it():
+    """Not when the collector next comes by: bodies are large, and it comes seldom."""
+    body = ChunkedBody(LIMIT)
+    body.feed(b"1\r\nx\r\n")
+    alive = weakref.ref(body)
+    gc.disable()
+    del body
+    gc.enable()
+    assert alive() is None
 
 
 def test_gzip_is_undone():

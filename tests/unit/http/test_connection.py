@@ -173,8 +173,12 @@ async def test_who_never_reads_its_last_answer_is_cut_off(monkeypatch):
     connection, transport = connect(server)
     transport.reads = False
     connection.data_received(request("/hot", b"x", b"Connection: close"))
-    assert transport.closing
-    assert not transport.over
+    assert transport.ends
+    server._look()
+    clock += 59
+    server._look()
+    assert not transport.closing
+    clock -= 59
     server._look()
     clock += 61
     server._look()
@@ -245,7 +249,7 @@ async def test_a_refused_caller_that_has_ended_its_side_is_closed_at_once():
     connection.eof_received()
     hot.waiting[0].caller.reply(200, JSON, b"one")
     assert [status for status, _, _ in answers(transport.sent)] == [200, 400]
-    assert transport.closing
+    assert transport.ends
 
 
 async def test_nothing_after_a_refusal_is_a_request():
@@ -315,7 +319,7 @@ async def test_an_answer_says_whether_the_connection_lasts(version, line, said, 
     connection, transport = connect(server_of())
     connection.data_received(request("/hot", body, *([line] if line else []), version=version) + request())
     assert answers(transport.sent)[0][1].get(b"connection") == said
-    assert transport.closing == ends
+    assert transport.ends == ends
     assert transport.sent.count(b"HTTP/1.1 200") == (1 if ends else 2)
 
 
@@ -330,6 +334,8 @@ async def test_a_retiring_server_ends_each_connection_with_its_next_answer():
     assert idle.closing
     hot.waiting[0].caller.reply(200, JSON, b"one")
     assert answers(transport.sent)[0][1][b"connection"] == b"close"
+    assert transport.ended
+    connection.eof_received()
     await server.retire(0, 5)
     assert server._connections == set()
 
@@ -343,7 +349,7 @@ async def test_who_half_closed_gets_its_answers_and_is_closed():
     hot.waiting[0].caller.reply(200, JSON, b"one")
     assert not transport.closing
     hot.waiting[1].caller.reply(200, JSON, b"two")
-    assert transport.closing
+    assert transport.ends
     assert bodies(transport.sent) == [b"one", b"two"]
 
 
