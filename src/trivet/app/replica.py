@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import select
 import socket
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import replace
 
@@ -26,15 +28,19 @@ from trivet.app.control import (
 from trivet.core.errors import model_error
 from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel, load
-from trivet.serving.plane import batch_metrics, local_replica
-from trivet.serving.replica import FAULTS, Awaited
+from trivet.serving.plane import batch_metrics
+from trivet.serving.replica import FAULTS, Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_server import ReplicaServer
 from trivet.serving.replica_set import ReplicaSet
 from trivet.telemetry import Metrics
 
+_GRACE = 5.0
+"""Seconds that the answers asked for have, once the supervisor has ended the conversation."""
+
 
 def run_alone(control: socket.socket, listening: socket.socket) -> None:
     """Load the model that the supervisor names, and serve it."""
+    threading.Thread(target=_outlive, args=(control.dup(),), name="outlives nobody", daemon=True).start()
     channel = BlockingChannel(control)
     asked = channel.receive()
     if not isinstance(asked, Load):
@@ -73,13 +79,32 @@ async def _serve(control: socket.socket, listening: socket.socket, model: Loaded
     measured = batch_metrics(metrics, labels, "trivet_replica")
     # what may wait here is bounded by the fronts, each of which asks for few batches at a time
     limits = replace(model.info.spec.limits, max_queued_rows=sys.maxsize, max_wait=0.0)
-    replicas = ReplicaSet([local_replica(model)], limits, measured)
+    # and each of them has refused already whom it could not answer in time
+    replicas = ReplicaSet([_replica(model)], limits, measured, warm_up=model.info.warm_up, refuses_late=False)
+    metrics.gauge("trivet_queue_rows", "Rows waiting for a replica.", lambda: replicas.queue.rows, **labels)
     server = ReplicaServer(replicas, model.info.signature)
     listening.setblocking(False)
     await server.start(listening)
     channel.send(Ready())
     await over.wait()
     with suppress(TimeoutError):
-        await asyncio.wait_for(server.stop(), 5)
+        await asyncio.wait_for(server.stop(), _GRACE)
     if isinstance(model.predictor, Awaited):
         model.predictor.close()
+
+
+def _replica(model: LoadedModel) -> Replica:
+    """Return what runs the model: the event loop only where batches are short, else it would hear nothing."""
+    if model.info.quick and not isinstance(model.predictor, Awaited):
+        return InlineReplica(model.predictor)
+    name, loop = str(model.info.spec.ref), asyncio.get_running_loop()
+    return ThreadReplica(model.predictor, loop, name, model.info.slots)
+
+
+def _outlive(control: socket.socket) -> None:
+    """End the process some seconds after the supervisor, whatever the model's code is doing then."""
+    hung_up = select.poll()
+    hung_up.register(control, 0)  # which reports that, and nothing else
+    hung_up.poll()
+    threading.Event().wait(2 * _GRACE)
+    os._exit(1)

@@ -6,15 +6,16 @@ several requests were read in one turn.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from msgspec import Meta
 
 from trivet.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, ResourceExhausted, ServingError
 from trivet.core.instances import Instances, Predictions
 from trivet.core.signature import Parameters
+from trivet.serving.pace import LastBatch, Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,23 @@ class BatchLimits:
 
 Answer = Predictions | ServingError
 
+Unwanted = Callable[[Sequence[int]], None]
+"""Tells a replica that nobody waits any more for the answers to some parts of a batch. It answers the batch
+all the same: those parts at once, or when it would have, if it has begun."""
+
+
+class Place(Protocol):
+    """Where a request is before it is answered: in a queue, or in a batch that a replica has."""
+
+    @property
+    def where(self) -> str:
+        """Say so."""
+        ...
+
+    def left(self, pending: "Pending") -> None:
+        """Know that its caller has left."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class Pending:
@@ -44,6 +62,7 @@ class Pending:
 
     Only requests of equal `group` may share a batch. `arrived`, `deadline` and `taken` are seconds of
     the replica set's clock; `done` is called in the event loop, and finds in `caller` whom to tell.
+    `taken` is when it began to be predicted; None where it waits, or may still wait in another process.
     """
 
     instances: Instances
@@ -55,6 +74,7 @@ class Pending:
     caller: Any = None
     taken: float | None = None
     answered: bool = False
+    place: Place | None = None
 
     def answer(self, answer: Answer) -> None:
         """Tell the caller, unless it has been told already or has left."""
@@ -63,8 +83,56 @@ class Pending:
             self.done(self, answer)
 
     def abandon(self) -> None:
-        """The caller has left: if no replica has taken the request yet, none will."""
-        self.answer(Cancelled("the caller left before the answer"))
+        """The caller has left: unless the request is being predicted already, it will not be.
+
+        It is answered at once, or where it is in another process, when that has said what became of it.
+        """
+        if self.answered:
+            return
+        if self.place is None:
+            self.answer(gone())
+        else:
+            self.place.left(self)
+
+
+class Running:
+    """A batch that a replica has; `unwanted` is None where it has certainly begun to predict it."""
+
+    __slots__ = ("cost", "requests", "rows", "since", "unwanted")
+
+    def __init__(self, requests: Sequence[Pending], since: float, rows: int, cost: float) -> None:
+        self.requests = requests
+        self.since = since
+        self.rows = rows
+        self.cost = cost  # seconds that it is expected to take
+        self.unwanted: Unwanted | None = None
+
+    @property
+    def where(self) -> str:
+        """Say where its requests are."""
+        return "in the model" if self.unwanted is None else "with the replica process"
+
+    def left(self, pending: Pending) -> None:
+        """Tell the replica that one of them has nobody waiting for it, if it may not have begun."""
+        if self.unwanted is None:
+            pending.answer(gone())
+        else:
+            self.unwanted((self.requests.index(pending),))
+
+    def expire(self, now: float) -> float:
+        """Answer those whose time is over, and return when the next one's will be; infinity for never."""
+        following, over = float("inf"), []
+        for index, pending in enumerate(self.requests):
+            if pending.answered:
+                continue
+            if pending.deadline <= now:
+                pending.answer(late(pending, now))
+                over.append(index)
+            elif pending.deadline < following:
+                following = pending.deadline
+        if over and self.unwanted is not None:
+            self.unwanted(over)
+        return following
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +149,37 @@ class Wait:
     seconds: float | None
 
 
-def plan(waiting: Iterable[Pending], now: float, limits: BatchLimits) -> Take | Wait:
-    """Say what a free replica should do about the requests waiting, oldest first."""
+def plan(
+    waiting: Iterable[Pending],
+    now: float,
+    limits: BatchLimits,
+    pace: Pace | None = None,
+    begins: float = 0.0,
+) -> Take | Wait:
+    """Say what a free replica should do about the requests waiting, oldest first.
+
+    With a pace, no request joins a batch that would be in time for all without it, and late with it; the
+    replica is foreseen to begin with the batch at `begins`.
+    """
     oldest: Pending | None = None
     rows = taken = 0
+    earliest = float("inf")
     for pending in waiting:
+        if pending.answered:
+            taken += 1
+            continue
+        together = rows + pending.instances.count
         if oldest is None:
             oldest = pending
-        elif rows + pending.instances.count > limits.max_rows or pending.group != oldest.group:
+        elif together > limits.max_rows or pending.group != oldest.group:
             return Take(taken)  # no company can join any more: go
-        rows += pending.instances.count
+        if pace is not None:
+            ends = begins + pace.batch(together)
+            if rows and ends > earliest:
+                return Take(taken)
+            if ends <= pending.deadline < earliest:  # who will be late in any case delays nobody
+                earliest = pending.deadline
+        rows = together
         taken += 1
     if oldest is None:
         return Wait(None)
@@ -103,22 +192,26 @@ def plan(waiting: Iterable[Pending], now: float, limits: BatchLimits) -> Take | 
 class BatchQueue:
     """Requests waiting for a replica, oldest first, bounded in rows."""
 
+    where = "waiting for a replica"
+
     def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
         self.rows = 0
+        self.last = LastBatch()
         self._waiting: deque[Pending] = deque()
+        self._left = 0  # how many of them nobody waits for
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) - self._left
 
     def __repr__(self) -> str:
-        return f"<BatchQueue {len(self._waiting)} requests, {self.rows} rows>"
+        return f"<BatchQueue {len(self)} requests, {self.rows} rows>"
 
-    def join(self, pending: Pending, seconds_per_row: float = 0.0) -> None:
+    def join(self, pending: Pending, drain: Callable[[int], float] | None = None) -> None:
         """Add a request.
 
-        Raises ResourceExhausted where it does not fit, with the time that the rows before it will take,
-        and InvalidArgument where it could never fit.
+        Raises ResourceExhausted where it does not fit, with the time after which it will (`drain` gives
+        the seconds for a number of rows), and InvalidArgument where it could never fit.
         """
         count, limit = pending.instances.count, self.limits.max_queued_rows
         if self.rows + count > limit:
@@ -130,41 +223,70 @@ class BatchQueue:
             raise ResourceExhausted(
                 f"{self.rows} rows are waiting already; {count} more would exceed {limit} "
                 "(batching.max_queued_rows)",
-                retry_after=self.rows * seconds_per_row,
+                retry_after=drain(self.rows + count - limit) if drain is not None else None,
             )
         self.rows += count
+        last = self.last
+        last.rows += count
+        if last.rows > self.limits.max_rows:
+            last.rows, last.deadline = count, pending.deadline
+        elif pending.deadline < last.deadline:
+            last.deadline = pending.deadline
         self._waiting.append(pending)
+        pending.place = self
 
-    def take(self, now: float) -> list[Pending] | Wait:
-        """Remove and return the requests to predict now, passing over those nobody waits for."""
+    def left(self, pending: Pending) -> None:
+        """Count a request no more whose caller has left, and drop such before they are many."""
+        self.rows -= pending.instances.count
+        self._left += 1
+        pending.answer(gone())
+        if self._left > 16 and self._left > len(self._waiting) // 2:
+            self._waiting = deque(one for one in self._waiting if not one.answered)
+            self._left = 0
+
+    def take(self, now: float, pace: Pace | None = None, begins: float = 0.0) -> list[Pending] | Wait:
+        """Remove and return the requests to predict now, passing over those nobody waits for.
+
+        With a pace, no request is made late by those that share its batch; see `plan`.
+        """
         while True:
-            while self._waiting and self._is_over(self._waiting[0], now):
-                self._pop()
-            decision = plan(self._waiting, now, self.limits)
+            while self._waiting and (self._waiting[0].answered or self._waiting[0].deadline <= now):
+                self._is_over(self._pop(), now)
+            decision = plan(self._waiting, now, self.limits, pace, begins)
             if isinstance(decision, Wait):
                 return decision
             batch = [self._pop() for _ in range(decision.requests)]
+            if not self._waiting:
+                self.last.close()
+            elif self.last.rows > self.rows:
+                self.last.rows = self.rows
             if batch := [pending for pending in batch if not self._is_over(pending, now)]:
                 return batch
 
-    def expire(self, now: float) -> None:
-        """Answer every request whose time is over, and forget those that nobody waits for."""
-        kept = [pending for pending in self._waiting if not self._is_over(pending, now)]
-        self._waiting = deque(kept)
-        self.rows = sum(pending.instances.count for pending in kept)
-
-    def earliest_deadline(self) -> float:
-        """Return when the next request becomes late; infinity where none waits."""
+    def expire(self, now: float) -> float:
+        """Answer every request whose time is over, and return the next deadline; infinity for none."""
+        over = [pending for pending in self._waiting if pending.deadline <= now]
+        if over or self._left:
+            self._waiting = deque(one for one in self._waiting if one.deadline > now and not one.answered)
+            self.rows, self._left = sum(one.instances.count for one in self._waiting), 0
+            if not self._waiting:
+                self.last.close()
+            for pending in over:  # last, since whoever gets an answer may send the next request at once
+                pending.answer(late(pending, now))
         return min((pending.deadline for pending in self._waiting), default=float("inf"))
 
     def clear(self) -> list[Pending]:
         """Remove and return everything."""
-        waiting, self._waiting, self.rows = list(self._waiting), deque(), 0
+        waiting, self._waiting, self.rows, self._left = list(self._waiting), deque(), 0, 0
+        self.last.close()
         return waiting
 
     def _pop(self) -> Pending:
         pending = self._waiting.popleft()
-        self.rows -= pending.instances.count
+        if pending.answered:
+            self._left -= 1
+        else:
+            self.rows -= pending.instances.count
         return pending
 
     def _is_over(self, pending: Pending, now: float) -> bool:
@@ -175,8 +297,13 @@ class BatchQueue:
 
 def late(pending: Pending, now: float) -> DeadlineExceeded:
     """Say that a request got no answer in time, and where it spent it."""
-    where = "in the model" if pending.taken is not None else "waiting for a replica"
+    where = BatchQueue.where if pending.place is None else pending.place.where
     allowed = pending.deadline - pending.arrived
     return DeadlineExceeded(
         f"no answer within {allowed:.3g} s; after {now - pending.arrived:.3g} s it was {where}"
     )
+
+
+def gone() -> Cancelled:
+    """Say that nobody waits for the answer."""
+    return Cancelled("the caller left before the answer")

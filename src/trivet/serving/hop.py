@@ -1,7 +1,8 @@
 """The wire between a front and a replica process: frames on a unix stream socket, and what they say.
 
 A frame is its length (four bytes, little-endian) and one msgpack array. The replica says `Hello` first.
-Then the front asks for batches, any number at a time, and each is answered once, in any order. A replica
+Then the front asks for batches, any number at a time, and each is answered once, in any order. What nobody
+waits for any more it cancels: the replica answers that at once, unless it has begun to predict it. A replica
 that is about to end says `Goodbye`: the front asks nothing more, and closes when it has its answers.
 """
 
@@ -48,11 +49,11 @@ class Hello(Struct, array_like=True, tag=0):
 class Ask(Struct, array_like=True, tag=1):
     """Several requests to predict together: `counts` rows of each, one behind the other.
 
-    After `deadline`, seconds of the machine's monotonic clock, nobody waits for the answer.
+    After its deadline, seconds of the machine's monotonic clock, nobody waits for the answer to one.
     """
 
     id: int
-    deadline: float
+    deadlines: list[float]
     parameters: dict[str, Any]
     counts: Annotated[list[Count], Meta(min_length=1)]
     columns: list[Tensor]
@@ -85,9 +86,16 @@ class Goodbye(Struct, array_like=True, tag=4):
     """The replica process is about to end: ask it no more."""
 
 
+class Cancel(Struct, array_like=True, tag=5):
+    """Nobody waits any more for the answers to these requests of an ask, by their places in it."""
+
+    id: int
+    requests: list[Count]
+
+
 Reply = Hello | Answered | Separate | Goodbye
 _M = TypeVar("_M")
-_ask = msgspec.msgpack.Decoder(Ask, ext_hook=read_extension)
+_asked = msgspec.msgpack.Decoder(Ask | Cancel, ext_hook=read_extension)
 _reply = msgspec.msgpack.Decoder(Reply, ext_hook=read_extension)
 _ERRORS = {error.code.value: error for error in ServingError.__subclasses__()}
 
@@ -126,7 +134,7 @@ class Frames:
         self._size = stop - start
 
 
-def write(message: Ask | Reply) -> bytearray:
+def write(message: Ask | Cancel | Reply) -> bytearray:
     """Return the frame of a message; raises UNSENDABLE, of which ValueError for one that is too large."""
     frame = bytearray(HEADER)
     encode_into(message, frame, HEADER)
@@ -138,17 +146,24 @@ def write(message: Ask | Reply) -> bytearray:
 
 
 def write_ask(
-    id_: int, parts: Sequence[Instances], parameters: Parameters, deadline: float
+    id_: int, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float]
 ) -> tuple[bytearray, list[int]]:
     """Return the frame that asks for parts which can be joined, and their counts; raises as `write`."""
     joined = Instances.join(parts)
     counts = [part.count for part in parts]
-    return write(Ask(id_, deadline, dict(parameters), counts, pack(joined))), counts
+    return write(Ask(id_, list(deadlines), dict(parameters), counts, pack(joined))), counts
 
 
-def read_ask(frame: memoryview) -> tuple[Ask, Instances]:
-    """Return what a front asks and its instances, which are the reader's own; raises Malformed."""
-    ask = _read(_ask, frame)
+def read_ask(frame: memoryview) -> tuple[Ask, Instances] | Cancel:
+    """Return what a front asks and its instances, which are the reader's own, or what it cancels.
+
+    Raises Malformed.
+    """
+    ask = _read(_asked, frame)
+    if isinstance(ask, Cancel):
+        return ask
+    if len(ask.deadlines) != len(ask.counts):
+        raise Malformed(f"{len(ask.deadlines)} deadlines of {len(ask.counts)} requests")
     try:
         return ask, unpack(ask.columns, Instances, sum(ask.counts), owned=True)
     except ValueError as error:

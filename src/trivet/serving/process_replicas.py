@@ -10,16 +10,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 
 from trivet.codecs.tensors import UNSENDABLE
-from trivet.core.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from trivet.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, Unavailable
 from trivet.core.instances import Instances
 from trivet.core.signature import Parameters
 from trivet.serving import hop
-from trivet.serving.batching import Answer
+from trivet.serving.batching import Answer, Unwanted
 from trivet.serving.replica import Done
 
 log = logging.getLogger("trivet")
@@ -30,7 +30,11 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 1.0
 
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """What is kept of a batch until it is answered. `sent` counts the replicas that it was sent to."""
+    """What is kept of a batch until it is answered.
+
+    `sent` counts the replicas that it was sent to, and `link` leads to the last one; nobody waits any more
+    for the `unwanted` parts.
+    """
 
     id: int
     frame: bytearray
@@ -39,6 +43,8 @@ class _Batch:
     deadline: float
     done: Done
     sent: int = 0
+    link: "_Link | None" = None
+    unwanted: set[int] = field(default_factory=set)
 
 
 class ProcessReplicas:
@@ -47,8 +53,9 @@ class ProcessReplicas:
     Must be made in the event loop; connects, and connects again whenever a process has ended, until it
     is closed. A batch whose process ended is sent once more if `idempotent`: if asking the model twice
     does no harm. A replica has `each` batches at once: what it can run and one that waits beside it, since
-    all others had better wait in the queue of the front, where they can grow, expire and be abandoned.
-    `name` is the model's, for the log; `clock` gives the seconds that deadlines are in.
+    all others had better wait in the queue of the front, where they can grow. `lanes` of them it predicts at
+    once: all but one, where nothing is said. `name` is the model's, for the log; `clock` gives the seconds
+    that deadlines are in.
     """
 
     def __init__(
@@ -58,9 +65,11 @@ class ProcessReplicas:
         name: str,
         idempotent: bool,
         each: int = 2,
+        lanes: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slots = each * len(paths)
+        self.lanes = (lanes or max(1, each - 1)) * len(paths)
         self.name = name
         self.closed = False
         self._idempotent = idempotent
@@ -83,21 +92,24 @@ class ProcessReplicas:
         """Wait until at least one replica takes batches."""
         await self._any.wait()
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
+    def run(
+        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
+    ) -> Unwanted | None:
         """Send the parts to a replica together, or keep them until one is there."""
         if self.closed:
             done([Unavailable("this model is being removed")] * len(parts))
-            return
+            return None
         id_ = next(self._ids)
         try:
-            frame, counts = hop.write_ask(id_, parts, parameters, deadline)
+            frame, counts = hop.write_ask(id_, parts, parameters, deadlines)
         except UNSENDABLE as error:
             if len(parts) > 1:
-                self._run_apart(parts, parameters, deadline, done)
-            else:
-                done([InvalidArgument(f"instances: cannot be sent to the replica process: {error}")])
-            return
-        self._place(_Batch(id_, frame, counts, sum(counts), deadline, done))
+                return self._run_apart(parts, parameters, deadlines, done)
+            done([InvalidArgument(f"instances: cannot be sent to the replica process: {error}")])
+            return None
+        batch = _Batch(id_, frame, counts, sum(counts), max(deadlines), done)
+        self._place(batch)
+        return partial(self._unwanted, batch)
 
     def close(self) -> None:
         """Connect no more; batches that were sent are still answered, and those that wait refused."""
@@ -146,7 +158,10 @@ class ProcessReplicas:
                 batch.done([Unavailable(reason)] * len(batch.counts))
 
     def _place(self, batch: _Batch) -> None:
-        if batch.deadline <= self._clock():
+        batch.link = None
+        if len(batch.unwanted) == len(batch.counts):
+            batch.done([Cancelled("nobody waits for the answer any more")] * len(batch.counts))
+        elif batch.deadline <= self._clock():
             reason = "there was no replica process to answer in time"
             batch.done([DeadlineExceeded(reason)] * len(batch.counts))
         elif not self._links:
@@ -156,9 +171,18 @@ class ProcessReplicas:
             link = min(self._links, key=lambda link: (len(link.batches) >= self._each, link.rows))
             link.send(batch)
 
+    def _unwanted(self, batch: _Batch, parts: Sequence[int]) -> None:
+        """Have the replica not begin with some parts of a batch, or forget it if it was to be sent."""
+        batch.unwanted.update(parts)
+        if batch.link is not None:
+            batch.link.cancel(batch, parts)
+        elif len(batch.unwanted) == len(batch.counts) and batch in self._waiting:
+            self._waiting.remove(batch)
+            self._place(batch)
+
     def _run_apart(
-        self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done
-    ) -> None:
+        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
+    ) -> Unwanted:
         """Send parts that cannot be sent together one by one."""
         answers: dict[int, Answer] = {}
 
@@ -167,8 +191,17 @@ class ProcessReplicas:
             if len(answers) == len(parts):
                 done([answers[index] for index in range(len(parts))])
 
-        for index, part in enumerate(parts):
-            self.run([part], parameters, deadline, partial(collect, index))
+        sent = [
+            self.run([part], parameters, [deadline], partial(collect, index))
+            for index, (part, deadline) in enumerate(zip(parts, deadlines, strict=True))
+        ]
+
+        def unwanted(indices: Sequence[int]) -> None:
+            for index in indices:
+                if (one := sent[index]) is not None:
+                    one((0,))
+
+        return unwanted
 
     async def _stay_connected(self, path: str | PathLike[str]) -> None:
         pause = SHORTEST_PAUSE
@@ -225,9 +258,17 @@ class _Link(asyncio.Protocol):
         """Ask the replica."""
         assert self._transport is not None
         batch.sent += 1
+        batch.link = self
         self.batches[batch.id] = batch
         self.rows += batch.rows
         self._transport.write(batch.frame)
+        if batch.unwanted:
+            self.cancel(batch, sorted(batch.unwanted))
+
+    def cancel(self, batch: _Batch, parts: Sequence[int]) -> None:
+        """Tell the replica that nobody waits for some parts of a batch."""
+        if self._transport is not None and batch.id in self.batches:
+            self._transport.write(hop.write(hop.Cancel(batch.id, list(parts))))
 
     def leave(self) -> None:
         """Send nothing more, and close when all that was sent is answered."""

@@ -10,7 +10,7 @@ from trivet.core.errors import Internal, InvalidArgument, ServingError, model_er
 from trivet.core.instances import Instances, Predictions
 from trivet.core.predictor import AsyncPredictor, Predictor
 from trivet.core.signature import Parameters
-from trivet.serving.batching import Answer
+from trivet.serving.batching import Answer, Unwanted
 
 FAULTS = (Exception, SystemExit)
 """A model may raise anything, and must not end the server by it."""
@@ -19,14 +19,18 @@ Done = Callable[[Sequence[Answer]], None]
 
 
 class Replica(Protocol):
-    """Runs batches, `slots` of them at once at most."""
+    """Runs batches. It takes `slots` of them at most, and predicts `lanes` of those at once."""
 
     slots: int
+    lanes: int
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
+    def run(
+        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
+    ) -> Unwanted | None:
         """Predict the parts together, and call `done` in the event loop with one answer for each.
 
-        After `deadline`, seconds of the monotonic clock, nobody waits for any of them.
+        After its deadline, seconds of the monotonic clock, nobody waits for a part. Returns what tells that
+        nobody waits for some any more; None where all have begun, or are answered already.
         """
         ...
 
@@ -38,12 +42,14 @@ class Replica(Protocol):
 class InlineReplica:
     """Predicts in the event loop itself: for models that answer a batch in well under a millisecond."""
 
-    slots = 1
+    slots = lanes = 1
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
+    def run(
+        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
+    ) -> None:
         """Predict at once."""
         done(predict_parts(self._predictor, parts, parameters))
 
@@ -57,7 +63,7 @@ class ThreadReplica:
     def __init__(
         self, predictor: Predictor, loop: asyncio.AbstractEventLoop, name: str, slots: int = 1
     ) -> None:
-        self.slots = slots
+        self.slots = self.lanes = slots
         self._predictor = predictor
         self._loop = loop
         self._jobs: SimpleQueue[tuple[Sequence[Instances], Parameters, Done] | None] = SimpleQueue()
@@ -65,7 +71,9 @@ class ThreadReplica:
             # a daemon, since a model that hangs must not keep the process from ending
             threading.Thread(target=self._work, name=f"{name}-{index}", daemon=True).start()
 
-    def run(self, parts: Sequence[Instances], parameters: Parameters, deadline: float, done: Done) -> None:
+    def run(
+        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
+    ) -> None:
         """Hand the batch to a thread."""
         self._jobs.put((parts, parameters, done))
 

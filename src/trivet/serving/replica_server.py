@@ -96,12 +96,25 @@ class ReplicaServer:
             group = (group, shapes)
         now = self.replicas.clock()
         for index, part in enumerate(instances.split(ask.counts)):
-            pending = Pending(part, ask.parameters, group, now, ask.deadline, partial(asked.answered, index))
+            deadline = ask.deadlines[index]
+            pending = _Part(part, ask.parameters, group, now, deadline, partial(asked.answered, index))
             asked.requests.append(pending)
             try:
                 self.replicas.submit(pending)
             except ServingError as error:
                 pending.answer(error)
+
+
+class _Part(Pending):
+    """A request of an ask. One that is being predicted gets the answer of the model, whoever waits for it:
+    the front takes the answer for the sign that the replica has room for another batch."""
+
+    __slots__ = ()
+
+    def answer(self, answer: Answer) -> None:
+        """Answer, unless the model will."""
+        if self.taken is None:
+            super().answer(answer)
 
 
 class _Asked:
@@ -128,7 +141,7 @@ class _Front(asyncio.Protocol):
     """A connection from one front."""
 
     def __init__(self, server: ReplicaServer) -> None:
-        self.asked: set[_Asked] = set()
+        self.asked: dict[int, _Asked] = {}
         self._server = server
         self._frames = hop.Frames()
         self._transport: asyncio.Transport | None = None
@@ -146,10 +159,11 @@ class _Front(asyncio.Protocol):
         """Queue whatever asks are complete."""
         try:
             for frame in self._frames.feed(data):
-                ask, instances = hop.read_ask(frame)
-                asked = _Asked(self, ask)
-                self.asked.add(asked)
-                self._server.submit(ask, instances, asked)
+                message = hop.read_ask(frame)
+                if isinstance(message, hop.Cancel):
+                    self._cancel(message)
+                else:
+                    self._ask(*message)
         except hop.Malformed as error:
             log.error("a front is not understood, and its connection closed: %s", error)
             self.close()
@@ -158,7 +172,7 @@ class _Front(asyncio.Protocol):
         """It has left: run nothing that it still waits for."""
         self._transport = None
         self._server.left(self)
-        for asked in list(self.asked):
+        for asked in list(self.asked.values()):
             for pending in asked.requests:
                 pending.abandon()
 
@@ -174,6 +188,22 @@ class _Front(asyncio.Protocol):
 
     def reply(self, asked: _Asked, answers: list[Answer]) -> None:
         """Send the answers of an ask."""
-        self.asked.discard(asked)
+        del self.asked[asked.id]
         if self._transport is not None:
             self._transport.write(hop.write_answers(asked.id, answers))
+
+    def _ask(self, ask: hop.Ask, instances: Instances) -> None:
+        if ask.id in self.asked:
+            raise hop.Malformed(f"an ask with the id {ask.id}, which has no answer yet")
+        asked = self.asked[ask.id] = _Asked(self, ask)
+        self._server.submit(ask, instances, asked)
+
+    def _cancel(self, cancel: hop.Cancel) -> None:
+        asked = self.asked.get(cancel.id)
+        if asked is None:
+            return  # its answer is on the way
+        requests = asked.requests
+        for index in cancel.requests:
+            if index >= len(requests):
+                raise hop.Malformed(f"{cancel}: there are {len(requests)} requests")
+            requests[index].abandon()

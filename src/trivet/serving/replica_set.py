@@ -7,11 +7,16 @@ batches to free replicas, and one timer answers whoever runs out of time.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from trivet.core.errors import Unavailable
-from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wait, late
+from trivet.core.errors import ResourceExhausted, Unavailable
+from trivet.core.instances import Predictions
+from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Running, Wait
+from trivet.serving.pace import Pace, outlook
+from trivet.serving.placement import WarmUp
 from trivet.serving.replica import Replica
 from trivet.telemetry import Histogram
 
@@ -29,7 +34,11 @@ class BatchMetrics:
 
 
 class ReplicaSet:
-    """Takes requests, batches them while its replicas are busy, and answers each exactly once."""
+    """Takes requests, batches them while its replicas are busy, and answers each exactly once.
+
+    With `refuses_late`, it refuses at once whom it could not answer in time. `warm_up` is what is known of
+    the model's speed before the first batch.
+    """
 
     def __init__(
         self,
@@ -37,37 +46,52 @@ class ReplicaSet:
         limits: BatchLimits,
         metrics: BatchMetrics,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        warm_up: WarmUp | None = None,
+        refuses_late: bool = True,
     ) -> None:
         self.queue = BatchQueue(limits)
         self.clock = clock
         self.now = clock()  # when the last batch was answered
+        self.pace = Pace(sum(replica.lanes for replica in replicas), limits.max_rows, warm_up)
         self._loop = asyncio.get_running_loop()
         self._replicas = replicas
         self._free = [replica for replica in replicas for _ in range(replica.slots)]
+        self._all_begin = len(self._free) == self.pace.lanes  # no batch waits where it was sent
         self._metrics = metrics
-        self._running: dict[int, Sequence[Pending]] = {}  # by identity of the batch
+        self._running: set[Running] = set()
+        self._busy = 0.0  # what the batches that run were expected to take
+        self._answered: deque[float] = deque([self.now], self.pace.lanes)  # when the last ones were
         self._pumping = False
         self._closed = False
-        self._seconds_per_row = 0.0
+        self._refuses = refuses_late
+        self._patience = 0.0  # at most what runs and one batch will take,
+        self._per_queued = 0.0  # and each row that waits
         self._look_again: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_at = NEVER
+        self._bound()
 
     def __repr__(self) -> str:
         return f"<ReplicaSet {self.queue!r}, {self.running} running, {len(self._free)} free>"
 
     @property
     def running(self) -> int:
-        """How many requests replicas are predicting now."""
-        return sum(len(batch) for batch in self._running.values())
+        """How many requests replicas have now."""
+        return sum(len(batch.requests) for batch in self._running)
 
     def submit(self, pending: Pending) -> None:
         """Queue a request; raises ResourceExhausted, InvalidArgument or Unavailable."""
         if self._closed:
             raise Unavailable("this model is being removed")
-        self.queue.join(pending, self._seconds_per_row)
-        if pending.deadline < self._sweep_at:
-            self._sweep_by(pending.deadline)
+        queue, deadline = self.queue, pending.deadline
+        if self._refuses:
+            soonest = deadline if deadline < self._sweep_at else self._sweep_at
+            if pending.arrived + self._patience + queue.rows * self._per_queued > soonest:
+                self._look_closer(pending)
+        queue.join(pending, self._drain)
+        if deadline < self._sweep_at:
+            self._sweep_by(deadline)
         if self._free:
             self._pump_soon()
 
@@ -84,9 +108,37 @@ class ReplicaSet:
 
     def give_up(self) -> None:
         """Tell everybody whose batch still runs that there will be no answer."""
-        for batch in list(self._running.values()):
-            for pending in batch:
+        for batch in list(self._running):
+            for pending in batch.requests:
                 pending.answer(Unavailable("the server stopped before the answer; try again"))
+
+    def _look_closer(self, pending: Pending) -> None:
+        """Refuse a request that would be answered too late, for all that is known."""
+        queue, now, rows = self.queue, pending.arrived, pending.instances.count
+        if not queue.rows and len(self._running) < self.pace.lanes:
+            return  # it begins at once, and shows how long it takes
+        foreseen = outlook(self.pace, queue.rows, queue.last, rows, self._begins(now), pending.deadline)
+        if foreseen.at > pending.deadline:
+            seconds, allowed = foreseen.at - now, pending.deadline - now
+            raise ResourceExhausted(
+                f"{queue.rows} rows are waiting already: the answer would take about {seconds:.2g} s, "
+                f"and was asked for within {allowed:.3g} s",
+                retry_after=foreseen.at - pending.deadline,
+            )
+        if foreseen.behind:
+            queue.last.close()
+
+    def _begins(self, now: float) -> float:
+        """Foresee when what waits will be begun: all that runs goes first, where nothing is idle."""
+        running, lanes = len(self._running), self.pace.lanes
+        if running < lanes:
+            return now
+        since = max(self._answered[-1], min(batch.since for batch in self._running))
+        return now + max(0.0, self._busy / lanes - min(now - since, self._busy / running))
+
+    def _drain(self, rows: int) -> float:
+        now = self.clock()
+        return self._begins(now) - now + self.pace.drain(rows)
 
     def _pump_soon(self) -> None:
         if not self._pumping:
@@ -100,45 +152,75 @@ class ReplicaSet:
             self._look_again = None
         if not self._free:
             return
-        now = self.clock()
-        batch = self.queue.take(now)
+        now, queue = self.clock(), self.queue
+        # only where a full batch might be late for somebody is it worth a look at each deadline
+        tight = now + self._patience > self._sweep_at
+        batch = queue.take(now, self.pace, self._begins(now)) if tight else queue.take(now)
         if isinstance(batch, Wait):
             if batch.seconds is not None:
                 self._look_again = self._loop.call_later(batch.seconds, self._pump_soon)
             return
         self._start(batch, self._free.pop(), now)
-        if self._free and len(self.queue):
+        if self._free and queue.rows:
             self._pump_soon()
 
     def _start(self, batch: list[Pending], replica: Replica, now: float) -> None:
-        for pending in batch:
-            pending.taken = now
         self._metrics.queue_seconds.observe(now - batch[0].arrived)
-        self._running[id(batch)] = batch
-
-        def done(answers: Sequence[Answer]) -> None:
-            self._free.append(replica)
-            del self._running[id(batch)]
-            self.now = self.clock()
-            self._measure(batch, self.now - now)
-            for pending, answer in zip(batch, answers, strict=True):
-                try:
-                    if not pending.answered:
-                        pending.answered = True
-                        pending.done(pending, answer)
-                except Exception:  # one reply that cannot be given must not stop the others
-                    log.exception("a reply failed")
-            if len(self.queue):
-                self._pump_soon()
-
         parts = [pending.instances for pending in batch]
-        replica.run(parts, batch[0].parameters, max(pending.deadline for pending in batch), done)
+        rows = sum([part.count for part in parts])
+        running = Running(batch, now, rows, self.pace.batch(rows))
+        for pending in batch:
+            pending.place = running
+        if self.queue.rows:
+            self.pace.filled(rows)
+        self._running.add(running)
+        self._busy += running.cost
+        done = partial(self._done, running, replica)
+        deadlines = [pending.deadline for pending in batch]
+        running.unwanted = replica.run(parts, batch[0].parameters, deadlines, done)
+        if running.requests:  # it was not answered at once
+            self._bound()
+            if running.unwanted is None:
+                for pending in batch:
+                    pending.taken = now
 
-    def _measure(self, batch: Sequence[Pending], seconds: float) -> None:
-        rows = sum(pending.instances.count for pending in batch)
-        self._metrics.predict_seconds.observe(seconds)
-        self._metrics.rows.observe(rows)
-        self._seconds_per_row += 0.1 * (seconds / max(rows, 1) - self._seconds_per_row)
+    def _done(self, running: Running, replica: Replica, answers: Sequence[Answer]) -> None:
+        requests, running.requests = running.requests, ()
+        self._free.append(replica)
+        self._running.discard(running)
+        self.now = self.clock()
+        self._measure(running, answers)
+        for pending, answer in zip(requests, answers, strict=True):
+            try:
+                if not pending.answered:
+                    pending.answered = True
+                    pending.done(pending, answer)
+            except Exception:  # one reply that cannot be given must not stop the others
+                log.exception("a reply failed")
+        if self.queue.rows:
+            self._pump_soon()
+
+    def _measure(self, batch: Running, answers: Sequence[Answer]) -> None:
+        now, pace = self.now, self.pace
+        self._metrics.predict_seconds.observe(now - batch.since)
+        self._metrics.rows.observe(batch.rows)
+        self._busy = self._busy - batch.cost if self._running else 0.0
+        # a batch that waited where it was sent has been begun when others were answered
+        began = batch.since if self._all_begin else max(batch.since, self._answered[0])
+        if type(answers[0]) is Predictions:
+            rows = batch.rows
+            if batch.unwanted is not None:  # some may not have been run
+                rows = sum(answer.count for answer in answers if type(answer) is Predictions)
+            pace.learn(rows, now - began)
+        self._answered.append(now)
+        self._bound()
+
+    def _bound(self) -> None:
+        """Bound the wait, so that most requests need no closer look."""
+        pace = self.pace
+        full = pace.surely(pace.max_rows)
+        self._patience = (self._busy + pace.fixed) / pace.lanes + full
+        self._per_queued = (pace.fixed / pace.fill + pace.per_row) / pace.lanes
 
     def _sweep_by(self, deadline: float) -> None:
         if self._sweep is not None:
@@ -150,12 +232,8 @@ class ReplicaSet:
         """Answer every request whose time is over, waiting or running, and plan the next look."""
         now = self.clock()
         self._sweep, self._sweep_at = None, NEVER
-        self.queue.expire(now)
-        running = [p for batch in self._running.values() for p in batch if not p.answered]
-        for pending in running:
-            if pending.deadline <= now:
-                pending.answer(late(pending, now))
-        upcoming = [pending.deadline for pending in running if pending.deadline > now]
-        following = min([self.queue.earliest_deadline(), *upcoming])
-        if following < NEVER:
+        following = self.queue.expire(now)
+        for batch in list(self._running):
+            following = min(following, batch.expire(now))
+        if following < self._sweep_at:
             self._sweep_by(following)

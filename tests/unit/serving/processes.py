@@ -67,7 +67,8 @@ class Scripted(asyncio.Protocol):
     """A replica process of the test: it keeps what it is asked, and answers or dies when told to."""
 
     def __init__(self, path):
-        self.listening, self.asks, self.transport, self.server = listen(path), asyncio.Queue(), None, None
+        self.listening, self.transport, self.server = listen(path), None, None
+        self.asks, self.cancelled = asyncio.Queue(), asyncio.Queue()
 
     async def start(self):
         loop = asyncio.get_running_loop()
@@ -81,7 +82,11 @@ class Scripted(asyncio.Protocol):
 
     def data_received(self, data):
         for frame in self.frames.feed(data):
-            self.asks.put_nowait(hop.read_ask(frame))
+            message = hop.read_ask(frame)
+            if isinstance(message, hop.Cancel):
+                self.cancelled.put_nowait(message)
+            else:
+                self.asks.put_nowait(message)
 
     async def asked(self):
         return (await soon(self.asks.get()))[0]
@@ -99,12 +104,12 @@ class Scripted(asyncio.Protocol):
 class Held:
     """A replica that predicts only when the test lets it."""
 
-    slots = 1
+    slots = lanes = 1
 
     def __init__(self, predictor):
         self.predictor, self.batches = predictor, asyncio.Queue()
 
-    def run(self, parts, parameters, deadline, done):
+    def run(self, parts, parameters, deadlines, done):
         self.batches.put_nowait((parts, parameters, done))
 
     async def release(self):
@@ -133,9 +138,14 @@ def front(*paths, idempotent=True):
 
 def ask(replicas, *parts, deadline=NEVER, parameters=None):
     """Run a batch; the future has its answers, and a second answer would fail the test."""
+    return send(replicas, *parts, deadline=deadline, parameters=parameters)[0]
+
+
+def send(replicas, *parts, deadline=NEVER, parameters=None):
+    """Run a batch; return the same future, and what tells that nobody waits for some parts."""
     answered = asyncio.get_running_loop().create_future()
-    replicas.run(parts, parameters or {}, deadline, answered.set_result)
-    return answered
+    unwanted = replicas.run(parts, parameters or {}, [deadline] * len(parts), answered.set_result)
+    return answered, unwanted
 
 
 async def ended(*ends):

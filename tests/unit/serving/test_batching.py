@@ -48,8 +48,8 @@ def test_the_queue_is_bounded_in_rows_and_says_when_to_come_back():
     with pytest.raises(
         ResourceExhausted, match="3 rows are waiting already; 3 more would exceed 5"
     ) as caught:
-        queue.join(pending(3)[0], seconds_per_row=0.5)
-    assert caught.value.retry_after == 1.5
+        queue.join(pending(3)[0], lambda rows: rows * 0.5)
+    assert caught.value.retry_after == 0.5  # for the row too many
     queue.join(pending(2)[0])
     assert repr(queue) == "<BatchQueue 2 requests, 5 rows>"
 

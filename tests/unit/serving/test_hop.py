@@ -75,7 +75,7 @@ def test_garbage_is_malformed_and_nothing_else(content):
 
 @given(st.data())
 def test_a_damaged_frame_is_malformed_or_read(data):
-    frame = hop.write_ask(7, [Instances.of({"x": np.ones((2, 2)), "y": object_column("ab")})], {}, 1.0)[0]
+    frame = hop.write_ask(7, [Instances.of({"x": np.ones((2, 2)), "y": object_column("ab")})], {}, [1.0])[0]
     frame[data.draw(st.integers(4, len(frame) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(hop.Malformed):
         hop.read_ask(memoryview(frame)[4:])
@@ -88,9 +88,9 @@ def test_an_ask_arrives_as_it_was_sent():
         )
         for count in (1, 3)
     ]
-    frame, counts = hop.write_ask(2**40, parts, {"explain": True, "big": 2**80}, 12.5)
+    frame, counts = hop.write_ask(2**40, parts, {"explain": True, "big": 2**80}, [12.5, 13.0])
     ask, instances = hop.read_ask(memoryview(frame)[4:])
-    assert (ask.id, ask.deadline, ask.parameters) == (2**40, 12.5, {"explain": True, "big": 2**80})
+    assert (ask.id, ask.deadlines, ask.parameters) == (2**40, [12.5, 13.0], {"explain": True, "big": 2**80})
     assert ask.counts == counts == [1, 3]
     assert instances.columns["x"].tolist() == [[1.0, 1.0]] + [[3.0, 3.0]] * 3
     assert instances.columns["any"].tolist() == [None] * 4
@@ -99,7 +99,7 @@ def test_an_ask_arrives_as_it_was_sent():
 
 @pytest.mark.parametrize("counts", [[], [1], [1, 2], [3, -1]])
 def test_an_ask_whose_counts_do_not_fit_is_malformed(counts):
-    frame = hop.write(hop.Ask(1, 1.0, {}, counts, hop.pack(Instances.of({"x": np.ones(2)}))))
+    frame = hop.write(hop.Ask(1, [1.0] * len(counts), {}, counts, hop.pack(Instances.of({"x": np.ones(2)}))))
     with pytest.raises(hop.Malformed):
         hop.read_ask(memoryview(frame)[4:])
 
@@ -107,7 +107,7 @@ def test_an_ask_whose_counts_do_not_fit_is_malformed(counts):
 def test_a_frame_beyond_the_limit_is_not_written(monkeypatch):
     monkeypatch.setattr(hop, "MAX_FRAME", 1000)
     with pytest.raises(ValueError, match="at most 1000 can be sent"):
-        hop.write_ask(1, [Instances.of({"x": np.ones(200)})], {}, 1.0)
+        hop.write_ask(1, [Instances.of({"x": np.ones(200)})], {}, [1.0])
     told = read_back(hop.write_answers(1, [numbers(*range(100)), numbers(*range(100))]))
     assert [type(answer) for answer in hop.answers(told, [100, 100])] == [Internal, Internal]
 

@@ -34,7 +34,7 @@ class Together:
 def run(replica, *parts):
     """Predict on a replica and await the answers."""
     answered = asyncio.get_running_loop().create_future()
-    replica.run(parts, {}, float("inf"), answered.set_result)
+    replica.run(parts, {}, [float("inf")] * len(parts), answered.set_result)
     return answered
 
 

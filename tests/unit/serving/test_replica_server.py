@@ -121,7 +121,7 @@ async def test_what_a_front_that_leaves_had_asked_is_not_run(tmp_path):
     busy = ask(replicas, rows(1))
     await until(lambda: not held.batches.empty())
     caller = await call(tmp_path / "r")
-    caller.transport.write(hop.write_ask(1, [rows(5), rows(5)], {}, NEVER)[0])
+    caller.transport.write(hop.write_ask(1, [rows(5), rows(5)], {}, [NEVER] * 2)[0])
     await until(lambda: len(server.replicas.queue) == 2)
     caller.transport.abort()
     await until(lambda: repr(server) == "<ReplicaServer 1 fronts, 1 batches asked>")
@@ -140,8 +140,8 @@ async def test_what_a_front_that_leaves_had_asked_is_not_run(tmp_path):
         b"\xff\xff\xff\xff",
         b"\x02\x00\x00\x00??",
         hop.write(hop.Hello(1, 1)),
-        hop.write(hop.Ask(1, 1.0, {}, [1], [])),
-        hop.write(hop.Ask(1, 1.0, {}, [2], hop.pack(rows(1)))),
+        hop.write(hop.Ask(1, [1.0], {}, [1], [])),
+        hop.write(hop.Ask(1, [1.0], {}, [2], hop.pack(rows(1)))),
     ],
 )
 @on_both_loops
@@ -188,7 +188,7 @@ async def test_a_server_does_not_wait_for_ever_when_it_stops(tmp_path, logged):
     held = Held(Doubler())
     server = await serve(tmp_path / "r", held)
     caller = await call(tmp_path / "r")
-    caller.transport.write(hop.write_ask(1, [rows(1)], {}, NEVER)[0])
+    caller.transport.write(hop.write_ask(1, [rows(1)], {}, [NEVER])[0])
     await until(lambda: not held.batches.empty())
     await soon(server.stop(grace=0))
     await soon(caller.gone.wait())

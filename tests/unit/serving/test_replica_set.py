@@ -33,12 +33,12 @@ def elapsed():
 class SlowReplica:
     """Answers after a time, like a thread or a process would, in virtual time."""
 
-    slots = 1
+    slots = lanes = 1
 
     def __init__(self, predictor, seconds):
         self.predictor, self.seconds = predictor, seconds
 
-    def run(self, parts, parameters, deadline, done):
+    def run(self, parts, parameters, deadlines, done):
         loop = asyncio.get_running_loop()
         loop.call_later(self.seconds, lambda: done(predict_parts(self.predictor, parts, parameters)))
 

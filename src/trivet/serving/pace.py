@@ -1,0 +1,136 @@
+"""How fast a model drains its queue, learned from its batches, and who would therefore come too late.
+
+Nothing here waits, runs or reads a clock. A batch is taken to cost a fixed time and a time for each row: of
+one that costs the same for 1 row and for 64, a queue of 500 is 8 batches; of one that costs 5 ms a row, it
+is 2.5 s. A mere number of rows a second, measured while batches were small, would be wrong for one of them.
+"""
+
+from dataclasses import dataclass
+from math import ceil, inf
+
+from trivet.serving.placement import WarmUp
+
+_CREDIBLE = 4.0
+"""How many times longer than expected a batch is believed to take: one that met a hiccup of the machine says
+little about the next."""
+
+_NOISE = 0.2
+"""How far off a batch may be, as a share of what it takes, though nothing has changed."""
+
+_DRIFT = 0.03
+"""How much what is known is trusted less after each batch, as a share of what a full one takes."""
+
+
+class Pace:
+    """What is known of a model's speed, when `lanes` of its batches are predicted at once.
+
+    `fixed` and `per_row` are seconds; they are 0 until something is known, so that nobody is refused. `fill`
+    is how many rows a batch has while more are waiting than it takes, and `spread` by what share of its time
+    a batch is off what was expected.
+
+    What is known is a Kalman filter's estimate of the fixed part and of the rows' part of a full batch: each
+    batch changes whichever is less certain. Batches that are all of one size teach nothing about others,
+    and what was known of those stays.
+    """
+
+    __slots__ = ("_covariance", "_known", "_slope", "fill", "fixed", "lanes", "max_rows", "spread")
+
+    def __init__(self, lanes: int, max_rows: int, warm_up: WarmUp | None = None) -> None:
+        self.lanes = lanes
+        self.max_rows = max_rows
+        self.fill = float(max_rows)
+        self.spread = 0.0
+        self.fixed = self._slope = 0.0
+        self._covariance = 0.0, 0.0, 0.0  # of the fixed part, of both, of the rows' part
+        self._known = warm_up is not None and warm_up.batch > 0
+        if warm_up is not None and warm_up.batch > 0:
+            one, batch, rows = warm_up.one_row, warm_up.batch, warm_up.rows
+            per_row = max(0.0, batch - one) / (rows - 1) if rows > 1 else 0.0
+            self.fixed = max(0.0, batch - rows * per_row)
+            self._slope = per_row * max_rows
+            variance = (_NOISE * batch) ** 2
+            self._covariance = variance, 0.0, variance
+
+    def __repr__(self) -> str:
+        fixed, row = self.fixed * 1e6, self.per_row * 1e6
+        return f"<Pace {fixed:,.0f} µs and {row:,.1f} µs a row, {self.lanes} at once>"
+
+    @property
+    def per_row(self) -> float:
+        """Seconds for each row."""
+        return self._slope / self.max_rows
+
+    def batch(self, rows: int) -> float:
+        """Return the seconds that a batch takes."""
+        return self.fixed + self._slope * rows / self.max_rows
+
+    def surely(self, rows: int) -> float:
+        """Return the seconds within which a batch nearly always ends."""
+        return self.batch(rows) * (1 + 2 * self.spread)
+
+    def drain(self, rows: int) -> float:
+        """Return the seconds until so many rows that wait have all been predicted."""
+        return (self.fixed * ceil(rows / self.fill) + self._slope * rows / self.max_rows) / self.lanes
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Know how long a batch took."""
+        if not rows:
+            return
+        x = rows / self.max_rows
+        expected = self.fixed + self._slope * x
+        if not self._known:
+            self._known = True
+            self.fixed, self._slope = seconds / (1 + x * x), seconds * x / (1 + x * x)
+            self._covariance = (_NOISE * seconds) ** 2, 0.0, (seconds / x) ** 2
+            return
+        error = seconds - expected
+        if error > _CREDIBLE * expected:
+            error = max(_CREDIBLE * expected, 1e-6)
+        self.spread += 0.1 * (min(1.0, abs(error) / (expected + 1e-9)) - self.spread)
+        p, q, r = self._covariance
+        drift = (_DRIFT * (self.fixed + self._slope)) ** 2
+        p, r = p + drift, r + drift
+        u, v = p + q * x, q + r * x
+        whole = u + v * x + (_NOISE * max(expected, seconds, 1e-9)) ** 2
+        self.fixed = max(0.0, self.fixed + u / whole * error)
+        self._slope = max(0.0, self._slope + v / whole * error)
+        self._covariance = p - u * u / whole, q - u * v / whole, r - v * v / whole
+
+    def filled(self, rows: int) -> None:
+        """Know how many rows a batch took, of more that were waiting."""
+        self.fill += 0.25 * (rows - self.fill)
+
+
+@dataclass(slots=True)
+class LastBatch:
+    """The last of the batches that the requests waiting will form: its rows, and its earliest deadline."""
+
+    rows: int = 0
+    deadline: float = inf
+
+    def close(self) -> None:
+        """Let the next request begin another batch."""
+        self.rows, self.deadline = 0, inf
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a request may expect: to be answered `at` a time, in the last batch or in one `behind` it."""
+
+    at: float
+    behind: bool
+
+
+def outlook(pace: Pace, queued: int, last: LastBatch, rows: int, begins: float, deadline: float) -> Outlook:
+    """Foresee when a request that joins `queued` rows, the last batch included, will be answered.
+
+    The first of the queue is predicted at `begins`. A request that joins the last batch prolongs it for all
+    that are in it. One that would make them late counts as behind them, with time for a batch as large as
+    theirs: without that, an overloaded queue fills until every batch has a request that it makes late, or
+    must be cut small for its sake.
+    """
+    if last.rows + rows <= pace.max_rows:
+        at = begins + pace.drain(queued - last.rows) + pace.surely(last.rows + rows)
+        if at <= last.deadline or at > deadline:
+            return Outlook(at, behind=False)
+    return Outlook(begins + pace.drain(queued) + pace.surely(max(rows, last.rows)), behind=True)
