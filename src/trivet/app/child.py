@@ -4,6 +4,7 @@ import gc
 import signal
 import socket
 import sys
+from types import FrameType
 
 LEFT_TO_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -11,7 +12,7 @@ LEFT_TO_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> None:
     """Be a loader, or a replica with a second socket on which it listens."""
     for number in LEFT_TO_THE_SUPERVISOR:  # a terminal, or a service manager, sends them to all at once
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _nothing)  # unlike SIG_IGN, not passed on to what a predictor may start
     kind, *descriptors = sys.argv[1:]
     sockets = [socket.socket(fileno=int(one)) for one in descriptors]
     if kind == "loader":
@@ -22,6 +23,10 @@ def main() -> None:
         from trivet.app import replica
 
         replica.run_alone(*sockets)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Leave a signal to the supervisor."""
 
 
 def settle() -> None:

@@ -173,6 +173,7 @@ class Loader:
         child = await Child(name, hears).connect(own)
         self._last += 1
         self._forked[self._last] = child
+        child.ended.add_done_callback(lambda _: reap(child.pid))
         asked = ForkReplica(self._last, model) if model else ForkFront(self._last)
         self.child.channel.send(asked, [its, listening])
         its.close()
@@ -190,6 +191,13 @@ class Loader:
                         del self._forked[number]
             case _:
                 hears(self.child, message)
+
+
+def reap(pid: int) -> None:
+    """Take note that a process has ended, if it has become a child of this one: that of PID 1, by default."""
+    if pid:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 class Seat:
