@@ -64,9 +64,12 @@ class Pace:
         """Return the seconds that a batch takes."""
         return self.fixed + self._slope * rows / self.max_rows
 
-    def surely(self, rows: int) -> float:
-        """Return the seconds within which a batch nearly always ends."""
-        return self.batch(rows) * (1 + 2 * self.spread)
+    def surely(self, rows: int, last: int) -> float:
+        """Return the seconds within which rows that wait, and a last batch, are nearly always predicted.
+
+        Of many batches some are quicker than expected, of one it cannot be told.
+        """
+        return self.drain(rows) * (1 + self.spread) + self.batch(last) * (1 + 2 * self.spread)
 
     def drain(self, rows: int) -> float:
         """Return the seconds until so many rows that wait have all been predicted."""
@@ -130,7 +133,7 @@ def outlook(pace: Pace, queued: int, last: LastBatch, rows: int, begins: float, 
     must be cut small for its sake.
     """
     if last.rows + rows <= pace.max_rows:
-        at = begins + pace.drain(queued - last.rows) + pace.surely(last.rows + rows)
+        at = begins + pace.surely(queued - last.rows, last.rows + rows)
         if at <= last.deadline or at > deadline:
             return Outlook(at, behind=False)
-    return Outlook(begins + pace.drain(queued) + pace.surely(max(rows, last.rows)), behind=True)
+    return Outlook(begins + pace.surely(queued, max(rows, last.rows)), behind=True)

@@ -218,9 +218,10 @@ class ReplicaSet:
     def _bound(self) -> None:
         """Bound the wait, so that most requests need no closer look."""
         pace = self.pace
-        full = pace.surely(pace.max_rows)
-        self._patience = (self._busy + pace.fixed) / pace.lanes + full
-        self._per_queued = (pace.fixed / pace.fill + pace.per_row) / pace.lanes
+        self._patience = (self._busy + pace.fixed * (1 + pace.spread)) / pace.lanes + pace.surely(
+            0, pace.max_rows
+        )
+        self._per_queued = (pace.fixed / pace.fill + pace.per_row) * (1 + pace.spread) / pace.lanes
 
     def _sweep_by(self, deadline: float) -> None:
         if self._sweep is not None:

@@ -1,0 +1,355 @@
+"""What a server does when more is asked of it than it can answer.
+
+    python benchmarks/overload.py [--seconds 6]
+
+Measures how many requests a second a model can answer, then offers up to three times as many, each with a
+deadline, at fixed times whatever becomes of the earlier ones. Latency counts from the time at which a request
+was to be sent. Prints, and writes to `results/overload.json` and `.svg`, how much of the capacity is still
+answered in time (goodput), how long accepted requests take, and whether a refused one is accepted when it
+comes back after the time it was told.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+RESULTS = Path(__file__).parent / "results"
+LOADS = (1.0, 1.5, 2.0, 3.0)
+
+PREDICTOR = """
+import json, time
+
+class Predictor:
+    def predict(self, instances):
+        with open({ran!r}, "a") as file:
+            file.write(json.dumps([time.monotonic(), instances]) + "\\n")
+        time.sleep({seconds} * len(instances))
+        return instances
+"""
+
+
+@dataclass(slots=True)
+class Sent:
+    """One request, and what came of it; `leaves` is after how many seconds its caller gives up."""
+
+    number: int
+    at: float
+    leaves: float = 0.0
+    status: int = 0
+    seconds: float = 0.0
+    retry_after: int = 0
+    message: str = ""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that sends one request at a time."""
+
+    def __init__(self) -> None:
+        self.answered: asyncio.Future[tuple[int, bytes]] | None = None
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        head, found, body = self._data.partition(b"\r\n\r\n")
+        if not found or self.answered is None or self.answered.done():
+            return
+        length = re.search(rb"content-length: (\d+)", head)
+        if length is not None and len(body) >= int(length[1]):
+            self._data = b""
+            self.answered.set_result((int(head[9:12]), head + b"\n" + body))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.answered is not None and not self.answered.done():
+            self.answered.set_result((0, b"the connection was lost"))
+
+    def send(self, request: bytes) -> "asyncio.Future[tuple[int, bytes]]":
+        self.answered = asyncio.get_running_loop().create_future()
+        self.transport.write(request)
+        return self.answered
+
+
+@dataclass
+class Client:
+    """Sends requests with one instance each to a model of a server."""
+
+    url: str
+    model: str
+    instance: Any = None
+    """What to send; by default the request's number."""
+
+    free: list[Connection] = field(default_factory=list)
+
+    def request(self, number: int, timeout: float) -> bytes:
+        instance = number if self.instance is None else self.instance
+        body = json.dumps({"instances": [instance]}).encode()
+        head = (
+            f"POST /v1/models/{self.model}:predict HTTP/1.1\r\nhost: localhost\r\n"
+            f"x-server-timeout: {timeout:g}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        return head.encode() + body
+
+    async def connection(self) -> Connection:
+        while self.free:
+            one = self.free.pop()
+            if not one.transport.is_closing():
+                return one
+        address = urlsplit(self.url)
+        loop = asyncio.get_running_loop()
+        return (await loop.create_connection(Connection, address.hostname, address.port))[1]
+
+    async def ask(self, sent: Sent, deadline: float) -> Sent:
+        """Send a request and wait for its answer, or leave."""
+        connection = await self.connection()
+        answered = connection.send(self.request(sent.number, deadline))
+        if sent.leaves:
+            await asyncio.wait([answered], timeout=sent.leaves)
+            if not answered.done():
+                connection.transport.abort()
+        sent.status, answer = await answered
+        sent.seconds = monotonic() - sent.at
+        if sent.status:
+            self.free.append(connection)
+        if sent.status not in (0, 200):
+            sent.message = answer.decode()
+        if told := re.search(rb"retry-after: (\d+)", answer):
+            sent.retry_after = int(told[1])
+        return sent
+
+    async def capacity(self, callers: int, seconds: float) -> float:
+        """Return how many requests a second are answered when so many callers each wait for theirs."""
+        ends, answered = monotonic() + seconds, 0
+        begins = ends - seconds / 2  # the first half is for the server to find its stride
+
+        async def call(caller: int) -> None:
+            nonlocal answered
+            while (now := monotonic()) < ends:
+                sent = await self.ask(Sent(-caller, now), 60.0)
+                assert sent.status == 200, sent
+                answered += begins <= monotonic() < ends
+
+        await asyncio.gather(*(call(caller) for caller in range(1, callers + 1)))
+        return answered / (seconds / 2)
+
+    async def offer(
+        self, rate: float, seconds: float, deadline: float, *, leaving: int = 0, leaves: float = 0.0
+    ) -> list[Sent]:
+        """Send requests at fixed times; every `leaving`th caller leaves after some seconds."""
+        loop = asyncio.get_running_loop()
+        started = monotonic() + 0.01
+        tasks = []
+        for number in range(int(rate * seconds)):
+            at = started + number / rate
+            if (wait := at - monotonic()) > 0.001:
+                await asyncio.sleep(wait)
+            gives_up = leaves if leaving and number % leaving == 0 else 0.0
+            tasks.append(loop.create_task(self.ask(Sent(number, at, gives_up), deadline)))
+        return list(await asyncio.gather(*tasks))
+
+    def close(self) -> None:
+        for one in self.free:
+            one.transport.abort()
+
+
+def quantile(values: list[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+@dataclass
+class Point:
+    """What came of one load."""
+
+    load: float
+    offered: float
+    goodput: float
+    p50: float
+    p99: float
+    refused: int
+    late: int
+    other: int
+    honest: bool | None
+
+
+async def measure(client: Client, load: float, capacity: float, seconds: float, deadline: float) -> Point:
+    """Offer a load, and come back once when a refusal says so."""
+    rate = load * capacity
+    sent = await client.offer(rate, seconds, deadline)
+    refused = [one for one in sent if one.status == 429]
+    honest = None
+    if refused:
+        last = refused[-1]
+        await asyncio.sleep(max(0.0, last.at + last.seconds + last.retry_after - monotonic()))
+        back = await client.ask(Sent(-1, monotonic()), deadline)
+        honest = back.status == 200
+    settled = [one for one in sent if one.at >= sent[0].at + seconds / 4]  # once the queue is full
+    good = [one.seconds for one in settled if one.status == 200]
+    in_time = sum(one <= deadline * 1.05 for one in good)  # the way to the server and back is not its own
+    counts = Counter(one.status for one in settled)
+    return Point(
+        load=load,
+        offered=rate,
+        goodput=in_time / (seconds * 3 / 4),
+        p50=quantile(good, 0.5),
+        p99=quantile(good, 0.99),
+        refused=counts[429],
+        late=counts[504],
+        other=len(settled) - counts[200] - counts[429] - counts[504],
+        honest=honest,
+    )
+
+
+@contextmanager
+def served(*arguments: str, **environment: str) -> Iterator[str]:
+    """Run a server on a free port, and give its address."""
+    command = [sys.executable, "-m", "trivet", "serve", *arguments, "--port=0"]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TRIVET_LOG_REQUESTS": "none", **environment},
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if found := re.search(r"serving on (http://[^\s\"]+)", line):
+                yield found[1]
+                break
+        else:
+            raise SystemExit("the server did not start")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def train(folder: Path) -> tuple[Path, list[float]]:
+    """Return a forest, whose batches cost much the same whatever their size, and a row for it."""
+    import joblib
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.ensemble import RandomForestClassifier
+
+    x, y = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(300, n_jobs=1, random_state=0).fit(x, y)
+    path = folder / "forest.joblib"
+    joblib.dump(forest, path)
+    return path, x[0].tolist()
+
+
+async def sweep(client: Client, seconds: float, deadline: float) -> tuple[float, list[Point]]:
+    await client.capacity(2, 0.5)
+    capacity = await client.capacity(64, seconds)
+    points = [await measure(client, load, capacity, seconds, deadline) for load in LOADS]
+    client.close()
+    return capacity, points
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--seconds", type=float, default=6.0, help="of each load")
+    seconds = options.parse_args().seconds
+    found: dict[str, Any] = {}
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "slow").mkdir()
+        code = PREDICTOR.format(ran=os.devnull, seconds=0.005)
+        (folder / "slow/predictor.py").write_text(code)
+        forest, row = train(folder)
+        python = f"m={folder / 'slow'}"
+        native = (f"m={forest}", "--allow-pickle")
+        few = {"TRIVET_BATCHING_MAX_ROWS": "2", "OMP_NUM_THREADS": "1"}
+        (folder / "trivet.toml").write_text(
+            f"[models.m]\npath = '{forest}'\nplacement = 'inline'\n[artifacts]\nallow_pickle = true\n"
+        )
+        inline = {**few, "TRIVET_SERVER_WORKERS": "1", "TRIVET_CONFIG": str(folder / "trivet.toml")}
+        scenarios: list[tuple[str, tuple[str, ...], dict[str, str], Any]] = [
+            ("Python, 5 ms a row, in a process", (python,), {}, None),
+            ("forest, 2 rows at most, in a process", native, few, row),
+            ("forest, 2 rows at most, inline", (), inline, row),
+        ]
+        deadline = 0.3
+        for title, arguments, environment, instance in scenarios:
+            with served(*arguments, **environment) as url:
+                capacity, points = asyncio.run(sweep(Client(url, "m", instance), seconds, deadline))
+            found[title] = {
+                "capacity": capacity,
+                "deadline": deadline,
+                "points": [{name: getattr(one, name) for name in one.__dataclass_fields__} for one in points],
+            }
+            show(title, found[title])
+    RESULTS.mkdir(exist_ok=True)
+    about = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    document = {**about, "seconds": seconds, "scenarios": found}
+    (RESULTS / "overload.json").write_text(json.dumps(document, indent=1) + "\n")
+    (RESULTS / "overload.svg").write_text(draw(found))
+
+
+def show(title: str, scenario: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    capacity, deadline = scenario["capacity"], scenario["deadline"]
+    table = Table(title=f"{title}: {capacity:,.0f} requests/s, deadline {deadline * 1e3:g} ms")
+    for name in ("offered", "goodput", "p50 ms", "p99 ms", "429", "504", "other", "back in time"):
+        table.add_column(name, justify="right")
+    for one in scenario["points"]:
+        honest = {None: "-", True: "accepted", False: "refused"}[one["honest"]]
+        table.add_row(
+            f"{one['load']:g} x",
+            f"{one['goodput'] / capacity:.2f} x",
+            *(f"{one[name] * 1e3:,.0f}" for name in ("p50", "p99")),
+            *(f"{one[name]:,}" for name in ("refused", "late", "other")),
+            honest,
+        )
+    Console().print(table)
+
+
+def draw(found: dict[str, Any]) -> str:
+    """Draw goodput over offered load, both as shares of the capacity."""
+    left, top, width, height, colours = 60, 50, 480, 240, ("#0b7a75", "#d9822b", "#5c6bc0")
+    font = "font-family='Helvetica, Arial, sans-serif' font-size='12'"
+
+    def place(load: float, share: float) -> tuple[float, float]:
+        return left + load / 3 * width, top + height - min(share, 1.25) / 1.25 * height
+
+    parts = [
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 580 400' width='580'>",
+        "<rect width='580' height='400' fill='#ffffff'/>",
+        f"<text x='20' y='28' {font} font-weight='bold'>Answered in time, over what is offered</text>",
+    ]
+    for share in (0.0, 0.5, 1.0):
+        x, y = place(0, share)
+        parts.append(f"<path d='M{x:.0f} {y:.0f}h{width}' stroke='#e8eaed'/>")
+        parts.append(f"<text x='{x - 8:.0f}' y='{y + 4:.0f}' text-anchor='end' {font}>{share:g}</text>")
+    for load in LOADS:
+        x, y = place(load, 0)
+        parts.append(f"<text x='{x:.0f}' y='{y + 18:.0f}' text-anchor='middle' {font}>{load:g} x</text>")
+    for index, (title, scenario) in enumerate(found.items()):
+        capacity, colour = scenario["capacity"], colours[index % len(colours)]
+        points = [(0.0, 0.0), *((one["load"], one["goodput"] / capacity) for one in scenario["points"])]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*one) for one in points))
+        parts.append(f"<polyline points='{line}' fill='none' stroke='{colour}' stroke-width='2'/>")
+        y = 340 + 18 * index
+        parts.append(f"<rect x='60' y='{y - 9}' width='10' height='10' fill='{colour}'/>")
+        parts.append(f"<text x='78' y='{y}' {font}>{title}</text>")
+    return "\n".join([*parts, "</svg>\n"])
+
+
+if __name__ == "__main__":
+    main()
