@@ -39,10 +39,10 @@ bench: $(VENV)/.test  ## measure Trivet beside the servers one would otherwise p
 	$(BIN)/python benchmarks/online/run.py $(ARGS)
 
 bench-abuse: $(VENV)/.test  ## overload it, kill its processes, send it nonsense, and have it answer 10 million times
-	$(BIN)/python benchmarks/overload.py
-	$(BIN)/python benchmarks/kill.py
-	$(BIN)/python benchmarks/fuzz.py
-	$(BIN)/python benchmarks/soak.py
+	$(BIN)/python -m benchmarks.overload
+	$(BIN)/python -m benchmarks.kill
+	$(BIN)/python -m benchmarks.fuzz
+	$(BIN)/python -m benchmarks.soak
 
 serve: $(VENV)/.demo  ## serve MODEL: make serve MODEL=model.onnx
 	$(BIN)/trivet serve $(MODEL)

@@ -135,10 +135,9 @@ def add_up(samples: Iterable[Sample]) -> list[Sample]:
     sums: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
     for sample in samples:
         key = sample.name, tuple(sorted(sample.labels.items()))
-        if key in sums:
-            values = [one + other for one, other in zip(sums[key].values, sample.values, strict=True)]
-            sample = replace(sample, values=values)
-        sums[key] = sample
+        so_far = sums[key].values if key in sums else [0] * len(sample.values)
+        values = [one + other for one, other in zip(so_far, sample.values, strict=True)]
+        sums[key] = replace(sample, values=values)
     return list(sums.values())
 
 

@@ -162,6 +162,45 @@ def test_a_reload_that_fails_changes_nothing(models, tmp_path):
         assert server.stop() == 0
 
 
+def test_a_reload_that_cannot_begin_changes_nothing(models, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    with serve(*models, TMPDIR=str(tmp_path / "scratch")) as server:
+        (used,) = (tmp_path / "scratch").glob("trivet-*")
+        used.rename(tmp_path / "moved")
+        used.write_text("in the way")
+        server.process.send_signal(signal.SIGHUP)
+        while not any("nothing reloaded" in line for line in server.lines):
+            assert server.predict("echo", [1]).json() == {"predictions": [1]}
+        used.unlink()
+        (tmp_path / "moved").rename(used)
+        assert server.predict("sum", [[1, 2]]).json() == {"predictions": [3]}
+        assert server.stop() == 0
+
+
+def test_a_signal_during_a_reload_lets_requests_in_flight_finish(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text(
+        "import time\nfrom pathlib import Path\nhere = Path(__file__).parent\n"
+        "if (here / 'forever').exists():\n    (here / 'loading').touch()\n    while True: pass\n"
+        "class Predictor:\n    def predict(self, instances):\n"
+        "        (here / 'predicts').touch(); time.sleep(instances[0]); return instances\n"
+    )
+    with serve(f"m={tmp_path / 'm'}") as server:
+        answers = []
+        asks = threading.Thread(target=lambda: answers.append(server.predict("m", [2]).json()))
+        asks.start()
+        while not (tmp_path / "m" / "predicts").exists():
+            pass
+        (tmp_path / "m" / "forever").touch()
+        server.process.send_signal(signal.SIGHUP)
+        while not (tmp_path / "m" / "loading").exists():
+            pass
+        assert server.stop() == 0
+        asks.join()
+        assert answers == [{"predictions": [2]}]
+        assert family(server) == []
+
+
 def test_counts_never_fall_and_are_those_of_all_processes(models):
     def counted(server):
         with httpx.Client(base_url=server.url) as client:

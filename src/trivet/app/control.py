@@ -31,11 +31,15 @@ class Remote(Struct):
 
 
 class Load(Struct, tag=True):
-    """To the loader or a replica: load these, and keep them."""
+    """To the loader or a replica: load these, and keep them.
+
+    A replica whose supervisor has ended serves the fronts for `grace` seconds more at most.
+    """
 
     specs: list[ModelSpec]
     permissions: Permissions
     log: Log
+    grace: float
 
 
 class Loading(Struct, tag=True):

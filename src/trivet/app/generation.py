@@ -129,8 +129,7 @@ class Generation:
     async def _start_loader(self) -> Child:
         if self._loader.child.ended.done() or self._loader.child.loaded.done():
             self._loader = await Loader.start("loader", self._hears)
-        asked = Load(self._plan.shared, permissions_of(self.settings), self.settings.log)
-        await self._loader.load(asked)
+        await self._loader.load(self._load(self._plan.shared))
         return self._loader.child
 
     async def _start_front(self, listening: socket.socket) -> Child:
@@ -180,12 +179,16 @@ class Generation:
 
     async def _spawn_replica(self, spec: ModelSpec, name: str, listening: socket.socket) -> Child:
         child = await spawn("replica", name, self._hears, listening)
-        child.channel.send(Load([spec], permissions_of(self.settings), self.settings.log))
+        child.channel.send(self._load([spec]))
         return child
 
     async def _fork_replica(self, spec: ModelSpec, name: str, listening: socket.socket) -> Child:
         await self._seats[0].occupant()
         return await self._loader.fork(name, self._hears, listening, str(spec.ref))
+
+    def _load(self, specs: list[ModelSpec]) -> Load:
+        settings = self.settings
+        return Load(specs, permissions_of(settings), settings.log, settings.server.drain_timeout)
 
     def _ended(self, child: Child) -> None:
         kind = child.name.partition(" ")[0]

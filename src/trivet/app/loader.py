@@ -44,6 +44,7 @@ class Loader:
     def __init__(self, control: socket.socket) -> None:
         self._channel = BlockingChannel(control)
         self._models: dict[str, LoadedModel] = {}
+        self._grace = 0.0
         self._children: set[int] = set()
 
     def run(self) -> None:
@@ -57,10 +58,12 @@ class Loader:
                     models = list(self._models.values())
                     self._fork(number, partial(front.run, models=models))
                 case ForkReplica(id=number, model=name):
-                    self._fork(number, partial(replica.run, model=self._models[name]))
+                    serve = partial(replica.run, model=self._models[name], grace=self._grace)
+                    self._fork(number, serve)
 
     def _load(self, asked: Load) -> None:
         logs.configure(asked.log)
+        self._grace = asked.grace
         for spec in asked.specs:
             name = str(spec.ref)
             self._tell(Loading(name))
@@ -105,4 +108,3 @@ class Loader:
             self._channel.send(message)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-

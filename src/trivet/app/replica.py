@@ -40,11 +40,12 @@ _GRACE = 5.0
 
 def run_alone(control: socket.socket, listening: socket.socket) -> None:
     """Load the model that the supervisor names, and serve it."""
-    threading.Thread(target=_outlive, args=(control.dup(),), name="outlives nobody", daemon=True).start()
     channel = BlockingChannel(control)
     asked = channel.receive()
     if not isinstance(asked, Load):
         return
+    watches = (control.dup(), asked.grace + _GRACE)
+    threading.Thread(target=_outlive, args=watches, name="outlives nobody", daemon=True).start()
     logs.configure(asked.log)
     spec = asked.specs[0]
     channel.send(Loading(str(spec.ref)))
@@ -55,17 +56,20 @@ def run_alone(control: socket.socket, listening: socket.socket) -> None:
         return
     settle()
     channel.send(Loaded([model.info]))
-    run(control, listening, model)
+    run(control, listening, model, asked.grace)
     # the model's own threads may run on, and must not keep the process
     os._exit(0)
 
 
-def run(control: socket.socket, listening: socket.socket, model: LoadedModel) -> None:
-    """Serve a model until the supervisor ends the conversation."""
-    uvloop.run(_serve(control, listening, model))
+def run(control: socket.socket, listening: socket.socket, model: LoadedModel, grace: float) -> None:
+    """Serve a model until the supervisor ends the conversation, and then until the fronts have left.
+
+    The supervisor ends it when they have; if it was killed, they have `grace` seconds for what is in flight.
+    """
+    uvloop.run(_serve(control, listening, model, grace))
 
 
-async def _serve(control: socket.socket, listening: socket.socket, model: LoadedModel) -> None:
+async def _serve(control: socket.socket, listening: socket.socket, model: LoadedModel, grace: float) -> None:
     metrics = Metrics()
     over = asyncio.Event()
 
@@ -88,6 +92,8 @@ async def _serve(control: socket.socket, listening: socket.socket, model: Loaded
     channel.send(Ready())
     await over.wait()
     with suppress(TimeoutError):
+        await asyncio.wait_for(server.alone.wait(), grace)
+    with suppress(TimeoutError):
         await asyncio.wait_for(server.stop(), _GRACE)
     if isinstance(model.predictor, Awaited):
         model.predictor.close()
@@ -101,10 +107,10 @@ def _replica(model: LoadedModel) -> Replica:
     return ThreadReplica(model.predictor, loop, name, model.info.slots)
 
 
-def _outlive(control: socket.socket) -> None:
+def _outlive(control: socket.socket, seconds: float) -> None:
     """End the process some seconds after the supervisor, whatever the model's code is doing then."""
     hung_up = select.poll()
     hung_up.register(control, 0)  # which reports that, and nothing else
     hung_up.poll()
-    threading.Event().wait(2 * _GRACE)
+    threading.Event().wait(seconds)
     os._exit(1)

@@ -16,7 +16,6 @@ from trivet.app.children import Child
 from trivet.app.control import Gather, Measure, Measured, Message, Retire
 from trivet.app.generation import LINGERS_IDLE, Generation
 from trivet.config import Settings
-from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo
 from trivet.telemetry import Metrics, Sample, add_up
 
@@ -63,6 +62,8 @@ class Supervisor:
             if await self._or_signal(starting):
                 self._announce(address, self._generations[0].models)
                 await self._obey()
+            else:
+                self._kill()
         except BaseException:
             self._kill()
             raise
@@ -84,7 +85,7 @@ class Supervisor:
                 return True
             if told.result() != signal.SIGHUP:
                 work.cancel()
-                self._kill()
+                await asyncio.wait([work])
                 return False
 
     async def _start(self, settings: Settings) -> None:
@@ -104,10 +105,10 @@ class Supervisor:
     async def _obey(self) -> None:
         """Do what signals say until one of them says to stop, and has been done."""
         while (number := await self._signals.get()) == signal.SIGHUP:
-            reloading = asyncio.create_task(self._reload())
-            if not await self._or_signal(reloading):
-                return
-        server = self._generations[-1].settings.server
+            if not await self._or_signal(asyncio.create_task(self._reload())):
+                number = signal.SIGTERM  # which both generations obey, however far they are
+                break
+        server = self._generations[0].settings.server
         window = server.drain_window if number == signal.SIGTERM else 0.0
         if window:
             log.info("draining: /readyz says no; requests are accepted for %g s more", window)
@@ -124,23 +125,26 @@ class Supervisor:
                 return
 
     async def _reload(self) -> None:
-        """Replace every process, front by front, by those of a new reading of settings and models."""
+        """Replace every process by those of a new reading of settings and models.
+
+        The old fronts go when all new ones serve: until then, a failure changes nothing.
+        """
         old = self._generations[-1]
+        new = None
         try:
             new = self._next(self._reread())
-        except ServingError as error:
-            log.error("nothing reloaded: %s", error)
-            return
-        try:
             await new.load()
-            for slot, listening in enumerate(self._sockets):
-                await new.open_front(slot, listening)
-                old.retire_front(slot, Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
-        except ServingError as error:
-            log.error("nothing reloaded: %s: %s", ", ".join(getattr(error, "__notes__", ())), error)
-            self._generations.remove(new)
-            await new.close()
+            await asyncio.gather(*(new.open_front(i, one) for i, one in enumerate(self._sockets)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, what serves goes on serving
+            about = ", ".join(getattr(error, "__notes__", ()))
+            log.error("nothing reloaded: %s%s", f"{about}: " if about else "", error)
+            if new is not None:
+                self._generations.remove(new)
+                new.kill()
+                await new.close()
             return
+        for slot in range(len(self._sockets)):
+            old.retire_front(slot, Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
         log.info("reloaded: %s", ", ".join(str(info.spec.ref) for info in new.models))
         closing = asyncio.create_task(self._close(old))
         self._tasks.add(closing)

@@ -6,10 +6,10 @@
         def predict(self, instances, parameters):  # or without parameters; the only one there must be
         def postprocess(self, predictions):        # optional: must give one entry per instance
 
-An attribute `idempotent = False` says that predicting twice does harm: a batch whose process died is then
-not given to another. Any of the methods may be `async def`; then batches are awaited and may overlap. An instance is the JSON value as
-sent, or a dict by name where `signature.json` declares inputs. What the code raises goes through: raise
-`trivet.InvalidArgument` to blame the request.
+Any of them may be `async def`; then batches are awaited and may overlap. An instance is the JSON value as
+sent, or a dict by name where `signature.json` declares inputs. An attribute `idempotent = False` says that
+predicting twice does harm: a batch whose process died is then not given to another. What the code raises
+goes through: raise `trivet.InvalidArgument` to blame the request.
 """
 
 import ast

@@ -96,21 +96,30 @@ class Pending:
 
 
 class Running:
-    """A batch that a replica has; `unwanted` is None where it has certainly begun to predict it."""
+    """A batch that a replica has; `unwanted` is None where it has certainly begun to predict it.
 
-    __slots__ = ("cost", "requests", "rows", "since", "unwanted")
+    It is foreseen to take `cost` seconds from when it `began`: as far as can be told, since no other was
+    before it, or that was answered.
+    """
+
+    __slots__ = ("began", "cost", "requests", "rows", "since", "unwanted")
 
     def __init__(self, requests: Sequence[Pending], since: float, rows: int, cost: float) -> None:
         self.requests = requests
         self.since = since
         self.rows = rows
-        self.cost = cost  # seconds that it is expected to take
+        self.cost = cost
+        self.began: float | None = since
         self.unwanted: Unwanted | None = None
 
     @property
     def where(self) -> str:
         """Say where its requests are."""
         return "in the model" if self.unwanted is None else "with the replica process"
+
+    def remains(self, now: float) -> float:
+        """Return the seconds that it is foreseen to take yet."""
+        return self.cost if self.began is None else max(0.0, self.cost - (now - self.began))
 
     def left(self, pending: Pending) -> None:
         """Tell the replica that one of them has nobody waiting for it, if it may not have begun."""

@@ -37,7 +37,9 @@ class DeployedModel:
         self.ref = model.spec.ref
         self.id = f"{self.ref.name}-{self.ref.version}"
         self.labels = {"model": self.ref.name, "version": self.ref.version}
-        self.replicas = ReplicaSet(replicas, model.spec.limits, batch_metrics(metrics, self.labels))
+        self.replicas = ReplicaSet(
+            replicas, model.spec.limits, batch_metrics(metrics, self.labels), warm_up=model.warm_up
+        )
         metrics.gauge(
             "trivet_queue_rows",
             "Rows waiting for a replica.",

@@ -42,8 +42,9 @@ class ReplicaServer:
         self._dynamic = [spec.name for spec in signature.inputs if spec.dynamic]
         self._fronts: set[_Front] = set()
         self._server: asyncio.Server | None = None
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self.alone = asyncio.Event()  # no front is connected
+        self.alone.set()
+        self.alone.set()
 
     def __repr__(self) -> str:
         asked = sum(len(front.asked) for front in self._fronts)
@@ -67,7 +68,7 @@ class ReplicaServer:
             front.say_goodbye()
         try:
             async with asyncio.timeout(grace):
-                await self._empty.wait()
+                await self.alone.wait()
         except TimeoutError:
             log.warning("%r: not all is answered after %g s", self, grace)
         self.replicas.close()
@@ -77,13 +78,13 @@ class ReplicaServer:
     def joined(self, front: "_Front") -> None:
         """A front has connected."""
         self._fronts.add(front)
-        self._empty.clear()
+        self.alone.clear()
 
     def left(self, front: "_Front") -> None:
         """A front has gone."""
         self._fronts.discard(front)
         if not self._fronts:
-            self._empty.set()
+            self.alone.set()
 
     def submit(self, ask: hop.Ask, instances: Instances, asked: "_Asked") -> None:
         """Queue each request of an ask; raises Malformed where an input is missing."""

@@ -57,11 +57,10 @@ class ReplicaSet:
         self._loop = asyncio.get_running_loop()
         self._replicas = replicas
         self._free = [replica for replica in replicas for _ in range(replica.slots)]
-        self._all_begin = len(self._free) == self.pace.lanes  # no batch waits where it was sent
         self._metrics = metrics
         self._running: set[Running] = set()
         self._busy = 0.0  # what the batches that run were expected to take
-        self._answered: deque[float] = deque([self.now], self.pace.lanes)  # when the last ones were
+        self._behind: deque[Running] = deque()  # those that wait where they were sent
         self._pumping = False
         self._closed = False
         self._refuses = refuses_late
@@ -130,11 +129,10 @@ class ReplicaSet:
 
     def _begins(self, now: float) -> float:
         """Foresee when what waits will be begun: all that runs goes first, where nothing is idle."""
-        running, lanes = len(self._running), self.pace.lanes
-        if running < lanes:
+        lanes = self.pace.lanes
+        if len(self._running) < lanes:
             return now
-        since = max(self._answered[-1], min(batch.since for batch in self._running))
-        return now + max(0.0, self._busy / lanes - min(now - since, self._busy / running))
+        return now + sum(batch.remains(now) for batch in self._running) / lanes
 
     def _drain(self, rows: int) -> float:
         now = self.clock()
@@ -173,6 +171,9 @@ class ReplicaSet:
             pending.place = running
         if self.queue.rows:
             self.pace.filled(rows)
+        if len(self._running) >= self.pace.lanes:
+            running.began = None
+            self._behind.append(running)
         self._running.add(running)
         self._busy += running.cost
         done = partial(self._done, running, replica)
@@ -205,14 +206,16 @@ class ReplicaSet:
         self._metrics.predict_seconds.observe(now - batch.since)
         self._metrics.rows.observe(batch.rows)
         self._busy = self._busy - batch.cost if self._running else 0.0
-        # a batch that waited where it was sent has been begun when others were answered
-        began = batch.since if self._all_begin else max(batch.since, self._answered[0])
+        if batch.began is None:
+            self._behind.remove(batch)
+            return  # it was not run, or by a replica that was quicker than others
+        if self._behind:
+            self._behind.popleft().began = now
         if type(answers[0]) is Predictions:
             rows = batch.rows
             if batch.unwanted is not None:  # some may not have been run
                 rows = sum(answer.count for answer in answers if type(answer) is Predictions)
-            pace.learn(rows, now - began)
-        self._answered.append(now)
+            pace.learn(rows, now - batch.began)
         self._bound()
 
     def _bound(self) -> None:

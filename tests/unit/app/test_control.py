@@ -66,7 +66,7 @@ def samples():
 
 
 MESSAGES: list[Message] = [
-    Load([SPEC], Permissions(pickle=True, trusted_types=("a.B",)), Log(format="json")),
+    Load([SPEC], Permissions(pickle=True, trusted_types=("a.B",)), Log(format="json"), 30),
     Loaded([INFO]),
     Failed("m@2", hop.failure(InvalidArgument("no"))),
     Serve(Settings(), [Remote(INFO, ["/a.sock", "/b.sock"])], [SPEC], True),
