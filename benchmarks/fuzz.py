@@ -210,7 +210,7 @@ async def play(url: str, played: Script, seed: int) -> tuple[list[int], str]:
 
 async def _send(writer: asyncio.StreamWriter, played: Script, seed: int) -> None:
     chance, start = random.Random(seed), 0
-    with suppress(ConnectionResetError, BrokenPipeError):  # the server may refuse what has not been sent yet
+    with suppress(OSError):  # the server may have refused it, and be gone, before all of it has been sent
         for end in played.pieces:
             writer.write(played.stream[start:end])
             start = end
