@@ -207,11 +207,10 @@ class ReplicaSet:
         self._metrics.rows.observe(batch.rows)
         self._busy = self._busy - batch.cost if self._running else 0.0
         if batch.began is None:
-            self._behind.remove(batch)
-            return  # it was not run, or by a replica that was quicker than others
-        if self._behind:
+            self._behind.remove(batch)  # it was not run, or by a replica that was quicker than others
+        elif self._behind:
             self._behind.popleft().began = now
-        if type(answers[0]) is Predictions:
+        if batch.began is not None and type(answers[0]) is Predictions:
             rows = batch.rows
             if batch.unwanted is not None:  # some may not have been run
                 rows = sum(answer.count for answer in answers if type(answer) is Predictions)
