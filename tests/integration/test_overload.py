@@ -5,7 +5,7 @@ import json
 from collections import Counter
 
 import pytest
-from benchmarks.overload import PREDICTOR, Client, quantile
+from benchmarks.open_loop import PREDICTOR, Client, quantile
 
 from tests.integration.server import serve
 

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from tests.unit.serving.models import rows
 from trivet.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, ResourceExhausted
 from trivet.serving.batching import BatchLimits, BatchQueue, Pending, Take, Wait, plan
+from trivet.serving.pace import Pace
+from trivet.serving.placement import WarmUp
 
 LATER = 1e9
 
@@ -81,3 +83,41 @@ def test_a_request_is_answered_once():
     request.answer(DeadlineExceeded("first"))
     request.answer(DeadlineExceeded("second"))
     assert [str(answer) for answer in answers] == ["first"]
+
+
+def test_who_has_left_counts_no_more_and_many_of_them_are_dropped():
+    queue = BatchQueue(BatchLimits(max_queued_rows=100))
+    left = [pending()[0] for _ in range(50)]
+    stays = pending(2)[0]
+    for request in (*left, stays):
+        queue.join(request)
+    for request in left:
+        request.abandon()
+    assert repr(queue) == "<BatchQueue 1 requests, 2 rows>"
+    assert len(queue._waiting) < 30
+    queue.join(pending(98)[0])
+    assert queue.take(now=0.0) == [stays]
+
+
+def test_a_request_whose_answer_brings_the_next_one_does_not_disturb_the_queue():
+    queue = BatchQueue(BatchLimits())
+    following = [pending()[0] for _ in range(3)]
+    for request in following:
+        late = Pending(rows(1), {}, None, 0.0, 1.0, lambda _, __, request=request: queue.join(request))
+        queue.join(late)
+    assert queue.expire(now=2.0) == LATER
+    assert queue.take(now=2.0) == following
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.floats(0, 30)), min_size=1, max_size=9), st.integers(0, 9))
+def test_no_request_is_made_late_by_who_shares_its_batch(requests, begins):
+    pace = Pace(1, 64, WarmUp(2.0, 65.0, 64))  # a second for a batch, and one for each row
+    waiting = [pending(count, deadline=deadline)[0] for count, deadline in requests]
+    decision = plan(waiting, 0.0, BatchLimits(), pace, begins)
+    batch = waiting[: decision.requests]
+    ends = begins + 1 + sum(request.instances.count for request in batch)
+    together = 0
+    for request in batch:
+        together += request.instances.count
+        alone = begins + 1 + together  # the least it takes behind those before it
+        assert alone > request.deadline + 1e-9 or ends <= request.deadline + 1e-6

@@ -189,3 +189,14 @@ def test_the_traceback_of_a_model_reaches_the_log(caplog):
 def test_answers_that_do_not_fit_the_ask_are_malformed(answers, counts):
     with pytest.raises(hop.Malformed):
         hop.answers(read_back(hop.write_answers(1, answers)), counts)
+
+
+def test_a_cancellation_arrives():
+    cancel = hop.Cancel(2**40, [0, 7])
+    assert hop.read_ask(memoryview(hop.write(cancel))[4:]) == cancel
+
+
+def test_an_ask_with_a_deadline_too_few_is_malformed():
+    frame = hop.write(hop.Ask(1, [1.0], {}, [1, 1], hop.pack(Instances.of({"x": np.ones(2)}))))
+    with pytest.raises(hop.Malformed, match="1 deadlines of 2 requests"):
+        hop.read_ask(memoryview(frame)[4:])

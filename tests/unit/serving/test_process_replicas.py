@@ -15,12 +15,13 @@ from tests.unit.serving.processes import (
     listen,
     on_both_loops,
     replica_set,
+    send,
     serve,
     soon,
     until,
     ys,
 )
-from trivet.core.errors import DeadlineExceeded, Internal, InvalidArgument, Unavailable
+from trivet.core.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument, Unavailable
 from trivet.core.instances import Instances, object_column
 from trivet.core.signature import Signature, TensorSpec
 from trivet.serving import hop
@@ -268,4 +269,72 @@ async def test_a_replica_that_is_not_understood_is_left_and_tried_again(tmp_path
     process.answer(await process.asked())
     assert ys(await soon(answered)) == [[1]]
     assert "fraud@1: a replica process is not understood" in logged.text
+    await ended(replicas, process)
+
+
+@on_both_loops
+async def test_a_replica_is_told_what_nobody_waits_for(tmp_path):
+    process = await Scripted(tmp_path / "r").start()
+    replicas = front(tmp_path / "r")
+    answered, unwanted = send(replicas, rows(1), rows(1), rows(1))
+    asked = await process.asked()
+    unwanted((0, 2))
+    assert await soon(process.cancelled.get()) == hop.Cancel(asked.id, [0, 2])
+    process.answer(asked)
+    assert len(await soon(answered)) == 3
+    unwanted((1,))  # too late to matter
+    await ended(replicas, process)
+    assert process.cancelled.empty()
+
+
+@on_both_loops
+async def test_a_batch_that_waits_for_a_replica_in_vain_makes_room(tmp_path):
+    replicas = front(tmp_path / "r")
+    answered, unwanted = send(replicas, rows(1), rows(1))
+    kept = ask(replicas, rows(3))
+    unwanted((0,))
+    assert not answered.done()
+    unwanted((1,))
+    assert [type(answer) for answer in await soon(answered)] == [Cancelled] * 2
+    process = await Scripted(tmp_path / "r").start()
+    asked = await process.asked()
+    assert asked.counts == [3]
+    process.answer(asked)
+    await soon(kept)
+    await ended(replicas, process)
+
+
+@pytest.mark.parametrize("left", [(0,), (0, 1)])
+@on_both_loops
+async def test_what_nobody_waits_for_is_not_sent_to_another_replica(tmp_path, left):
+    process = await Scripted(tmp_path / "r").start()
+    replicas = front(tmp_path / "r")
+    answered, unwanted = send(replicas, rows(1), rows(1))
+    await process.asked()
+    unwanted(left)
+    await soon(process.cancelled.get())
+    process.die()
+    if len(left) == 2:
+        assert [type(answer) for answer in await soon(answered)] == [Cancelled] * 2
+    else:
+        await until(lambda: "0 of 1 connected, 1 batches" in repr(replicas))
+        await process.start()
+        again = await process.asked()
+        assert await soon(process.cancelled.get()) == hop.Cancel(again.id, [0])
+        process.answer(again)
+        assert len(await soon(answered)) == 2
+    await ended(replicas, process)
+
+
+@on_both_loops
+async def test_parts_that_are_sent_apart_are_cancelled_apart(tmp_path):
+    process = await Scripted(tmp_path / "r").start()
+    replicas = front(tmp_path / "r")
+    good, bad = (Instances.of({"y": object_column([value])}) for value in ([1], "\ud800"))
+    answered, unwanted = send(replicas, good, bad)
+    asked = await process.asked()
+    unwanted((0, 1))
+    assert await soon(process.cancelled.get()) == hop.Cancel(asked.id, [0])
+    process.answer(asked)
+    await soon(answered)
     await ended(replicas, process)

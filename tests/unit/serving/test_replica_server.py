@@ -18,12 +18,13 @@ from tests.unit.serving.processes import (
     listen,
     on_both_loops,
     replica_set,
+    send,
     serve,
     soon,
     until,
     ys,
 )
-from trivet.core.errors import DeadlineExceeded, ResourceExhausted
+from trivet.core.errors import Cancelled, DeadlineExceeded, ResourceExhausted
 from trivet.core.instances import Instances
 from trivet.core.signature import Signature, TensorSpec
 from trivet.serving import hop
@@ -194,3 +195,73 @@ async def test_a_server_does_not_wait_for_ever_when_it_stops(tmp_path, logged):
     await soon(caller.gone.wait())
     assert "not all is answered after 0 s" in logged.text
     await held.release()  # to nobody
+
+
+@on_both_loops
+async def test_what_is_cancelled_is_not_run_and_what_runs_is_answered_when_it_ends(tmp_path):
+    held = Held(Doubler())
+    server, replicas = await serve(tmp_path / "r", held), front(tmp_path / "r")
+    busy, leave_busy = send(replicas, rows(1))
+    await until(lambda: not held.batches.empty())
+    waiting, leave_waiting = send(replicas, rows(2), rows(3), rows(4))
+    await until(lambda: len(server.replicas.queue) == 3)
+    leave_waiting((1,))
+    await until(lambda: server.replicas.queue.rows == 6)
+    gone, leave = send(replicas, rows(5))
+    await until(lambda: len(server.replicas.queue) == 3)
+    leave((0,))
+    assert [type(answer) for answer in await soon(gone)] == [Cancelled]
+    leave_busy((0,))
+    await until(lambda: repr(server) == "<ReplicaServer 1 fronts, 2 batches asked>")
+    assert not busy.done()
+    await held.release()
+    assert ys(await soon(busy)) == [[2.0]]
+    await held.release()
+    first, left, last = await soon(waiting)
+    assert isinstance(left, Cancelled)
+    assert ys([first, last]) == [[2.0] * 2, [2.0] * 4]
+    assert held.predictor.batches == [1, 6]
+    await ended(replicas, server)
+
+
+@on_both_loops
+async def test_a_batch_that_takes_too_long_keeps_its_place_until_it_ends(tmp_path):
+    held = Held(Doubler())
+    server, replicas = await serve(tmp_path / "r", held), front(tmp_path / "r")
+    running = ask(replicas, rows(1), deadline=time.monotonic() + 0.01)
+    await until(lambda: not held.batches.empty())
+    queued = ask(replicas, rows(1), deadline=time.monotonic() + 0.01)
+    assert [type(answer) for answer in await soon(queued)] == [DeadlineExceeded]
+    assert not running.done(), "or the front would send ever more to a replica that hangs"
+    await held.release()
+    assert ys(await soon(running)) == [[2.0]]
+    await ended(replicas, server)
+
+
+@pytest.mark.parametrize("requests", [[5], [0, 1]])
+@on_both_loops
+async def test_a_cancellation_of_what_was_not_asked_is_not_understood(tmp_path, requests, logged):
+    held = Held(Doubler())
+    server = await serve(tmp_path / "r", held)
+    caller = await call(tmp_path / "r")
+    caller.transport.write(hop.write(hop.Cancel(7, [0])))  # which may have been answered
+    caller.transport.write(hop.write_ask(1, [rows(1)], {}, [NEVER])[0])
+    await until(lambda: not held.batches.empty())
+    caller.transport.write(hop.write(hop.Cancel(1, requests)))
+    await soon(caller.gone.wait())
+    assert "a front is not understood" in logged.text
+    await held.release()
+    await ended(server)
+
+
+@on_both_loops
+async def test_an_id_that_has_no_answer_yet_is_not_asked_again(tmp_path, logged):
+    held = Held(Doubler())
+    server = await serve(tmp_path / "r", held)
+    caller = await call(tmp_path / "r")
+    for _ in range(2):
+        caller.transport.write(hop.write_ask(1, [rows(1)], {}, [NEVER])[0])
+    await soon(caller.gone.wait())
+    assert "which has no answer yet" in logged.text
+    await held.release()
+    await ended(server)
