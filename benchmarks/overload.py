@@ -186,7 +186,7 @@ def show(title: str, scenario: dict[str, Any]) -> None:
             *(f"{one[name]:,}" for name in ("refused", "late", "other")),
             honest,
         )
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def draw(found: dict[str, Any]) -> str:
