@@ -226,11 +226,14 @@ async def test_what_is_cancelled_is_not_run_and_what_runs_is_answered_when_it_en
 
 @on_both_loops
 async def test_a_batch_that_takes_too_long_keeps_its_place_until_it_ends(tmp_path):
-    held = Held(Doubler())
-    server, replicas = await serve(tmp_path / "r", held), front(tmp_path / "r")
-    running = ask(replicas, rows(1), deadline=time.monotonic() + 0.01)
+    clock, held = [10.0], Held(Doubler())
+    server, replicas = await serve(tmp_path / "r", held, clock=lambda: clock[0]), front(tmp_path / "r")
+    running = ask(replicas, rows(1), deadline=time.monotonic() + 1000)
     await until(lambda: not held.batches.empty())
-    queued = ask(replicas, rows(1), deadline=time.monotonic() + 0.01)
+    queued = ask(replicas, rows(1), deadline=time.monotonic() + 1000)
+    await until(lambda: len(server.replicas.queue) == 1)
+    clock[0] = time.monotonic() + 2000
+    server.replicas._answer_late()
     assert [type(answer) for answer in await soon(queued)] == [DeadlineExceeded]
     assert not running.done(), "or the front would send ever more to a replica that hangs"
     await held.release()
