@@ -121,7 +121,8 @@ def test_code_that_hangs_does_not_outlive_a_supervisor_that_was_killed(tmp_path,
         (tmp_path / "m/predictor.py").write_text(
             f"import os, time\n{code}class Predictor:\n def predict(self, x): ..."
         )
-    with serve(f"m={tmp_path / 'm'}", wait="ready" if doing == "predicts" else "") as server:
+    wait = "ready" if doing == "predicts" else ""
+    with serve(f"m={tmp_path / 'm'}", wait=wait, TRIVET_SERVER_DRAIN_TIMEOUT="1") as server:
         if doing == "predicts":
             asks = threading.Thread(target=ask_in_vain, args=(server,))
             asks.start()

@@ -58,10 +58,14 @@ def test_what_several_processes_measured_is_added_up():
     summed = exposition(add_up([*processes[0].samples(), *processes[1].samples()])).splitlines()
     assert 'requests_total{code="OK"} 3' in summed
     assert [line for line in summed if "ONLY" in line] == [
-        'requests_total{code="ONLY_1"} 1', 'requests_total{code="ONLY_2"} 1',
+        'requests_total{code="ONLY_1"} 1',
+        'requests_total{code="ONLY_2"} 1',
     ]
     assert "rows 3" in summed
     assert summed[-5:] == [
-        'seconds_bucket{le="0.1"} 0', 'seconds_bucket{le="1"} 2', 'seconds_bucket{le="+Inf"} 2',
-        "seconds_sum 1.5", "seconds_count 2",
+        'seconds_bucket{le="0.1"} 0',
+        'seconds_bucket{le="1"} 2',
+        'seconds_bucket{le="+Inf"} 2',
+        "seconds_sum 1.5",
+        "seconds_count 2",
     ]

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from trivet.codecs.json_body import BodyDecoder, BodyLimits, encode_predictions
+from trivet.codecs.json_body import BodyLimits, encode_predictions
 from trivet.core.errors import ServingError
 from trivet.core.instances import Predictions
 from trivet.protocols.base import JSON, Caller, Headers, HotRoute, RequestHead, error_reply
@@ -54,7 +54,7 @@ class ModelRoute:
     def __init__(self, deployed: DeployedModel, envelope: Envelope, limits: BodyLimits) -> None:
         model = deployed.model
         self._deployed = deployed
-        self._decode = BodyDecoder(model.signature, limits).decode
+        self._decode = deployed.decoder(limits).decode
         self._resolve = model.signature.resolve
         self._defaults = model.defaults
         self._headers, self._after = envelope.headers, envelope.after

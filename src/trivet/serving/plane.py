@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from trivet.codecs.json_body import BodyDecoder, BodyLimits
 from trivet.core.errors import Code, NotFound, ServingError, Unavailable
 from trivet.core.instances import Instances
 from trivet.core.names import ModelRef
@@ -53,6 +54,7 @@ class DeployedModel:
             **self.labels,
         )
         self.timeout = model.spec.limits.timeout
+        self._decoders: dict[BodyLimits, BodyDecoder] = {}
         self._metrics = metrics
         self._seconds = metrics.histogram(
             "trivet_request_duration_seconds",
@@ -84,6 +86,12 @@ class DeployedModel:
         pending = Pending(instances, parameters, group, now, deadline, done, caller)
         self.replicas.submit(pending)
         return pending
+
+    def decoder(self, limits: BodyLimits) -> BodyDecoder:
+        """Return what reads the bodies of its requests; one for all addresses."""
+        if limits not in self._decoders:
+            self._decoders[limits] = BodyDecoder(self.model.signature, limits)
+        return self._decoders[limits]
 
     def served(self, pending: Pending) -> None:
         """Count a request that got its predictions, and how long it took."""
