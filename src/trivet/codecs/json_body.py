@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import Internal, InvalidArgument
-from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.instances import Column, Instances, Layout, Predictions, object_column
 from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype, unknown
 
 KEYS = ("instances", "parameters", "signature_name")
@@ -37,36 +37,36 @@ PredictBody = tuple[Instances, dict[str, Any] | None, Hashable]
 """Instances, parameters as given, and shapes: only requests of equal shapes can be predicted together."""
 
 
+Decode = Callable[[bytes], PredictBody]
+
+
 class BodyDecoder:
-    """Decodes the bodies for one signature; safe to share between threads."""
+    """Decodes the bodies for one signature; safe to share between threads.
+
+    `decode(body)` returns the instances and the parameters, which are not checked yet. Raises
+    InvalidArgument for a body that is not JSON, has other keys, has too many instances, is nested too
+    deeply, or has an instance that does not fit the signature.
+    """
 
     def __init__(self, signature: Signature, limits: BodyLimits) -> None:
         self._rows = RowDecoder(signature)
         self._max_instances = limits.max_instances
         self._max_depth = limits.max_depth
         self._dynamic = tuple(spec.name for spec in signature.inputs if spec.dynamic)
-        self._fast = _fast_decoder(signature, limits.max_instances)
+        decode = _fast_decoder(signature, limits, self._with_care) or self._with_care
+        self.decode: Decode = self._with_shapes(decode) if self._dynamic else decode
 
-    def decode(self, body: bytes) -> PredictBody:
-        """Return the instances and the parameters, which are not checked yet.
+    def _with_care(self, body: bytes) -> PredictBody:
+        rows, parameters = self._parse(body)
+        return self._rows.decode(rows), parameters, None
 
-        Raises InvalidArgument for a body that is not JSON, has other keys, has too many instances, or
-        has an instance that does not fit the signature.
-        """
-        decoded = self._fast(body) if self._fast is not None else None
-        if decoded is not None:
-            if decoded[1]:
-                _check_depth(decoded[1], self._max_depth)
-            if not self._dynamic:
-                return decoded
-            instances, parameters, _ = decoded
-        else:
-            rows, parameters = self._parse(body)
-            instances = self._rows.decode(rows)
-        if not self._dynamic:
-            return instances, parameters, None
-        shapes = tuple(instances.columns[name].shape[1:] for name in self._dynamic)
-        return instances, parameters, shapes
+    def _with_shapes(self, decode: Decode) -> Decode:
+        def decode_with_shapes(body: bytes) -> PredictBody:
+            instances, parameters, _ = decode(body)
+            shapes = tuple(instances.columns[name].shape[1:] for name in self._dynamic)
+            return instances, parameters, shapes
+
+        return decode_with_shapes
 
     def _parse(self, body: bytes) -> tuple[list[Any], dict[str, Any] | None]:
         request = parse(body)
@@ -151,16 +151,18 @@ def _plain(column: Column) -> list[Any]:
     return values
 
 
-Fast = Callable[[bytes], PredictBody | None]
+def _fast_decoder(signature: Signature, limits: BodyLimits, with_care: Decode) -> Decode | None:
+    """Build the typed decoder for a signature; None where it has values that need a closer look.
 
-
-def _fast_decoder(signature: Signature, limit: int) -> Fast | None:
-    """Build the typed decoder for a signature; None where it has values that need a closer look."""
+    Whatever it cannot take, it gives to `with_care`.
+    """
     inputs = signature.inputs
     if len(inputs) == 1 and inputs[0].dtype in NUMBERS and inputs[0].shape:
-        return _tensor_decoder(inputs[0], limit)
+        spec = inputs[0]
+        row = len(spec.shape) == 1 and spec.shape[0] and spec.dtype in _PACKED and not spec.nullable
+        return (_row_decoder if row else _tensor_decoder)(spec, limits, with_care)
     if not any(spec.fields or spec.dtype in ("bytes", "json") or spec.shape for spec in inputs):
-        return _columns_decoder(inputs, limit) if len(inputs) > 1 else None
+        return _columns_decoder(inputs, limits, with_care) if len(inputs) > 1 else None
     return None
 
 
@@ -168,11 +170,11 @@ _PACKED = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
 """The letters of the types in the module struct."""
 
 
-def _body_decoder(instance: Any, limit: int) -> Callable[[bytes], Any]:
+def _body_decoder(instance: Any, limits: BodyLimits) -> Callable[[bytes], Any]:
     body = msgspec.defstruct(
         "Body",
         [
-            ("instances", Annotated[list[instance], Meta(max_length=limit)]),
+            ("instances", Annotated[list[instance], Meta(max_length=limits.max_instances)]),
             ("parameters", dict[str, Any] | None, None),
         ],
         forbid_unknown_fields=True,
@@ -202,77 +204,79 @@ def _by_name(names: Sequence[str], kinds: Sequence[Any]) -> Any:
         return None
 
 
-def _tensor_decoder(spec: TensorSpec, limit: int) -> Fast:
-    if len(spec.shape) == 1 and spec.shape[0] and spec.dtype in _PACKED and not spec.nullable:
-        return _row_decoder(spec, spec.shape[0], limit)
+def _tensor_decoder(spec: TensorSpec, limits: BodyLimits, with_care: Decode) -> Decode:
     one = _typed(spec)
     array: Any = one
     for _ in spec.shape:
         array = list[array]
     by_name = _by_name(spec.fields, [one] * len(spec.fields)) if spec.fields else None
-    decode = _body_decoder(array if by_name is None else array | by_name, limit)
+    read = _body_decoder(array if by_name is None else array | by_name, limits)
     dtype, rank, sizes = numpy_dtype(spec.dtype), len(spec.shape) + 1, spec.shape
     astuple = msgspec.structs.astuple
 
-    def fast(body: bytes) -> PredictBody | None:
+    def decode(body: bytes) -> PredictBody:
         try:
-            request = decode(body)
+            request = read(body)
             rows = request.instances
             if by_name is not None:
                 rows = [row if type(row) is list else astuple(row) for row in rows]
             with np.errstate(over="raise"):
                 values = np.array(rows, dtype)
         except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
-            return None
+            return with_care(body)
         shape = values.shape
         if len(shape) != rank or any(
             size is not None and size != actual for size, actual in zip(sizes, shape[1:], strict=True)
         ):
-            return None
+            return with_care(body)
+        if request.parameters:
+            _check_depth(request.parameters, limits.max_depth)
         return Instances({spec.name: values}, shape[0]), request.parameters, None
 
-    return fast
+    return decode
 
 
-def _row_decoder(spec: TensorSpec, size: int, limit: int) -> Fast:
-    """Read rows of `size` numbers, as `_tensor_decoder` does, in half the time.
+def _row_decoder(spec: TensorSpec, limits: BodyLimits, with_care: Decode) -> Decode:
+    """Read rows of so many numbers, as `_tensor_decoder` does, in half the time.
 
     Packing numbers costs a fourth of what NumPy takes for a list, and refuses what the type cannot hold.
     """
-    one = _typed(spec)
+    one, size = _typed(spec), spec.shape[0] or 0
     array: Any = Annotated[list[one], Meta(min_length=size, max_length=size)]  # type: ignore[valid-type]
     by_name = _by_name(spec.fields, [one] * size) if spec.fields else None
-    decode = _body_decoder(array if by_name is None else array | by_name, limit)
-    dtype, name = numpy_dtype(spec.dtype), spec.name
+    read = _body_decoder(array if by_name is None else array | by_name, limits)
+    layout = Layout(spec.name, numpy_dtype(spec.dtype), size)
     pack = Struct(f"={size}{_PACKED[spec.dtype]}").pack
-    ndarray, astuple = np.ndarray, msgspec.structs.astuple
+    astuple = msgspec.structs.astuple
 
-    def fast(body: bytes) -> PredictBody | None:
+    def decode(body: bytes) -> PredictBody:
         try:
-            request = decode(body)
+            request = read(body)
             rows = request.instances
             count = len(rows)
             if by_name is not None:
                 rows = [row if type(row) is list else astuple(row) for row in rows]
             packed = bytearray(pack(*rows[0])) if count == 1 else bytearray().join([pack(*r) for r in rows])
         except (msgspec.MsgspecError, OverflowError, StructError, RecursionError):
-            return None
-        return Instances({name: ndarray((count, size), dtype, packed)}, count), request.parameters, None
+            return with_care(body)
+        if request.parameters:
+            _check_depth(request.parameters, limits.max_depth)
+        return Instances(None, count, layout, packed), request.parameters, None
 
-    return fast
+    return decode
 
 
-def _columns_decoder(specs: Sequence[TensorSpec], limit: int) -> Fast:
+def _columns_decoder(specs: Sequence[TensorSpec], limits: BodyLimits, with_care: Decode) -> Decode:
     kinds = [_typed(spec) for spec in specs]
     in_order: Any = tuple[tuple(kinds)]  # type: ignore[misc]
     by_name = _by_name([spec.name for spec in specs], kinds)
-    decode = _body_decoder(in_order if by_name is None else in_order | by_name, limit)
+    read = _body_decoder(in_order if by_name is None else in_order | by_name, limits)
     named = [(spec.name, numpy_dtype(spec.dtype)) for spec in specs]
     astuple = msgspec.structs.astuple
 
-    def fast(body: bytes) -> PredictBody | None:
+    def decode(body: bytes) -> PredictBody:
         try:
-            request = decode(body)
+            request = read(body)
             rows = [row if type(row) is tuple else astuple(row) for row in request.instances]
             with np.errstate(over="raise"):
                 columns = {
@@ -280,7 +284,9 @@ def _columns_decoder(specs: Sequence[TensorSpec], limit: int) -> Fast:
                     for (name, dtype), values in zip(named, zip(*rows, strict=True), strict=True)
                 }
         except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
-            return None
+            return with_care(body)
+        if request.parameters:
+            _check_depth(request.parameters, limits.max_depth)
         return Instances(columns, len(rows)), request.parameters, None
 
-    return fast
+    return decode

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 Column = NDArray[Any]
 
 
-@dataclass(slots=True, eq=False)
 class Rows:
     """Named columns that hold one row per entry of their first axis.
 
@@ -18,8 +17,14 @@ class Rows:
     Slicing gives views and joining copies once. A column of arbitrary JSON values has dtype object.
     """
 
-    columns: Mapping[str, Column]
-    count: int
+    __slots__ = ("_columns", "count")
+
+    def __init__(self, columns: Mapping[str, Column], count: int) -> None:
+        self._columns: Mapping[str, Column] | None = columns
+        self.count = count
+
+    def __repr__(self) -> str:
+        return f"<{self.__class__.__name__} {self.count} rows of {', '.join(self.columns)}>"
 
     @classmethod
     def of(cls, columns: Mapping[str, Column]) -> Self:
@@ -35,7 +40,14 @@ class Rows:
         if len(parts) == 1:
             return parts[0]
         joined = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-        return cls(joined, sum(part.count for part in parts))
+        return cls(joined, sum([part.count for part in parts]))
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns by name; made when somebody asks for them, where that saves work."""
+        if self._columns is None:
+            self._columns = self._make()
+        return self._columns
 
     def slice(self, start: int, stop: int) -> Self:
         """Return rows `start` to `stop`, which must lie within the rows there are."""
@@ -49,37 +61,66 @@ class Rows:
             yield self.slice(start, start + count)
             start += count
 
+    def _make(self) -> Mapping[str, Column]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """How packed rows lie in memory: the one column that they are, its dtype, and the size of a row."""
+
+    name: str
+    dtype: np.dtype[Any]
+    size: int
+
 
 class Instances(Rows):
-    """What a model is asked about."""
+    """What a model is asked about. Rows packed by one `layout` become an array once for a whole batch."""
 
-    __slots__ = ()
+    __slots__ = ("layout", "packed")
+
+    def __init__(
+        self,
+        columns: Mapping[str, Column] | None,
+        count: int,
+        layout: Layout | None = None,
+        packed: bytearray | None = None,
+    ) -> None:
+        self._columns = columns
+        self.count = count
+        self.layout = layout
+        self.packed = packed
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Put rows of the same columns behind one another."""
+        layout = parts[0].layout
+        if layout is None or len(parts) == 1 or any([part.layout is not layout for part in parts]):
+            return super().join(parts)
+        packed = bytearray().join([part.packed for part in parts])  # type: ignore[misc]  # none is None
+        return cls(None, sum([part.count for part in parts]), layout, packed)
+
+    def _make(self) -> Mapping[str, Column]:
+        assert self.layout is not None
+        shape = self.count, self.layout.size
+        return {self.layout.name: np.ndarray(shape, self.layout.dtype, self.packed)}
 
 
 class Predictions(Rows):
     """What it answered, row for row. One column is a bare value, several are an object by name.
 
-    A part of a batch knows the batch as `whole`, in which it begins at row `start`; its columns are cut out
-    when somebody asks for them. `rows` is for a codec to keep what it has made of a whole.
+    A part of a batch knows the batch as `whole`, in which it begins at row `start`. `rows` is for a codec to
+    keep what it has made of a whole.
     """
 
-    __slots__ = ("_columns", "rows", "start", "whole")
+    __slots__ = ("rows", "start", "whole")
 
     def __init__(self, columns: Mapping[str, Column], count: int) -> None:
-        self._columns: Mapping[str, Column] | None = columns
+        self._columns = columns
         self.count = count
         self.whole: Self | None = None
         self.start = 0
         self.rows: list[Any] | None = None
-
-    @property
-    def columns(self) -> Mapping[str, Column]:  # type: ignore[override]  # it is only read
-        """The columns of these rows."""
-        if self._columns is None:
-            assert self.whole is not None
-            start, stop = self.start, self.start + self.count
-            self._columns = {name: column[start:stop] for name, column in self.whole.columns.items()}
-        return self._columns
 
     def split(self, counts: Sequence[int]) -> Iterator[Self]:
         """Give back parts of these many rows each."""
@@ -89,6 +130,11 @@ class Predictions(Rows):
             part._columns, part.count, part.whole, part.start = None, count, whole, start
             yield part
             start += count
+
+    def _make(self) -> Mapping[str, Column]:
+        assert self.whole is not None
+        start, stop = self.start, self.start + self.count
+        return {name: column[start:stop] for name, column in self.whole.columns.items()}
 
 
 def object_column(values: Sequence[Any]) -> Column:

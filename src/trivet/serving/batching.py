@@ -264,12 +264,21 @@ class BatchQueue:
             decision = plan(self._waiting, now, self.limits, pace, begins)
             if isinstance(decision, Wait):
                 return decision
-            batch = [self._pop() for _ in range(decision.requests)]
+            popleft = self._waiting.popleft
+            taken = [popleft() for _ in range(decision.requests)]
+            batch = [pending for pending in taken if not pending.answered]
+            self._left -= len(taken) - len(batch)
+            self.rows -= sum([pending.instances.count for pending in batch])
             if not self._waiting:
                 self.last.close()
             elif self.last.rows > self.rows:
                 self.last.rows = self.rows
-            if batch := [pending for pending in batch if not self._is_over(pending, now)]:
+            over = [pending for pending in batch if pending.deadline <= now]
+            for pending in over:
+                pending.answer(late(pending, now))
+            if over:
+                batch = [pending for pending in batch if not pending.answered]
+            if batch:
                 return batch
 
     def expire(self, now: float) -> float:

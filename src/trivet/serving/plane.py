@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,7 +97,9 @@ class DeployedModel:
     def served(self, pending: Pending) -> None:
         """Count a request that got its predictions, and how long it took."""
         self._ok.value += 1
-        self._seconds.observe(self.replicas.now - pending.arrived)
+        seconds, histogram = self.replicas.now - pending.arrived, self._seconds
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1  # `observe`, without the call
+        histogram.total += seconds
 
     def refuse(self, error: ServingError) -> None:
         """Count a request that got no prediction."""
