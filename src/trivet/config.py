@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -310,7 +311,10 @@ def _convert(key: str, given: _Given, kind: Any) -> Any:
     if given.text and kind == tuple[str, ...]:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
-        return msgspec.convert(value, kind, strict=not given.text)
+        converted = msgspec.convert(value, kind, strict=not given.text)
+        if isinstance(converted, float) and not isfinite(converted):
+            raise msgspec.ValidationError("Expected a finite number")
+        return converted
     except msgspec.ValidationError as error:
         name = given.source if given.text else f"{given.source}: {key}"
         raise InvalidArgument(f"{name}: {error}; got {value!r}") from None

@@ -9,8 +9,10 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -33,6 +35,19 @@ def write(folder: Path, change: str = "") -> Path:
     return folder
 
 
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for something to be true, with a bound for hangs; return it."""
+    since = time.monotonic()
+    while not (found := condition()):
+        assert time.monotonic() - since < STARTS_WITHIN, "it never came"
+        threading.Event().wait(0.01)
+    return found
+
+
+def said(server: Server, text: str, times: int = 1) -> Callable[[], bool]:
+    return lambda: sum(text in line for line in server.lines) >= times
+
+
 def family(server: Server) -> list[int]:
     """Return the processes of a server but for its supervisor, whoever their parent is by now."""
     mark = f"{MARK}={server.mark}".encode()
@@ -46,7 +61,12 @@ def family(server: Server) -> list[int]:
 
 def named(server: Server, kind: str) -> list[int]:
     """Return those of its processes that are `loader`s (and what these have forked) or `replica`s."""
-    return [pid for pid in family(server) if f"\0{kind}\0" in Path(f"/proc/{pid}/cmdline").read_text()]
+    found = []
+    for pid in family(server):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if f"\0{kind}\0" in Path(f"/proc/{pid}/cmdline").read_text():
+                found.append(pid)
+    return found
 
 
 class Load:
@@ -124,13 +144,13 @@ def test_any_process_may_be_killed_at_any_time(models):
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
             load.answers(5)
+            until(lambda: len(family(server)) == 4)  # a loader, two fronts, a replica
             assert len(load.failed) - failed <= len(load._threads)
         load.answers(50)
         assert load.wrong == []
         refused = [one for one in load.failed if "refused" in one]
         assert refused == []
         assert server.process.poll() is None
-        assert len(family(server)) == 4  # a loader, two fronts, a replica
         assert server.stop() == 0
 
 
@@ -141,25 +161,96 @@ def test_a_reload_takes_new_models_and_refuses_nobody(models, tmp_path):
             before = set(family(server))
             (tmp_path / "sum" / "signature.json").write_text(json.dumps({"example": [version, 5]}))
             server.process.send_signal(signal.SIGHUP)
-            while True:
-                told = httpx.get(f"{server.url}/v1/models/sum").json()
-                if told["example"]["instances"] == [[version, 5]]:
-                    break
-            while before & set(family(server)):  # the old ones go when they are done
-                load.answers(1)
+            expected = {"instances": [[version, 5]]}
+            until(lambda expected=expected: example(server) == expected)
+            until(
+                lambda before=before: not before & set(family(server))
+            )  # the old ones go when they are done
+            load.answers(1)
         assert load.failed == []
         assert load.wrong == []
+
+
+def example(server: Server) -> Any:
+    return httpx.get(f"{server.url}/v1/models/sum").json()["example"]
 
 
 def test_a_reload_that_fails_changes_nothing(models, tmp_path):
     with serve(*models) as server:
         (tmp_path / "sum" / "predictor.py").write_text("raise RuntimeError('broken now')")
         server.process.send_signal(signal.SIGHUP)
-        while not any("nothing reloaded" in line for line in server.lines):
-            assert server.predict("sum", [[1, 2]]).json() == {"predictions": [3]}
+        until(said(server, "nothing reloaded"))
         assert any("broken now" in line for line in server.lines)
         assert server.predict("sum", [[1, 2]]).json() == {"predictions": [3]}
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("broken", ["echo=nowhere.onnx", "echo=onnx:broken"])
+def test_nothing_is_left_of_reloads_that_fail(broken, tmp_path):
+    (tmp_path / "broken").write_bytes(b"no model")
+    (tmp_path / "trivet.toml").write_text('[models.echo]\nframework = "echo"\n')
+    with serve(cwd=tmp_path, TRIVET_SERVER_WORKERS="2") as server:
+        before = family(server)
+        name, _, path = broken.partition("=")
+        framework, _, path = path.rpartition(":")
+        framework = f'framework = "{framework}"\n' if framework else ""
+        (tmp_path / "trivet.toml").write_text(f'[models.{name}]\npath = "{path}"\n{framework}')
+        for times in (1, 2):
+            server.process.send_signal(signal.SIGHUP)
+            until(said(server, "nothing reloaded", times))
+        until(lambda: family(server) == before)
+        assert server.predict("echo", [1]).json() == {"predictions": [1]}
+
+
+def test_what_is_changed_during_a_reload_is_taken_by_another(tmp_path):
+    (tmp_path / "trivet.toml").write_text('[models.m]\npath = "m"\n')
+    folder = write(tmp_path / "m")
+    with serve(cwd=tmp_path) as server:
+        (folder / "predictor.py").write_text(
+            "from pathlib import Path\nhere = Path(__file__).parent\n(here / 'loading').touch()\n"
+            "while not (here / 'go').exists(): pass\n" + PREDICTOR.format(change="+ 1")
+        )
+        server.process.send_signal(signal.SIGHUP)
+        until((folder / "loading").exists)
+        (folder / "predictor.py").write_text(PREDICTOR.format(change="+ 2"))
+        server.process.send_signal(signal.SIGHUP)
+        (folder / "go").touch()
+        until(said(server, "reloaded: m@1", 2))
+        until(lambda: server.predict("m", [[1, 2]]).json() == {"predictions": [5]})
+
+
+def test_the_front_that_answers_probes_may_be_killed_like_any_other(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text(
+        "from pathlib import Path\nhere = Path(__file__).parent\n(here / 'loading').touch()\n"
+        "while not (here / 'go').exists():\n    pass\n" + PREDICTOR.format(change="")
+    )
+    with serve(f"m={tmp_path / 'm'}", wait="") as server:
+        until((tmp_path / "m" / "loading").exists)
+        until(lambda: len(named(server, "loader")) == 2)
+        os.kill(named(server, "loader")[1], signal.SIGKILL)
+        (tmp_path / "m" / "go").touch()
+        server.await_address()
+        assert server.predict("m", [[1, 2]]).json() == {"predictions": [3]}
+
+
+def test_a_front_is_not_kept_by_what_a_predictor_forks(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "predictor.py").write_text(
+        "import os, signal, threading\n"
+        "class Predictor:\n    def predict(self, instances):\n"
+        "        if instances[0] == 'fork' and os.fork() == 0:\n"
+        "            threading.Event().wait(30)\n            os._exit(0)\n"
+        "        return [os.getpid() for _ in instances]\n"
+    )
+    with serve(f"m={tmp_path / 'm'}") as server:
+        pid = server.predict("m", ["fork"]).json()["predictions"][0]
+        os.kill(pid, signal.SIGKILL)
+        answer = server.predict("m", ["ask"]).json()
+        assert answer["predictions"][0] != pid
+        for left in family(server):
+            if left not in named(server, "loader") and left != answer["predictions"][0]:
+                os.kill(left, signal.SIGKILL)
 
 
 def test_a_reload_that_cannot_begin_changes_nothing(models, tmp_path):
@@ -169,8 +260,8 @@ def test_a_reload_that_cannot_begin_changes_nothing(models, tmp_path):
         used.rename(tmp_path / "moved")
         used.write_text("in the way")
         server.process.send_signal(signal.SIGHUP)
-        while not any("nothing reloaded" in line for line in server.lines):
-            assert server.predict("echo", [1]).json() == {"predictions": [1]}
+        until(said(server, "nothing reloaded"))
+        assert server.predict("echo", [1]).json() == {"predictions": [1]}
         used.unlink()
         (tmp_path / "moved").rename(used)
         assert server.predict("sum", [[1, 2]]).json() == {"predictions": [3]}
@@ -189,12 +280,10 @@ def test_a_signal_during_a_reload_lets_requests_in_flight_finish(tmp_path):
         answers = []
         asks = threading.Thread(target=lambda: answers.append(server.predict("m", [2]).json()))
         asks.start()
-        while not (tmp_path / "m" / "predicts").exists():
-            pass
+        until((tmp_path / "m" / "predicts").exists)
         (tmp_path / "m" / "forever").touch()
         server.process.send_signal(signal.SIGHUP)
-        while not (tmp_path / "m" / "loading").exists():
-            pass
+        until((tmp_path / "m" / "loading").exists)
         assert server.stop() == 0
         asks.join()
         assert answers == [{"predictions": [2]}]
@@ -215,8 +304,7 @@ def test_counts_never_fall_and_are_those_of_all_processes(models):
         _, *fronts = named(server, "loader")
         for front in fronts:
             os.kill(front, signal.SIGKILL)
-        while not sum("another takes its place" in line for line in server.lines) >= len(fronts):
-            pass
+        until(said(server, "another takes its place", len(fronts)))
         assert counted(server) == 20
 
 
@@ -230,15 +318,12 @@ def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path):
         answers = []
         asks = threading.Thread(target=lambda: answers.append(server.predict("m", [1])))
         asks.start()
-        while 'in_flight_requests{model="m",version="1"} 0' in httpx.get(f"{server.url}/metrics").text:
-            pass
-        left = family(server)
+        idle = 'in_flight_requests{model="m",version="1"} 0'
+        until(lambda: idle not in httpx.get(f"{server.url}/metrics").text)
         os.kill(server.process.pid, signal.SIGKILL)
         asks.join()
         assert answers[0].json() == {"predictions": [1]}  # what was in flight is still answered
-        until = time.monotonic() + STARTS_WITHIN
-        while family(server):
-            assert time.monotonic() < until, left
+        until(lambda: not family(server))
 
 
 def test_a_signal_to_all_processes_at_once_ends_them_in_good_order(models):

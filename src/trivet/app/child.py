@@ -15,6 +15,8 @@ def main() -> None:
         signal.signal(number, _nothing)  # unlike SIG_IGN, not passed on to what a predictor may start
     kind, *descriptors = sys.argv[1:]
     sockets = [socket.socket(fileno=int(one)) for one in descriptors]
+    for one in sockets:
+        one.set_inheritable(False)
     if kind == "loader":
         from trivet.app.loader import Loader
 

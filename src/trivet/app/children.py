@@ -7,9 +7,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from trivet.app.control import (
     Channel,
@@ -33,6 +33,7 @@ from trivet.serving.lifecycle import ModelInfo
 log = logging.getLogger("trivet")
 
 _TOLD_WITHIN = 0.1  # seconds
+_REAPS = 10
 
 T = TypeVar("T")
 Hears = Callable[["Child", Message], None]
@@ -89,10 +90,11 @@ class Child:
         self._over()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once; one whose number is not known yet ends when nobody speaks with it any more."""
         if self.pid and not self.ended.done():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+        self.channel.close()
 
     def _received(self, message: Message) -> None:
         match message:
@@ -123,6 +125,17 @@ def settle(future: "asyncio.Future[T]", result: T) -> None:
     """Give a future its result, unless it has one."""
     if not future.done():
         future.set_result(result)
+
+
+async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do several things at once; if one fails, let none of the others go on, and raise why."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def spawn(kind: str, name: str, hears: Hears, *listening: socket.socket) -> Child:
@@ -173,7 +186,7 @@ class Loader:
         child = await Child(name, hears).connect(own)
         self._last += 1
         self._forked[self._last] = child
-        child.ended.add_done_callback(lambda _: reap(child.pid))
+        child.ended.add_done_callback(lambda _: reap(child.pid, _REAPS))
         asked = ForkReplica(self._last, model) if model else ForkFront(self._last)
         self.child.channel.send(asked, [its, listening])
         its.close()
@@ -193,11 +206,15 @@ class Loader:
                 hears(self.child, message)
 
 
-def reap(pid: int) -> None:
-    """Take note that a process has ended, if it has become a child of this one: that of PID 1, by default."""
-    if pid:
+def reap(pid: int, times: int) -> None:
+    """Take note that a process has ended, if it has become a child of this one: that of PID 1, by default.
+
+    One that has closed its socket may take a moment more: it is looked for so many times, a second apart.
+    """
+    if pid and times:
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                asyncio.get_running_loop().call_later(1.0, reap, pid, times - 1)
 
 
 class Seat:
@@ -220,7 +237,8 @@ class Seat:
         """Start the first process and wait until it serves; raises what keeps it from that."""
         self.child = await self._start()
         await self.child.wait_until(self.child.up)
-        self._keeps = asyncio.create_task(self._keep(self.child))
+        if not self.closing:
+            self._keeps = asyncio.create_task(self._keep(self.child))
 
     async def occupant(self) -> Child:
         """Wait for a process that serves."""
@@ -256,6 +274,8 @@ class Seat:
                 await self.child.wait_until(self.child.up)
             except Exception as error:  # noqa: BLE001 - a seat is given up for nothing
                 failures += 1
+                if self.child is not None:
+                    self.child.kill()
                 log.error("%s cannot be started: %s; next try in %g s", self.name, error, pause(failures))
             else:
                 return self.child, failures

@@ -192,15 +192,25 @@ class Channel(asyncio.Protocol):
         self._received = received
         self._ended = ended
         self._messages = Messages()
+        self._last_word = False
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket
 
     @classmethod
     async def open(
-        cls, own: socket.socket, received: Callable[[Message], None], ended: Callable[[], object]
+        cls,
+        own: socket.socket,
+        received: Callable[[Message], None],
+        ended: Callable[[], object],
+        *,
+        last_word: bool = False,
     ) -> Self:
-        """Speak over a connected socket; `received` and `ended` are called from now on."""
+        """Speak over a connected socket; `received` and `ended` are called from now on.
+
+        With `last_word`, something may still be said when the other side has finished, until `close`.
+        """
         channel = cls(received, ended)
+        channel._last_word = last_word
         own.setblocking(False)
         channel._socket = own.dup()  # sockets can be sent over this one
         await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=own)
@@ -217,7 +227,7 @@ class Channel(asyncio.Protocol):
             raise RuntimeError("sockets cannot be sent past messages that still wait")
         try:
             socket.send_fds(self._socket, [encode(message)], [one.fileno() for one in sockets])
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             return  # it has just ended, and `ended` is about to be called
 
     def finish(self) -> None:
@@ -238,6 +248,12 @@ class Channel(asyncio.Protocol):
         """Pass on what is complete."""
         for message in self._messages.feed(data):
             self._received(message)
+
+    def eof_received(self) -> bool:
+        """The other side says no more."""
+        if self._last_word:
+            self._ended()
+        return self._last_word
 
     def connection_lost(self, error: Exception | None) -> None:
         """The other side has ended."""

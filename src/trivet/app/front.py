@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import count
 from pkgutil import iter_modules
+from types import ModuleType
 
 import uvloop
 
@@ -33,7 +34,7 @@ from trivet.codecs.json_body import BodyLimits
 from trivet.config import Settings
 from trivet.core.errors import model_error
 from trivet.http.server import HttpServer
-from trivet.protocols.base import ContainerRoutes, HttpProtocol, Services
+from trivet.protocols.base import ContainerRoutes, Services
 from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel, load
 from trivet.serving.plane import DataPlane, DeployedModel, local_replica
@@ -56,7 +57,7 @@ class _Front:
 
     models: Sequence[LoadedModel]
     plane: DataPlane = field(default_factory=lambda: DataPlane(Metrics()))
-    told: "asyncio.Queue[Serve]" = field(default_factory=asyncio.Queue)
+    told: "asyncio.Queue[Serve | None]" = field(default_factory=asyncio.Queue)
     listens: asyncio.Event = field(default_factory=asyncio.Event)
     retires: "asyncio.Queue[Retire | None]" = field(default_factory=asyncio.Queue)
     gathering: "dict[int, asyncio.Future[list[Sample]]]" = field(default_factory=dict)
@@ -65,6 +66,8 @@ class _Front:
     async def serve(self, control: socket.socket, listening: socket.socket) -> None:
         self.channel = await Channel.open(control, self.received, self.alone)
         asked = await self.told.get()
+        if asked is None:
+            return
         logs.configure(asked.settings.log)
         deployed = self.deploy(asked)
         if deployed is None:
@@ -82,6 +85,7 @@ class _Front:
 
     def alone(self) -> None:
         """The supervisor has ended: so must this."""
+        self.told.put_nowait(None)
         self.listens.set()
         self.retires.put_nowait(None)
 
@@ -95,8 +99,10 @@ class _Front:
                 self.retires.put_nowait(message)
             case Measure(id=number):
                 self.channel.send(Measured(number, self.plane.metrics.samples()))
-            case Measured(id=number, samples=samples) if number in self.gathering:
-                self.gathering.pop(number).set_result(samples)
+            case Measured(id=number, samples=samples):
+                asked = self.gathering.pop(number, None)
+                if asked is not None and not asked.done():
+                    asked.set_result(samples)
 
     def deploy(self, asked: Serve) -> list[DeployedModel] | None:
         """Put every model behind its queue; None, having told the supervisor, where one cannot be loaded."""
@@ -114,7 +120,11 @@ class _Front:
             # a slow model's requests wait here, where limits hold exactly; a quick one must not be kept idle
             each = info.slots + info.quick
             pool = ProcessReplicas(
-                remote.paths, name=str(info.spec.ref), idempotent=info.traits.idempotent, each=each
+                remote.paths,
+                name=str(info.spec.ref),
+                idempotent=info.traits.idempotent,
+                each=each,
+                lanes=info.slots,
             )
             deployed.append(DeployedModel(info, [pool], metrics))
         for model in deployed:
@@ -138,7 +148,7 @@ class _Front:
             ContainerRoutes(container.predict_route, container.health_route),
             self.gather,
         )
-        found = list(_protocols(services))
+        found = [module.PROTOCOL(services) for module in preload()]
         probes = frozenset(("/livez", "/readyz", container.health_route))
         return HttpServer(self.plane, found, application(found), settings.limits, settings.log, probes)
 
@@ -170,9 +180,7 @@ class _Front:
         self.channel.close()
 
 
-def _protocols(services: Services) -> Iterator[HttpProtocol]:
-    """Make every protocol there is: each module of their package that has a `PROTOCOL`."""
-    for info in iter_modules(protocols.__path__):
-        module = import_module(f"{protocols.__name__}.{info.name}")
-        if hasattr(module, "PROTOCOL"):
-            yield module.PROTOCOL(services)
+def preload() -> list[ModuleType]:
+    """Import the protocols: each module of their package that has a `PROTOCOL`."""
+    names = [f"{protocols.__name__}.{info.name}" for info in iter_modules(protocols.__path__)]
+    return [module for module in map(import_module, names) if hasattr(module, "PROTOCOL")]

@@ -49,6 +49,7 @@ class Loader:
 
     def run(self) -> None:
         """Go on until the supervisor has ended."""
+        front.preload()
         signal.signal(signal.SIGCHLD, self._reap)
         while (message := self._channel.receive()) is not None:
             match message:
@@ -77,11 +78,14 @@ class Loader:
 
     def _fork(self, id_: int, serve: Callable[[socket.socket, socket.socket], None]) -> None:
         control, listening = (socket.socket(fileno=self._channel.descriptors.popleft()) for _ in range(2))
+        # until it has been told of, its end must wait
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
                 self._channel.close()
                 random.seed()
                 serve(control, listening)

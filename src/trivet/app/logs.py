@@ -40,7 +40,7 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(settings: Log) -> None:
-    """Send Trivet's and the listener's messages to standard error in the form asked for."""
+    """Send Trivet's messages, and warnings, to standard error in the form asked for."""
     text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())

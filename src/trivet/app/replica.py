@@ -53,7 +53,7 @@ def run_alone(control: socket.socket, listening: socket.socket) -> None:
         model = load(spec, asked.permissions)
     except FAULTS as error:
         channel.send(Failed(str(spec.ref), hop.failure(model_error(error))))
-        return
+        os._exit(1)  # whatever threads the model's code may have started
     settle()
     channel.send(Loaded([model.info]))
     run(control, listening, model, asked.grace)
@@ -77,7 +77,7 @@ async def _serve(control: socket.socket, listening: socket.socket, model: Loaded
         if isinstance(message, Measure):
             channel.send(Measured(message.id, metrics.samples()))
 
-    channel = await Channel.open(control, received, over.set)
+    channel = await Channel.open(control, received, over.set, last_word=True)
     ref = model.info.spec.ref
     labels = {"model": ref.name, "version": ref.version}
     measured = batch_metrics(metrics, labels, "trivet_replica")
@@ -89,12 +89,16 @@ async def _serve(control: socket.socket, listening: socket.socket, model: Loaded
     server = ReplicaServer(replicas, model.info.signature)
     listening.setblocking(False)
     await server.start(listening)
+    # what the model's code forks must not keep connections open after this process
+    os.register_at_fork(after_in_child=server.forget)
     channel.send(Ready())
     await over.wait()
     with suppress(TimeoutError):
         await asyncio.wait_for(server.alone.wait(), grace)
     with suppress(TimeoutError):
         await asyncio.wait_for(server.stop(), _GRACE)
+    channel.send(Measured(0, metrics.samples()))
+    channel.close()
     if isinstance(model.predictor, Awaited):
         model.predictor.close()
 

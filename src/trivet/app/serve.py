@@ -28,7 +28,7 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     _allow_many_connections()
     sockets = listen(settings.server)
     try:
-        with TemporaryDirectory(prefix="trivet-") as folder:
+        with TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as folder:
             supervisor = Supervisor(reread, sockets, Path(folder), announce)
             return asyncio.run(supervisor.run(settings, address(sockets[0])))
     finally:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from weakref import WeakSet
 
 from trivet.app.children import Child
 from trivet.app.control import Gather, Measure, Measured, Message, Retire
@@ -50,6 +51,8 @@ class Supervisor:
         self._measuring: dict[int, tuple[asyncio.Future[None], set[Child]]] = {}
         self._told: dict[Child, list[Sample]] = {}  # what each process said last
         self._gone: list[Sample] = []  # what those that ended had counted
+        self._buried: WeakSet[Child] = WeakSet()
+        self._serving: Generation
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, settings: Settings, address: str) -> int:
@@ -59,8 +62,8 @@ class Supervisor:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         starting = asyncio.create_task(self._start(settings))
         try:
-            if await self._or_signal(starting):
-                self._announce(address, self._generations[0].models)
+            if await self._or_signal(starting) is None:
+                self._announce(address, self._serving.models)
                 await self._obey()
             else:
                 self._kill()
@@ -68,12 +71,13 @@ class Supervisor:
             self._kill()
             raise
         finally:
-            for generation in self._generations:
+            for generation in list(self._generations):
                 await generation.close()
         return 0
 
-    async def _or_signal(self, work: asyncio.Task[None]) -> bool:
-        """Wait for work to be done; False where it was told to stop before."""
+    async def _or_signal(self, work: asyncio.Task[None]) -> signal.Signals | None:
+        """Wait for work to be done; where a signal said to stop before, end the work and return that."""
+        again = False
         while True:
             told = asyncio.create_task(self._signals.get())
             await asyncio.wait([work, told], return_when=asyncio.FIRST_COMPLETED)
@@ -81,12 +85,15 @@ class Supervisor:
                 told.cancel()
                 if told.done() and not told.cancelled():
                     self._signals.put_nowait(told.result())
+                if again:  # after what has just been read, something was changed
+                    self._signals.put_nowait(signal.SIGHUP)
                 work.result()
-                return True
+                return None
             if told.result() != signal.SIGHUP:
                 work.cancel()
                 await asyncio.wait([work])
-                return False
+                return told.result()
+            again = True
 
     async def _start(self, settings: Settings) -> None:
         self._sockets[0].listen(2048)
@@ -94,7 +101,8 @@ class Supervisor:
         await generation.load(self._sockets[0])
         for listening in self._sockets:
             listening.listen(2048)
-        await asyncio.gather(*(generation.open_front(i, one) for i, one in enumerate(self._sockets)))
+        await generation.open_fronts(self._sockets)
+        self._serving = generation
 
     def _next(self, settings: Settings) -> Generation:
         folder = self._folder / str(next(self._numbers))
@@ -105,10 +113,10 @@ class Supervisor:
     async def _obey(self) -> None:
         """Do what signals say until one of them says to stop, and has been done."""
         while (number := await self._signals.get()) == signal.SIGHUP:
-            if not await self._or_signal(asyncio.create_task(self._reload())):
-                number = signal.SIGTERM  # which both generations obey, however far they are
+            if stopped := await self._or_signal(asyncio.create_task(self._reload())):
+                number = stopped  # which both generations obey, however far they are
                 break
-        server = self._generations[0].settings.server
+        server = self._serving.settings.server
         window = server.drain_window if number == signal.SIGTERM else 0.0
         if window:
             log.info("draining: /readyz says no; requests are accepted for %g s more", window)
@@ -129,12 +137,12 @@ class Supervisor:
 
         The old fronts go when all new ones serve: until then, a failure changes nothing.
         """
-        old = self._generations[-1]
+        old = self._serving
         new = None
         try:
             new = self._next(self._reread())
             await new.load()
-            await asyncio.gather(*(new.open_front(i, one) for i, one in enumerate(self._sockets)))
+            await new.open_fronts(self._sockets)
         except Exception as error:  # noqa: BLE001 - whatever it is, what serves goes on serving
             about = ", ".join(getattr(error, "__notes__", ()))
             log.error("nothing reloaded: %s%s", f"{about}: " if about else "", error)
@@ -143,6 +151,7 @@ class Supervisor:
                 new.kill()
                 await new.close()
             return
+        self._serving = new
         for slot in range(len(self._sockets)):
             old.retire_front(slot, Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
         log.info("reloaded: %s", ", ".join(str(info.spec.ref) for info in new.models))
@@ -162,7 +171,7 @@ class Supervisor:
                 generation.retire_front(slot, asked)
         for listening in self._sockets:
             listening.close()  # the fronts have theirs until they accept no more
-        for generation in self._generations:
+        for generation in list(self._generations):
             await generation.fronts_ended(window + within + 5)
 
     def _kill(self) -> None:
@@ -173,7 +182,7 @@ class Supervisor:
 
     def _hear(self, child: Child, message: Message) -> None:
         match message:
-            case Measured(id=number, samples=samples):
+            case Measured(id=number, samples=samples) if child not in self._buried:
                 if child not in self._told:
                     child.ended.add_done_callback(lambda _: self._bury(child))
                 self._told[child] = samples
@@ -189,6 +198,7 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         """Keep what a process that ended had counted: a sum must not fall."""
+        self._buried.add(child)
         last = [sample for sample in self._told.pop(child) if sample.kind != "gauge"]
         self._gone = add_up([*self._gone, *last])
 

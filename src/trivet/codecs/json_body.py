@@ -43,7 +43,7 @@ Decode = Callable[[bytes], PredictBody]
 class BodyDecoder:
     """Decodes the bodies for one signature; safe to share between threads.
 
-    `decode(body)` returns the instances and the parameters, which are not checked yet. Raises
+    `decode(body)` returns instances, parameters, which are not checked yet, and shapes. Raises
     InvalidArgument for a body that is not JSON, has other keys, has too many instances, is nested too
     deeply, or has an instance that does not fit the signature.
     """
@@ -257,7 +257,7 @@ def _row_decoder(spec: TensorSpec, limits: BodyLimits, with_care: Decode) -> Dec
             if by_name is not None:
                 rows = [row if type(row) is list else astuple(row) for row in rows]
             packed = bytearray(pack(*rows[0])) if count == 1 else bytearray().join([pack(*r) for r in rows])
-        except (msgspec.MsgspecError, OverflowError, StructError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, OverflowError, StructError, RecursionError):
             return with_care(body)
         if request.parameters:
             _check_depth(request.parameters, limits.max_depth)

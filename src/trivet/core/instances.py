@@ -127,7 +127,7 @@ class Predictions(Rows):
         start, whole = self.start, self.whole or self
         for count in counts:
             part = self.__class__.__new__(self.__class__)
-            part._columns, part.count, part.whole, part.start = None, count, whole, start
+            part._columns, part.count, part.whole, part.start, part.rows = None, count, whole, start, None
             yield part
             start += count
 

@@ -15,7 +15,7 @@ from trivet.protocols.base import HotRoute, Services, encode_json, error_respons
 from trivet.protocols.openapi import document
 from trivet.serving.lifecycle import ModelInfo
 from trivet.serving.plane import DeployedModel
-from trivet.telemetry import add_up, exposition
+from trivet.telemetry import exposition
 
 
 class StatusProtocol:
@@ -60,7 +60,7 @@ class StatusProtocol:
 
     async def _metrics(self, request: Request) -> Response:
         return Response(
-            exposition(add_up(await self._measured())), media_type="text/plain; version=0.0.4; charset=utf-8"
+            exposition(await self._measured()), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
     async def _openapi(self, request: Request) -> Response:

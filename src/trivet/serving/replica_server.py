@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -44,7 +45,6 @@ class ReplicaServer:
         self._server: asyncio.Server | None = None
         self.alone = asyncio.Event()  # no front is connected
         self.alone.set()
-        self.alone.set()
 
     def __repr__(self) -> str:
         asked = sum(len(front.asked) for front in self._fronts)
@@ -74,6 +74,12 @@ class ReplicaServer:
         self.replicas.close()
         for front in list(self._fronts):
             front.close()
+
+    def forget(self) -> None:
+        """Close the connections in a fork of this process: they are not its own."""
+        for front in self._fronts:
+            with suppress(OSError):
+                os.close(front.descriptor)
 
     def joined(self, front: "_Front") -> None:
         """A front has connected."""
@@ -146,6 +152,7 @@ class _Front(asyncio.Protocol):
         self._server = server
         self._frames = hop.Frames()
         self._transport: asyncio.Transport | None = None
+        self.descriptor = -1
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Greet it."""
@@ -153,6 +160,7 @@ class _Front(asyncio.Protocol):
             transport.abort()
             return
         self._transport = transport
+        self.descriptor = transport.get_extra_info("socket").fileno()
         self._server.joined(self)
         transport.write(hop.write(hop.Hello(hop.VERSION, os.getpid())))
 

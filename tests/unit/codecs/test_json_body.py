@@ -81,6 +81,7 @@ def test_any_bytes_are_decoded_or_refused(body, signature):
         (b"", "the body is not valid JSON"),
         (b"{", "the body is not valid JSON"),
         (b"\xff\xfe", "the body is not valid JSON"),
+        (b'{"instances": [[1, 2, 3]], "parameters": {"output": "\xff"}}', "the body is not valid JSON"),
         (b'{"instances": [[NaN, 1, 2]]}', "the body is not valid JSON"),
         (b'{"instances": [[1e999, 1, 2]]}', "the body is not valid JSON"),
         (b'{"instances": ' + b"[" * 100_000, "nested too deeply"),
