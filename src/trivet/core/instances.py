@@ -15,13 +15,18 @@ class Rows:
 
     Immutable by agreement; to have Python enforce it would cost a request twice the time of making it.
     Slicing gives views and joining copies once. A column of arbitrary JSON values has dtype object.
+
+    A part that was split off knows the rows it is of as `whole`, in which it begins at row `start`: its
+    columns are cut out when somebody asks for them, and parts that are joined again cost nothing.
     """
 
-    __slots__ = ("_columns", "count")
+    __slots__ = ("_columns", "count", "start", "whole")
 
     def __init__(self, columns: Mapping[str, Column], count: int) -> None:
         self._columns: Mapping[str, Column] | None = columns
         self.count = count
+        self.whole: Self | None = None
+        self.start = 0
 
     def __repr__(self) -> str:
         return f"<{self.__class__.__name__} {self.count} rows of {', '.join(self.columns)}>"
@@ -39,8 +44,23 @@ class Rows:
         """Put rows of the same columns behind one another."""
         if len(parts) == 1:
             return parts[0]
+        if parts[0].whole is not None and (rows := cls.neighbours(parts)) is not None:
+            return rows
         joined = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
         return cls(joined, sum([part.count for part in parts]))
+
+    @classmethod
+    def neighbours(cls, parts: Sequence[Self]) -> Self | None:
+        """Return the rows of parts that follow one another in one whole; None where they do not."""
+        whole, start = parts[0].whole, parts[0].start
+        stop = start
+        for part in parts:
+            if part.whole is not whole or part.start != stop:
+                return None
+            stop += part.count
+        if whole is None or stop - start == whole.count:
+            return whole
+        return whole.slice(start, stop)
 
     @property
     def columns(self) -> Mapping[str, Column]:
@@ -56,13 +76,20 @@ class Rows:
 
     def split(self, counts: Sequence[int]) -> Iterator[Self]:
         """Undo `join`: give back parts of these many rows each."""
-        start = 0
+        start, whole, kind = self.start, self.whole or self, self.__class__
         for count in counts:
-            yield self.slice(start, start + count)
+            part = kind.__new__(kind)
+            part._be_part(whole, start, count)
+            yield part
             start += count
 
+    def _be_part(self, whole: Self, start: int, count: int) -> None:
+        self._columns, self.count, self.whole, self.start = None, count, whole, start
+
     def _make(self) -> Mapping[str, Column]:
-        raise NotImplementedError
+        assert self.whole is not None
+        start, stop = self.start, self.start + self.count
+        return {name: column[start:stop] for name, column in self.whole.columns.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +115,8 @@ class Instances(Rows):
     ) -> None:
         self._columns = columns
         self.count = count
+        self.whole = None
+        self.start = 0
         self.layout = layout
         self.packed = packed
 
@@ -100,8 +129,13 @@ class Instances(Rows):
         packed = bytearray().join([part.packed for part in parts])  # type: ignore[misc]  # none is None
         return cls(None, sum([part.count for part in parts]), layout, packed)
 
+    def _be_part(self, whole: Self, start: int, count: int) -> None:
+        self._columns, self.count, self.whole, self.start = None, count, whole, start
+        self.layout = self.packed = None
+
     def _make(self) -> Mapping[str, Column]:
-        assert self.layout is not None
+        if self.layout is None:
+            return super()._make()
         shape = self.count, self.layout.size
         return {self.layout.name: np.ndarray(shape, self.layout.dtype, self.packed)}
 
@@ -109,32 +143,18 @@ class Instances(Rows):
 class Predictions(Rows):
     """What it answered, row for row. One column is a bare value, several are an object by name.
 
-    A part of a batch knows the batch as `whole`, in which it begins at row `start`. `rows` is for a codec to
-    keep what it has made of a whole.
+    `rows` is for a codec to keep what it has made of a whole, for all its parts.
     """
 
-    __slots__ = ("rows", "start", "whole")
+    __slots__ = ("rows",)
 
     def __init__(self, columns: Mapping[str, Column], count: int) -> None:
-        self._columns = columns
-        self.count = count
-        self.whole: Self | None = None
-        self.start = 0
+        super().__init__(columns, count)
         self.rows: list[Any] | None = None
 
-    def split(self, counts: Sequence[int]) -> Iterator[Self]:
-        """Give back parts of these many rows each."""
-        start, whole = self.start, self.whole or self
-        for count in counts:
-            part = self.__class__.__new__(self.__class__)
-            part._columns, part.count, part.whole, part.start, part.rows = None, count, whole, start, None
-            yield part
-            start += count
-
-    def _make(self) -> Mapping[str, Column]:
-        assert self.whole is not None
-        start, stop = self.start, self.start + self.count
-        return {name: column[start:stop] for name, column in self.whole.columns.items()}
+    def _be_part(self, whole: Self, start: int, count: int) -> None:
+        self._columns, self.count, self.whole, self.start = None, count, whole, start
+        self.rows = None
 
 
 def object_column(values: Sequence[Any]) -> Column:

@@ -240,7 +240,7 @@ def _joined(answers: Sequence[Answer]) -> Predictions | None:
     parts = [answer for answer in answers if isinstance(answer, Predictions)]
     if len(parts) < len(answers):
         return None
-    if (together := _neighbours(parts)) is not None:
+    if (together := Predictions.neighbours(parts)) is not None:
         return together
     names = parts[0].columns.keys()
     if any(part.columns.keys() != names for part in parts):
@@ -250,17 +250,6 @@ def _joined(answers: Sequence[Answer]) -> Predictions | None:
         if len({(column.dtype, column.shape[1:]) for column in columns}) > 1:
             return None  # joining would change numbers into others
     return Predictions.join(parts)
-
-
-def _neighbours(parts: Sequence[Predictions]) -> Predictions | None:
-    """Return the rows of parts that follow one another in one batch, which need not be joined again."""
-    whole, start = parts[0].whole, parts[0].start
-    stop = start
-    for part in parts:
-        if part.whole is not whole or part.start != stop:
-            return None
-        stop += part.count
-    return None if whole is None else whole.slice(start, stop)
 
 
 def _separate(answer: Answer) -> list[Tensor] | Failure:

@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Hashable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -101,10 +100,10 @@ class ReplicaServer:
             except KeyError as error:
                 raise hop.Malformed(f"an ask without the input {error}") from None
             group = (group, shapes)
-        now = self.replicas.clock()
-        for index, part in enumerate(instances.split(ask.counts)):
-            deadline = ask.deadlines[index]
-            pending = _Part(part, ask.parameters, group, now, deadline, partial(asked.answered, index))
+        now, parameters, answered = self.replicas.clock(), ask.parameters, asked.answered
+        parts = zip(instances.split(ask.counts), ask.deadlines, strict=True)
+        for index, (part, deadline) in enumerate(parts):
+            pending = _Part(part, parameters, group, now, deadline, answered, index)
             asked.requests.append(pending)
             try:
                 self.replicas.submit(pending)
@@ -136,9 +135,9 @@ class _Asked:
         self._answers: list[Answer | None] = [None] * len(ask.counts)
         self._left = len(ask.counts)
 
-    def answered(self, index: int, pending: Pending, answer: Answer) -> None:
+    def answered(self, pending: Pending, answer: Answer) -> None:
         """Keep an answer; the last one sends them all."""
-        self._answers[index] = answer
+        self._answers[pending.caller] = answer
         self._left -= 1
         if not self._left:
             self._front.reply(self, self._answers)  # type: ignore[arg-type]  # none is None any more
