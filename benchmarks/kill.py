@@ -1,6 +1,6 @@
 """What a killed process costs: SIGKILL at random, under load, and the time until all is as before.
 
-    python benchmarks/kill.py [--kills 50] [--workers 2]
+    python -m benchmarks.kill [--kills 50] [--workers 2]
 
 Serves a model that runs in the fronts and one in a process of its own, asks both all the time and checks
 every answer. Then kills a process of the server, again and again: a front, the loader or the replica (the

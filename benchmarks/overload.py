@@ -1,6 +1,6 @@
 """What a server does when more is asked of it than it can answer.
 
-    python benchmarks/overload.py [--seconds 6]
+    python -m benchmarks.overload [--seconds 6]
 
 Measures how many requests a second a model can answer, then offers up to three times as many, each with a
 deadline, at fixed times whatever becomes of the earlier ones. Latency counts from the time at which a request
@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
-from open_loop import PREDICTOR, Client, Sent, quantile
+from benchmarks.open_loop import PREDICTOR, Client, Sent, quantile
 
 RESULTS = Path(__file__).parent / "results"
 LOADS = (1.0, 1.5, 2.0, 3.0)
