@@ -22,7 +22,7 @@ from trivet.serving.pace import LastBatch, Pace
 class BatchLimits:
     """How requests of one deployed model are batched and how long they may wait."""
 
-    max_rows: Annotated[int, Meta(ge=1)] = 64
+    max_rows: Annotated[int, Meta(ge=1)] = 256
     """Rows predicted together at most; a larger request is predicted alone."""
 
     max_wait: Annotated[float, Meta(ge=0)] = 0.0

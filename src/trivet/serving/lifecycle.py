@@ -24,6 +24,9 @@ log = logging.getLogger("trivet")
 
 QUICK_BATCH_SECONDS = 0.005
 
+TYPICAL_ROWS = 64
+"""Rows of the batch that is measured: what many callers of one row each make of it under load."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -127,7 +130,7 @@ def _warm_up(
         return None
     try:
         one = RowDecoder(signature).decode([example.instance(signature)])
-        rows = spec.limits.max_rows
+        rows = min(spec.limits.max_rows, TYPICAL_ROWS)
         batch = Instances.join([one] * rows)
         seconds = _timed(lambda: predictor.predict(one, defaults))
         return WarmUp(seconds, _timed(lambda: predictor.predict(batch, defaults)), rows)

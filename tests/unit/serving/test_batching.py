@@ -86,7 +86,7 @@ def test_a_request_is_answered_once():
 
 
 def test_who_has_left_counts_no_more_and_many_of_them_are_dropped():
-    queue = BatchQueue(BatchLimits(max_queued_rows=100))
+    queue = BatchQueue(BatchLimits(max_rows=64, max_queued_rows=100))
     left = [pending()[0] for _ in range(50)]
     stays = pending(2)[0]
     for request in (*left, stays):
