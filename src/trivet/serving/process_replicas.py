@@ -58,6 +58,8 @@ class ProcessReplicas:
     that deadlines are in.
     """
 
+    blocks = False
+
     def __init__(
         self,
         paths: Sequence[str | PathLike[str]],

@@ -19,10 +19,14 @@ Done = Callable[[Sequence[Answer]], None]
 
 
 class Replica(Protocol):
-    """Runs batches. It takes `slots` of them at most, and predicts `lanes` of those at once."""
+    """Runs batches. It takes `slots` of them at most, and predicts `lanes` of those at once.
+
+    Where it `blocks`, the event loop does nothing else meanwhile, and reads no request.
+    """
 
     slots: int
     lanes: int
+    blocks: bool
 
     def run(
         self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
@@ -43,6 +47,7 @@ class InlineReplica:
     """Predicts in the event loop itself: for models that answer a batch in well under a millisecond."""
 
     slots = lanes = 1
+    blocks = True
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
@@ -59,6 +64,8 @@ class InlineReplica:
 
 class ThreadReplica:
     """Predicts on threads of its own, which leave the event loop free where the GIL does."""
+
+    blocks = False
 
     def __init__(
         self, predictor: Predictor, loop: asyncio.AbstractEventLoop, name: str, slots: int = 1

@@ -64,6 +64,7 @@ class ReplicaSet:
         self._pumping = False
         self._closed = False
         self._refuses = refuses_late
+        self._unread = 0.0  # how long the last batch kept the event loop from reading requests
         self._patience = 0.0  # at most what runs and one batch will take,
         self._per_queued = 0.0  # and each row that waits
         self._look_again: asyncio.TimerHandle | None = None
@@ -88,6 +89,7 @@ class ReplicaSet:
             soonest = deadline if deadline < self._sweep_at else self._sweep_at
             if pending.arrived + self._patience + queue.rows * self._per_queued > soonest:
                 self._look_closer(pending)
+                deadline = pending.deadline
         queue.join(pending, self._drain)
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
@@ -116,9 +118,11 @@ class ReplicaSet:
         queue, now, rows = self.queue, pending.arrived, pending.instances.count
         if not queue.rows and len(self._running) < self.pace.lanes:
             return  # it begins at once, and shows how long it takes
+        pending.arrived -= self._unread  # it may have come when that batch began
+        pending.deadline -= self._unread
         foreseen = outlook(self.pace, queue.rows, queue.last, rows, self._begins(now), pending.deadline)
         if foreseen.at > pending.deadline:
-            seconds, allowed = foreseen.at - now, pending.deadline - now
+            seconds, allowed = foreseen.at - pending.arrived, pending.deadline - pending.arrived
             raise ResourceExhausted(
                 f"{queue.rows} rows are waiting already: the answer would take about {seconds:.2g} s, "
                 f"and was asked for within {allowed:.3g} s",
@@ -190,6 +194,8 @@ class ReplicaSet:
         self._free.append(replica)
         self._running.discard(running)
         self.now = self.clock()
+        if replica.blocks:
+            self._unread = self.now - running.since
         self._measure(running, answers)
         for pending, answer in zip(requests, answers, strict=True):
             try:
@@ -220,9 +226,8 @@ class ReplicaSet:
     def _bound(self) -> None:
         """Bound the wait, so that most requests need no closer look."""
         pace = self.pace
-        self._patience = (self._busy + pace.fixed * (1 + pace.spread)) / pace.lanes + pace.surely(
-            0, pace.max_rows
-        )
+        begins = (self._busy + pace.fixed * (1 + pace.spread)) / pace.lanes
+        self._patience = self._unread + begins + pace.surely(0, pace.max_rows)
         self._per_queued = (pace.fixed / pace.fill + pace.per_row) * (1 + pace.spread) / pace.lanes
 
     def _sweep_by(self, deadline: float) -> None:

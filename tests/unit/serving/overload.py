@@ -35,6 +35,8 @@ class Cost:
 class Machine:
     """A replica with a cost: it predicts `lanes` batches at once, and `waiting` more wait there."""
 
+    blocks = False
+
     def __init__(self, cost, lanes=1, waiting=0):
         self.cost, self.lanes, self.slots = cost, lanes, lanes + waiting
         self.queue, self.busy, self.ran = deque(), 0, []

@@ -105,6 +105,7 @@ class Held:
     """A replica that predicts only when the test lets it."""
 
     slots = lanes = 1
+    blocks = False
 
     def __init__(self, predictor):
         self.predictor, self.batches = predictor, asyncio.Queue()

@@ -34,6 +34,7 @@ class SlowReplica:
     """Answers after a time, like a thread or a process would, in virtual time."""
 
     slots = lanes = 1
+    blocks = False
 
     def __init__(self, predictor, seconds):
         self.predictor, self.seconds = predictor, seconds

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from tests.unit.serving.models import rows
+from tests.unit.serving.models import Doubler, rows
 from tests.unit.serving.test_replica_set import Served, SlowReplica, elapsed, virtual_time
 from trivet.core.errors import Cancelled, DeadlineExceeded, ResourceExhausted
-from trivet.serving.batching import BatchLimits
+from trivet.serving.batching import BatchLimits, Pending
+from trivet.serving.replica import InlineReplica
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
@@ -16,6 +17,7 @@ class Remote(SlowReplica):
     """A replica in which batches may wait; it keeps which parts nobody waits for."""
 
     slots = 2
+    blocks = False
 
     def __init__(self, predictor, seconds):
         super().__init__(predictor, seconds)
@@ -111,3 +113,35 @@ async def test_a_set_may_leave_it_to_others_to_refuse():
     sent = [served.send(rows(1), timeout=2.5)[1] for _ in range(4)]
     answers = [answer for answer, _ in await asyncio.gather(*sent)]
     assert [isinstance(answer, DeadlineExceeded) for answer in answers] == [False, False, True, True]
+
+
+async def test_a_request_may_have_come_when_the_batch_began_that_kept_it_unread():
+    now, answered = 0.0, []
+
+    class Model(Doubler):
+        def predict(self, instances, parameters):
+            nonlocal now
+            now += 0.02
+            return super().predict(instances, parameters)
+
+    metrics = BatchMetrics(Histogram(SECONDS), Histogram(SECONDS), Histogram(ROWS))
+    replicas = ReplicaSet([InlineReplica(Model())], BatchLimits(max_rows=1), metrics, lambda: now)
+
+    def send(timeout):
+        replicas.submit(Pending(rows(1), {}, None, now, now + timeout, lambda *_: answered.append(now)))
+
+    async def replicas_idle():
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    send(60.0)
+    await replicas_idle()
+    answered.clear()
+    read, accepted = now, 0
+    with pytest.raises(ResourceExhausted, match="asked for within 0.1 s"):
+        while True:
+            send(0.1)
+            accepted += 1
+    await replicas_idle()
+    assert accepted == len(answered) == 4
+    assert max(answered) <= read - 0.02 + 0.1
