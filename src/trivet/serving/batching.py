@@ -167,8 +167,9 @@ def plan(
 ) -> Take | Wait:
     """Say what a free replica should do about the requests waiting, oldest first.
 
-    With a pace, no request joins a batch that would be in time for all without it, and late with it; the
-    replica is foreseen to begin with the batch at `begins`.
+    With a pace, no request joins a batch that would be in time for all without it, and late with it, unless
+    the small batch would take nearly as long as the large one: batches cut small under load make the load
+    worse. The replica is foreseen to begin with the batch at `begins`.
     """
     oldest: Pending | None = None
     rows = taken = 0
@@ -184,7 +185,7 @@ def plan(
             return Take(taken)  # no company can join any more: go
         if pace is not None:
             ends = begins + pace.batch(together)
-            if rows and ends > earliest:
+            if rows and ends > earliest and pace.fixed <= pace.per_row * rows:
                 return Take(taken)
             if ends <= pending.deadline < earliest:  # who will be late in any case delays nobody
                 earliest = pending.deadline
@@ -256,7 +257,7 @@ class BatchQueue:
     def take(self, now: float, pace: Pace | None = None, begins: float = 0.0) -> list[Pending] | Wait:
         """Remove and return the requests to predict now, passing over those nobody waits for.
 
-        With a pace, no request is made late by those that share its batch; see `plan`.
+        With a pace, requests are seldom made late by those that share their batch; see `plan`.
         """
         while True:
             while self._waiting and (self._waiting[0].answered or self._waiting[0].deadline <= now):

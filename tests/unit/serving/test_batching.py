@@ -121,3 +121,9 @@ def test_no_request_is_made_late_by_who_shares_its_batch(requests, begins):
         together += request.instances.count
         alone = begins + 1 + together  # the least it takes behind those before it
         assert alone > request.deadline + 1e-9 or ends <= request.deadline + 1e-6
+
+
+def test_a_batch_that_takes_as_long_when_small_is_not_cut():
+    pace = Pace(1, 64, WarmUp(10.0, 10.63, 64))  # ten seconds for a batch, and a hundredth for each row
+    waiting = [pending(deadline=10.02)[0], *(pending(deadline=60.0)[0] for _ in range(9))]
+    assert plan(waiting, 0.0, BatchLimits(), pace, 0.0) == Take(10)
