@@ -94,9 +94,13 @@ class Pace:
         drift = (_DRIFT * (self.fixed + self._slope)) ** 2
         p, r = p + drift, r + drift
         u, v = p + q * x, q + r * x
-        whole = u + v * x + (_NOISE * max(expected, seconds, 1e-9)) ** 2
-        self.fixed = max(0.0, self.fixed + u / whole * error)
-        self._slope = max(0.0, self._slope + v / whole * error)
+        whole = u + v * x + (_NOISE * max(expected, expected + error, 1e-9)) ** 2
+        fixed, slope = self.fixed + u / whole * error, self._slope + v / whole * error
+        if fixed < 0:  # what one part cannot take the other must: of this size the sum is what was found
+            fixed, slope = 0.0, slope + fixed / x
+        elif slope < 0:
+            fixed, slope = fixed + slope * x, 0.0
+        self.fixed, self._slope = max(0.0, fixed), max(0.0, slope)
         self._covariance = p - u * u / whole, q - u * v / whole, r - v * v / whole
 
     def filled(self, rows: int) -> None:

@@ -50,6 +50,20 @@ def test_whatever_is_measured_no_time_is_negative_and_more_rows_take_no_less(mea
     assert 0 <= pace.spread <= 1
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 64), st.floats(1e-4, 1)), max_size=40),
+    st.integers(1, 64),
+    st.floats(1e-3, 0.1),
+)
+def test_a_new_speed_is_believed_soon_whatever_was_known(before, size, seconds):
+    pace = Pace(1, 256)
+    for batch in before:
+        pace.learn(*batch)
+    for _ in range(60):
+        pace.learn(size, seconds)
+    assert pace.batch(size) == pytest.approx(seconds, rel=0.5)
+
+
 def test_batches_of_one_size_leave_what_was_known_of_others():
     pace = Pace(1, 64, BOTH.warm_up(64))
     for _ in range(500):
