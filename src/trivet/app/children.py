@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Self, TypeVar
 
-from trivet.app.control import (
+from trivet.app.messages import (
     Channel,
     Exited,
     Failed,

@@ -16,7 +16,7 @@ from trivet import protocols
 from trivet.app import logs
 from trivet.app.asgi import application
 from trivet.app.child import settle
-from trivet.app.control import (
+from trivet.app.messages import (
     Channel,
     Failed,
     Gather,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.app.children import Child, Hears, Loader, Seat, spawn, together
-from trivet.app.control import Listen, Load, Remote, Retire, Serve
+from trivet.app.messages import Listen, Load, Remote, Retire, Serve
 from trivet.app.models import Plan, permissions_of, plan
 from trivet.config import Settings
 from trivet.core.errors import FailedPrecondition, Unavailable

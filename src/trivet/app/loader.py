@@ -18,7 +18,7 @@ from types import FrameType
 
 from trivet.app import front, logs, replica
 from trivet.app.child import settle
-from trivet.app.control import (
+from trivet.app.messages import (
     BlockingChannel,
     Exited,
     Failed,

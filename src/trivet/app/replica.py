@@ -13,7 +13,7 @@ import uvloop
 
 from trivet.app import logs
 from trivet.app.child import settle
-from trivet.app.control import (
+from trivet.app.messages import (
     BlockingChannel,
     Channel,
     Failed,

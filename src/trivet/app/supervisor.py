@@ -14,8 +14,8 @@ from pathlib import Path
 from weakref import WeakSet
 
 from trivet.app.children import Child
-from trivet.app.control import Gather, Measure, Measured, Message, Retire
 from trivet.app.generation import LINGERS_IDLE, Generation
+from trivet.app.messages import Gather, Measure, Measured, Message, Retire
 from trivet.config import Settings
 from trivet.serving.lifecycle import ModelInfo
 from trivet.telemetry import Metrics, Sample, add_up

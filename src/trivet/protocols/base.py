@@ -10,6 +10,7 @@ from math import ceil
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.routing import Route as AsgiRoute
 
@@ -76,6 +77,30 @@ class RequestHead:
     headers: tuple[tuple[bytes, bytes], ...]
     request_id: str = ""
     timeout: float | None = None
+
+
+class Call(Struct, array_like=True):
+    """A request that is answered by the control plane, wherever that runs.
+
+    `path` has its escapes undone; `query` is as sent; header names are lower case. `address` is the URL at
+    which the caller found the server.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    address: str = ""
+
+
+class Reply(Struct, array_like=True):
+    """The answer to a call: a status, a body of a media type, and further headers."""
+
+    status: int
+    body: bytes = b""
+    media_type: str = "application/json"
+    headers: dict[str, str] = {}
 
 
 class Caller(Protocol):

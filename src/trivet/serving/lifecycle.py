@@ -39,6 +39,17 @@ class ModelSpec:
     placement: Asked = "auto"
     replicas: int = 1  # processes, where it runs in processes
     limits: BatchLimits = field(default_factory=BatchLimits)
+    id: str = ""
+    """The deployed model's; a version may be deployed more than once. Empty makes one of its name."""
+
+    model: str = ""
+    """The model's full resource name; empty for one that has none, but its short name."""
+
+    display_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", f"{self.ref.name}-{self.ref.version}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.app.control import (
+from trivet.app.messages import (
     BlockingChannel,
     Channel,
     Exited,

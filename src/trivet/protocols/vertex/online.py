@@ -75,6 +75,3 @@ def _in_headers(parent: str, endpoint: str, deployed: DeployedModel) -> Envelope
     }
     lines = [f"x-vertex-ai-{name}: {value}\r\n".encode() for name, value in ids.items()]
     return Envelope(headers=JSON + b"".join(lines))
-
-
-PROTOCOL = VertexProtocol
