@@ -197,7 +197,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine that serves what the catalog says: how far it is, and which deployed models it could not load."""
+    """A machine that serves what the catalog says: how far it is, and what it could not load."""
 
     id: str
     applied: int

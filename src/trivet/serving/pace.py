@@ -14,6 +14,9 @@ _CREDIBLE = 4.0
 """How many times longer than expected a batch is believed to take: one that met a hiccup of the machine says
 little about the next."""
 
+_HICCUPS = 8
+"""After how many such batches in a row it is no hiccup, but what the model takes now."""
+
 _NOISE = 0.2
 """How far off a batch may be, as a share of what it takes, though nothing has changed."""
 
@@ -33,7 +36,17 @@ class Pace:
     and what was known of those stays.
     """
 
-    __slots__ = ("_covariance", "_known", "_slope", "fill", "fixed", "lanes", "max_rows", "spread")
+    __slots__ = (
+        "_covariance",
+        "_hiccups",
+        "_known",
+        "_slope",
+        "fill",
+        "fixed",
+        "lanes",
+        "max_rows",
+        "spread",
+    )
 
     def __init__(self, lanes: int, max_rows: int, warm_up: WarmUp | None = None) -> None:
         self.lanes = lanes
@@ -41,6 +54,7 @@ class Pace:
         self.fill = float(max_rows)
         self.spread = 0.0
         self.fixed = self._slope = 0.0
+        self._hiccups = 0
         self._covariance = 0.0, 0.0, 0.0  # of the fixed part, of both, of the rows' part
         self._known = warm_up is not None and warm_up.batch > 0
         if warm_up is not None and warm_up.batch > 0:
@@ -81,12 +95,13 @@ class Pace:
             return
         x = rows / self.max_rows
         expected = self.fixed + self._slope * x
-        if not self._known:
-            self._known = True
+        error = seconds - expected
+        self._hiccups = self._hiccups + 1 if error > _CREDIBLE * expected else 0
+        if not self._known or self._hiccups > _HICCUPS:
+            self._known, self._hiccups = True, 0
             self.fixed, self._slope = seconds / (1 + x * x), seconds * x / (1 + x * x)
             self._covariance = (_NOISE * seconds) ** 2, 0.0, (seconds / x) ** 2
             return
-        error = seconds - expected
         if error > _CREDIBLE * expected:
             error = max(_CREDIBLE * expected, 1e-6)
         self.spread += 0.1 * (min(1.0, abs(error) / (expected + 1e-9)) - self.spread)
