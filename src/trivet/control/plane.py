@@ -1,0 +1,270 @@
+"""The control plane: every call that reads or changes models, endpoints, deployments, pools and operations.
+
+A call changes the catalog in one transaction and returns; what takes longer is an operation, whose state is
+in the catalog too, so that nothing is lost by a crash at any point. Two things go on with operations: `run`
+copies and deletes artifacts, and `applied` is told how far each machine serves what is wished. All of it is
+synchronous and may be called by any thread.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trivet.control.settings import ControlSettings
+from trivet.core.resources import (
+    DeployedModel,
+    Document,
+    Endpoint,
+    Failure,
+    Location,
+    ModelVersion,
+    Name,
+    Operation,
+    Page,
+    Pool,
+    Query,
+)
+from trivet.serving.wish import Wish
+
+if TYPE_CHECKING:
+    from trivet.catalog import Catalog
+    from trivet.control.artifacts import ArtifactStore
+
+__all__ = ["ControlPlane", "ControlSettings"]
+
+
+class ControlPlane:
+    """The rules. Whoever asks is a protocol; `nudge` is called when operations or wishes have changed.
+
+    Everything raises NotFound for a name that is not there, InvalidArgument for a request that is wrong by
+    itself and FailedPrecondition for one that the state of things forbids. `changes` and documents are the
+    resource's JSON: camelCase, enums by name, whole numbers as such. Masks are dotted paths, camelCase or
+    snake_case; an empty one (or `*`) means every field in `changes` that may be changed. A non-empty `etag`
+    in a document is checked: Aborted where it is not the present one. An operation is not done where nothing
+    says otherwise; its `api` is that of the call.
+    """
+
+    def __init__(
+        self,
+        catalog: "Catalog",
+        store: "ArtifactStore",
+        settings: ControlSettings,
+        nudge: Callable[[], None] = lambda: None,
+    ) -> None: ...
+
+    # models
+
+    def upload_model(
+        self,
+        parent: Location,
+        document: Document,
+        *,
+        model_id: str = "",
+        parent_model: str = "",
+        link: bool = False,
+        api: str = "v1",
+    ) -> Operation:
+        """Begin to copy an artifact; then a model, or the next version of `parent_model`, exists.
+
+        `document` is a Model with displayName, artifactUri, containerSpec, labels, versionAliases... and
+        `trivet` (see `control.options`). `link` serves the files where they are, for an operator's own.
+        The operation's kind is `uploadModel`, its response `{"model": NAME, "modelVersionId": "1"}`.
+        Raises AlreadyExists for a `model_id` in use, FailedPrecondition for an image that has no runtime.
+        """
+        raise NotImplementedError
+
+    def copy_model(
+        self, parent: Location, source: Name, *, model_id: str = "", parent_model: str = "", api: str = "v1"
+    ) -> Operation:
+        """Begin to copy a model version (the default one where the name has none), artifact included.
+
+        Kind `copyModel`; response as for an upload.
+        """
+        raise NotImplementedError
+
+    def model(self, name: Name) -> ModelVersion:
+        """Return a version by its number or alias, or the default one."""
+        raise NotImplementedError
+
+    def models(self, parent: Location, query: Query) -> Page[ModelVersion]:
+        """Return the default version of each model."""
+        raise NotImplementedError
+
+    def versions(self, name: Name, query: Query) -> Page[ModelVersion]:
+        """Return the versions of a model, newest last."""
+        raise NotImplementedError
+
+    def update_model(self, name: Name, changes: Mapping[str, Any], mask: Sequence[str]) -> ModelVersion:
+        """Change displayName, description, labels, versionDescription or trivet of a version.
+
+        What `trivet` says holds for deployments made from then on.
+        """
+        raise NotImplementedError
+
+    def merge_aliases(self, name: Name, aliases: Sequence[str]) -> ModelVersion:
+        """Give a version these aliases, taking them from the others; `-x` takes it from this one.
+
+        `default` can be given, never taken away.
+        """
+        raise NotImplementedError
+
+    def delete_model(self, name: Name, *, api: str = "v1") -> Operation:
+        """Delete a model with all its versions. FailedPrecondition where one is deployed. `deleteModel`."""
+        raise NotImplementedError
+
+    def delete_version(self, name: Name, *, api: str = "v1") -> Operation:
+        """Delete one version, which must be named, not deployed, and not the default. `deleteModelVersion`."""
+        raise NotImplementedError
+
+    # endpoints
+
+    def create_endpoint(
+        self, parent: Location, document: Document, *, endpoint_id: str = "", api: str = "v1"
+    ) -> Operation:
+        """Create an endpoint. Kind `createEndpoint`, done, response `{"name": NAME}`."""
+        raise NotImplementedError
+
+    def endpoint(self, name: Name) -> Endpoint:
+        """Return an endpoint with those of its deployed models that are ready.
+
+        Its document has `dedicatedEndpointEnabled` and `dedicatedEndpointDns` as they are now.
+        """
+        raise NotImplementedError
+
+    def endpoints(self, parent: Location, query: Query) -> Page[Endpoint]:
+        """Return endpoints, as `endpoint` does."""
+        raise NotImplementedError
+
+    def update_endpoint(
+        self, name: Name, changes: Mapping[str, Any], mask: Sequence[str]
+    ) -> tuple[Endpoint, int]:
+        """Change displayName, description, labels, trafficSplit or the configs for logging and connections.
+
+        Returns the endpoint and the revision after which it is served so (see `reached`), or 0.
+        """
+        raise NotImplementedError
+
+    def update_endpoint_later(
+        self, name: Name, changes: Mapping[str, Any], mask: Sequence[str] = (), *, api: str = "v1"
+    ) -> Operation:
+        """The same as an operation (`POST endpoints/E:update`): kind `updateEndpoint`, `{"name": NAME}`."""
+        raise NotImplementedError
+
+    def delete_endpoint(self, name: Name, *, force: bool = False, api: str = "v1") -> Operation:
+        """Delete an endpoint; one with deployed models only by force. Kind `deleteEndpoint`."""
+        raise NotImplementedError
+
+    # deployed models
+
+    def deploy(
+        self, endpoint: Name, deployed: Document, split: Mapping[str, int] | None, *, api: str = "v1"
+    ) -> Operation:
+        """Begin to load a model at an endpoint; once every machine has it, give it its share of the traffic.
+
+        `deployed` is a DeployedModel with at least `model`; in the `split`, "0" is the new one. Without a
+        split the first model gets 100 and others 0. Where the endpoint's traffic changed meanwhile, the
+        shares of the others are those of then, scaled to what this split leaves them. minReplicaCount 0 is
+        taken, and counts as 1 until scale to zero exists. Kind `deployModel`, response
+        `{"deployedModel": {"id": ID}}`; a model that cannot be loaded fails it, and nothing has changed.
+        """
+        raise NotImplementedError
+
+    def undeploy(
+        self, endpoint: Name, id_: str, split: Mapping[str, int] | None = None, *, api: str = "v1"
+    ) -> Operation:
+        """Take a deployed model away; without a split, its share goes to the others in proportion.
+
+        Kind `undeployModel`, response `{}`.
+        """
+        raise NotImplementedError
+
+    def mutate_deployed(
+        self, endpoint: Name, deployed: Document, mask: Sequence[str], *, api: str = "v1"
+    ) -> Operation:
+        """Change replica counts, autoscaling, container logging or `trivet` of the deployed model `id`.
+
+        Kind `mutateDeployedModel`, response `{"deployedModel": {"id": ID}}`.
+        """
+        raise NotImplementedError
+
+    # pools
+
+    def create_pool(self, parent: Location, id_: str, document: Document, *, api: str = "v1") -> Operation:
+        """Create a deployment resource pool. Kind `createDeploymentResourcePool`, done, `{"name": NAME}`."""
+        raise NotImplementedError
+
+    def pool(self, name: Name) -> Pool:
+        """Return a pool."""
+        raise NotImplementedError
+
+    def pools(self, parent: Location, query: Query) -> Page[Pool]:
+        """Return pools."""
+        raise NotImplementedError
+
+    def update_pool(
+        self, name: Name, changes: Mapping[str, Any], mask: Sequence[str], *, api: str = "v1"
+    ) -> Operation:
+        """Change the replica counts or autoscaling of a pool. Kind `updateDeploymentResourcePool`."""
+        raise NotImplementedError
+
+    def delete_pool(self, name: Name, *, api: str = "v1") -> Operation:
+        """Delete a pool that nothing is deployed in. Kind `deleteDeploymentResourcePool`, done."""
+        raise NotImplementedError
+
+    def deployed_in(self, pool: Name, query: Query) -> Page[tuple[Name, DeployedModel]]:
+        """Return what is deployed in a pool, each with its endpoint."""
+        raise NotImplementedError
+
+    # operations
+
+    def operation(self, name: Name) -> Operation:
+        """Return an operation as it is now."""
+        raise NotImplementedError
+
+    def operations(self, parent: Location, query: Query) -> Page[Operation]:
+        """Return operations, done ones too."""
+        raise NotImplementedError
+
+    def cancel_operation(self, name: Name) -> None:
+        """Make an upload, copy or deploy fail with CANCELLED if it is still in time; others go on."""
+        raise NotImplementedError
+
+    def delete_operation(self, name: Name) -> None:
+        """Forget an operation that is done."""
+        raise NotImplementedError
+
+    # what the process around it does
+
+    def recover(self) -> None:
+        """At start: say that this machine serves nothing yet. Operations go on by themselves."""
+        raise NotImplementedError
+
+    def pending(self) -> list[Name]:
+        """Return the operations that have artifacts to copy or delete here."""
+        raise NotImplementedError
+
+    def run(self, operation: Name) -> None:
+        """Carry one of those out; done twice, or by two threads at once, it is as if done once.
+
+        Raises nothing for what the operation can fail of.
+        """
+        raise NotImplementedError
+
+    def revision(self) -> int:
+        """Return the newest revision of the wish: cheap, for the process's main loop."""
+        raise NotImplementedError
+
+    def wish(self) -> Wish:
+        """Return what is to be served, as of the newest revision."""
+        raise NotImplementedError
+
+    def applied(self, revision: int, failures: Mapping[str, Failure]) -> None:
+        """Hear that this machine serves the wish of a revision, but for these deployed models, by id.
+
+        Goes on with the operations that waited for it. Call it for every wish applied, and every few seconds
+        in between: it is also the sign of life that other machines wait for.
+        """
+        raise NotImplementedError
+
+    def reached(self, revision: int) -> bool:
+        """Say whether every machine that is alive serves that revision, or a later one."""
+        raise NotImplementedError

@@ -1,0 +1,39 @@
+"""What the operator of a control plane decides: who it is, and what holds where a caller says nothing."""
+
+from dataclasses import dataclass, field
+
+from trivet.core.resources import Location
+from trivet.serving.batching import BatchLimits
+from trivet.serving.placement import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """The settings of a control plane. `node` names this machine among those that share a catalog."""
+
+    node: str
+    project: str = "local"
+    location: str = "us-central1"
+    all_dedicated: bool = False
+    """Whether every public endpoint says that it is a dedicated one, so that SDKs call `dedicated_dns`."""
+
+    dedicated_dns: str = ""
+    """The `host:port` of the TLS port that dedicated endpoints give as theirs."""
+
+    limits: BatchLimits = field(default_factory=BatchLimits)
+    """How the requests of a deployed model are batched, where neither it nor its model says."""
+
+    placement: Asked = "auto"
+    """Where predictors run, where neither the deployed model nor its model says."""
+
+    alive_within: float = 10.0
+    """Seconds after which a machine that has not been heard of is not waited for any more."""
+
+    strict_ids: bool = True
+    """Whether ids that callers choose must be such as Google takes. Where they are the operator's own, any
+    name will do that is safe in a URL and a path."""
+
+    @property
+    def parent(self) -> Location:
+        """The project and location that plain names are in."""
+        return Location(self.project, self.location)
