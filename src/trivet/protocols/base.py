@@ -61,6 +61,9 @@ class Services:
     measured: Callable[[], Awaitable[list[Sample]]]
     """What all processes of the server have measured."""
 
+    control: "Callable[[Call], Awaitable[Reply]] | None" = None
+    """What answers calls of the control plane; None where there is none."""
+
 
 @dataclass(slots=True, eq=False)
 class RequestHead:
