@@ -52,14 +52,14 @@ class Counter:
 class Gauge:
     """A number read when somebody asks."""
 
-    __slots__ = ("_ask",)
+    __slots__ = ("ask",)
 
     def __init__(self, ask: Callable[[], float]) -> None:
-        self._ask = ask
+        self.ask = ask
 
     def read(self) -> tuple[Kind, list[float], list[float]]:
         """Return kind, values and bounds."""
-        return "gauge", [self._ask()], []
+        return "gauge", [self.ask()], []
 
 
 class Histogram:
@@ -110,8 +110,10 @@ class Metrics:
         return metric
 
     def gauge(self, name: str, help_: str, ask: Callable[[], float], **labels: str) -> None:
-        """Call this function whenever somebody wants to know."""
-        self._child(name, help_, labels, lambda: Gauge(ask))
+        """Call this function whenever somebody wants to know; no other one for the same from now on."""
+        metric = self._child(name, help_, labels, lambda: Gauge(ask))
+        assert isinstance(metric, Gauge)
+        metric.ask = ask
 
     def samples(self) -> list[Sample]:
         """Return all metrics as they are now."""

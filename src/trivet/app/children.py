@@ -17,6 +17,7 @@ from trivet.app.messages import (
     Failed,
     Forked,
     ForkFront,
+    ForkLoader,
     ForkReplica,
     Load,
     Loaded,
@@ -35,6 +36,8 @@ log = logging.getLogger("trivet")
 _TOLD_WITHIN = 0.1  # seconds
 _REAPS = 10
 
+LOADER = "loader"
+
 T = TypeVar("T")
 Hears = Callable[["Child", Message], None]
 
@@ -42,14 +45,17 @@ Hears = Callable[["Child", Message], None]
 class Child:
     """One process. `up` is done when it serves, `loaded` when it has its models, `ended` when it is gone.
 
-    Messages that are not about that go to `hears`.
+    `loading` is the model that it is loading now, `failures` are those that it could not load: a process that
+    serves is not `up` then. `state` is what a front serves. Messages about anything else go to `hears`.
     """
 
     def __init__(self, name: str, hears: Hears) -> None:
         loop = asyncio.get_running_loop()
         self.name = name
         self.pid = 0
-        self.loading = ""
+        self.loading: Loading | None = None
+        self.failures: dict[str, ServingError] = {}
+        self.state = 0
         self.up: asyncio.Future[None] = loop.create_future()
         self.silent: asyncio.Future[None] = loop.create_future()
         self.loaded: asyncio.Future[list[ModelInfo]] = loop.create_future()
@@ -57,6 +63,7 @@ class Child:
         self.channel: Channel
         self._hears = hears
         self._how = "ended"
+        self._moved: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         state = "ended" if self.ended.done() else "up" if self.up.done() else "starting"
@@ -76,13 +83,25 @@ class Child:
         if state.done():
             state.result()
             return
-        doing = f" while it loaded {self.loading}" if self.loading else " while it started"
+        doing = f" while it loaded {self.loading.model}" if self.loading else " while it started"
         error = FailedPrecondition(
             f"the process {self.name} {self.ended.result()}{doing}; its own last words are above, if any"
         )
         if self.loading:
-            error.add_note(self.loading)
+            error.add_note(self.loading.model)
         raise error
+
+    async def is_silent(self) -> None:
+        """Wait until a front accepts nothing more, or has ended."""
+        over: list[asyncio.Future[Any]] = [self.silent, self.ended]
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+
+    async def reach(self, state: int) -> None:
+        """Wait until a front serves what it was told with this number, or has ended."""
+        while self.state < state and not self.ended.done():
+            self._moved = asyncio.get_running_loop().create_future()
+            over: list[asyncio.Future[Any]] = [self._moved, self.ended]
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
 
     def died(self, status: int) -> None:
         """Know how it ended: the negative number of a signal, or its exit status."""
@@ -98,22 +117,28 @@ class Child:
 
     def _received(self, message: Message) -> None:
         match message:
-            case Ready():
+            case Ready(state=state):
+                self.state = max(state, self.state)
                 settle(self.up, None)
+                if self._moved is not None:
+                    settle(self._moved, None)
             case Silent():
                 settle(self.silent, None)
-            case Loading(model=name):
-                self.loading = name
+            case Loading():
+                self.loading = message
             case Loaded(models=models):
-                self.loading = ""
+                self.loading = None
                 settle(self.loaded, models)
-            case Failed(model=name, failure=failure):
+            case Failed(id=id_, model=name, failure=failure):
                 error = hop.error_of(failure)
                 error.add_note(name)
-                for state in (self.loaded, self.up):
-                    if not state.done():
-                        state.set_exception(error)
-                        state.exception()  # somebody may have waited for the other one only
+                self.failures[id_] = error
+                self.loading = None
+                if self.name != LOADER:
+                    for future in (self.loaded, self.up):
+                        if not future.done():
+                            future.set_exception(error)
+                            future.exception()  # somebody may have waited for the other one only
             case _:
                 self._hears(self, message)
 
@@ -139,7 +164,7 @@ async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 async def spawn(kind: str, name: str, hears: Hears, *listening: socket.socket) -> Child:
-    """Start a process of its own: a loader, or a replica with the socket on which it listens."""
+    """Start a process of its own: a loader, or another kind with the sockets on which it listens."""
     own, its = socket.socketpair()
     sockets = (its, *listening)
     child = Child(name, hears)
@@ -166,31 +191,58 @@ class Loader:
         self._last = 0
 
     @classmethod
-    async def start(cls, name: str, hears: Hears) -> Self:
+    async def start(cls, hears: Hears) -> Self:
         """Start one; it has loaded nothing yet."""
         made: list[Self] = []
-        child = await spawn("loader", name, lambda child, message: made[0].hear(message, hears))
+        child = await spawn(LOADER, LOADER, lambda child, message: made[0].hear(message, hears))
         made.append(cls(child))
         return made[0]
 
     async def load(self, asked: Load) -> list[ModelInfo]:
-        """Have it load its models; raises what that raises there."""
+        """Have it load models, once; returns those that could be, the others are in its `failures`.
+
+        Raises FailedPrecondition if it ends.
+        """
         self.child.channel.send(asked)
         await self.child.wait_until(self.child.loaded)
         settle(self.child.up, None)
         return self.child.loaded.result()
 
-    async def fork(self, name: str, hears: Hears, listening: socket.socket, model: str = "") -> Child:
-        """Have it fork a front, or a replica of a model, that listens on this socket."""
-        own, its = socket.socketpair()
-        child = await Child(name, hears).connect(own)
-        self._last += 1
-        self._forked[self._last] = child
-        child.ended.add_done_callback(lambda _: reap(child.pid, _REAPS))
-        asked = ForkReplica(self._last, model) if model else ForkFront(self._last)
-        self.child.channel.send(asked, [its, listening])
-        its.close()
+    async def fork_loader(self, hears: Hears) -> "Loader":
+        """Have it fork another loader, with the same models, that is to load others."""
+        made: list[Loader] = []
+        child = Child(LOADER, lambda child, message: made[0].hear(message, hears))
+        made.append(Loader(child))
+        await self._fork(child, ForkLoader(self._next()))
+        return made[0]
+
+    async def fork_front(
+        self, name: str, hears: Hears, listening: socket.socket, heir: socket.socket
+    ) -> Child:
+        """Have it fork a front that listens on a socket, and on another for its predecessor."""
+        child = Child(name, hears)
+        await self._fork(child, ForkFront(self._next()), listening, heir)
         return child
+
+    async def fork_replica(self, name: str, hears: Hears, listening: socket.socket, model: str) -> Child:
+        """Have it fork a replica of a model, by its id, that listens on a socket."""
+        child = Child(name, hears)
+        await self._fork(child, ForkReplica(self._next(), model), listening)
+        return child
+
+    def _next(self) -> int:
+        self._last += 1
+        return self._last
+
+    async def _fork(
+        self, child: Child, asked: ForkFront | ForkReplica | ForkLoader, *sockets: socket.socket
+    ) -> None:
+        own, its = socket.socketpair()
+        await child.connect(own)
+        self._forked[asked.id] = child
+        child.ended.add_done_callback(lambda _: reap(child.pid, _REAPS))
+        self.child.channel.send(asked, [its, *sockets])
+        its.close()
 
     def hear(self, message: Message, hears: Hears) -> None:
         """Take what the loader says of its forks."""
@@ -239,6 +291,12 @@ class Seat:
         await self.child.wait_until(self.child.up)
         if not self.closing:
             self._keeps = asyncio.create_task(self._keep(self.child))
+
+    async def take(self, child: Child) -> None:
+        """Have a process that was started elsewhere; raises what keeps it from serving."""
+        self.child = child
+        await child.wait_until(child.up)
+        self._keeps = asyncio.create_task(self._keep(child))
 
     async def occupant(self) -> Child:
         """Wait for a process that serves."""

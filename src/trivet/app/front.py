@@ -1,8 +1,9 @@
 """A front: the process that answers requests. Native models live in it; others it asks over unix sockets."""
 
 import asyncio
+import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,13 +14,16 @@ from types import ModuleType
 import uvloop
 
 from trivet import protocols
-from trivet.app import logs
+from trivet.app import fronts, logs
 from trivet.app.asgi import application
+from trivet.app.calls import ControlClient
 from trivet.app.child import settle
+from trivet.app.deployments import CannotLoad, Deployments
 from trivet.app.messages import (
     Channel,
     Failed,
     Gather,
+    HandOver,
     Listen,
     Measure,
     Measured,
@@ -27,61 +31,101 @@ from trivet.app.messages import (
     Ready,
     Retire,
     Serve,
+    Serving,
     Silent,
 )
-from trivet.app.models import permissions_of, routes
+from trivet.app.models import permissions_of
 from trivet.codecs.json_body import BodyLimits
 from trivet.config import Settings
-from trivet.core.errors import model_error
 from trivet.http.server import HttpServer
 from trivet.protocols.base import ContainerRoutes, Services
 from trivet.serving import hop
-from trivet.serving.lifecycle import LoadedModel, load
-from trivet.serving.plane import DataPlane, DeployedModel, local_replica
-from trivet.serving.process_replicas import ProcessReplicas
-from trivet.serving.replica import FAULTS
-from trivet.telemetry import SECONDS, Metrics, Sample
+from trivet.serving.lifecycle import LoadedModel
+from trivet.serving.plane import DataPlane
+from trivet.telemetry import Metrics, Sample
+
+log = logging.getLogger("trivet")
+
 
 _GATHERS_WITHIN = 2.0  # seconds
 _TELLS_WITHIN = 1.0
 
 
-def run(control: socket.socket, listening: socket.socket, models: Sequence[LoadedModel]) -> None:
-    """Serve these models, and those that the supervisor names, until it says to retire or has ended."""
-    uvloop.run(_Front(models).serve(control, listening))
+def run(
+    control: socket.socket, listening: socket.socket, heir: socket.socket, models: Mapping[str, LoadedModel]
+) -> None:
+    """Serve some of these models, and others that the supervisor names, until it says to retire or has ended.
+
+    On `heir` listens this front for the one before it in its place, to take over its connections.
+    """
+    uvloop.run(_Front(models).serve(control, listening, heir))
 
 
 @dataclass
 class _Front:
     """One front, from its first message to its last answer."""
 
-    models: Sequence[LoadedModel]
+    models: Mapping[str, LoadedModel]
     plane: DataPlane = field(default_factory=lambda: DataPlane(Metrics()))
-    told: "asyncio.Queue[Serve | None]" = field(default_factory=asyncio.Queue)
+    told: "asyncio.Queue[Serve | Serving | HandOver | None]" = field(default_factory=asyncio.Queue)
     listens: asyncio.Event = field(default_factory=asyncio.Event)
     retires: "asyncio.Queue[Retire | None]" = field(default_factory=asyncio.Queue)
     gathering: "dict[int, asyncio.Future[list[Sample]]]" = field(default_factory=dict)
     ids: Iterator[int] = field(default_factory=lambda: count(1))
 
-    async def serve(self, control: socket.socket, listening: socket.socket) -> None:
+    async def serve(self, control: socket.socket, listening: socket.socket, heir: socket.socket) -> None:
         self.channel = await Channel.open(control, self.received, self.alone)
         asked = await self.told.get()
-        if asked is None:
+        if not isinstance(asked, Serve):
             return
         logs.configure(asked.settings.log)
-        deployed = self.deploy(asked)
-        if deployed is None:
+        self.deployments = Deployments(self.models, self.plane, permissions_of(asked.settings))
+        if not self.deploy(asked.serving):
             return
-        self.plane.routes = routes(deployed)
         self.plane.ready = asked.ready
-        http = self.http(asked.settings)
-        listening.setblocking(False)
+        http = self.http(asked.settings, ControlClient(asked.control))
+        for one in (listening, heir):
+            one.setblocking(False)
         settle()
-        self.channel.send(Ready())
+        self.channel.send(Ready(asked.serving.state))
+        obeying = asyncio.create_task(self.obey(http, listening))
+        inheriting = asyncio.create_task(self.inherit(http, heir))
+        retire = await self.retires.get() or Retire(0, 0, asked.settings.server.drain_timeout)
+        for task in (obeying, inheriting):
+            task.cancel()
+        await self.retire(retire, http)
+
+    async def obey(self, http: HttpServer, listening: socket.socket) -> None:
+        """Do what the supervisor says, one thing after the other."""
         await self.listens.wait()
         await http.listen(listening)
-        retire = await self.retires.get() or Retire(0, 0, asked.settings.server.drain_timeout)
-        await self.retire(retire, http, deployed)
+        while True:
+            match await self.told.get():
+                case Serving() as serving:
+                    if self.deploy(serving):
+                        self.channel.send(Ready(serving.state))
+                case HandOver(path=path):
+                    await self.hand_over(http, path)
+
+    async def hand_over(self, http: HttpServer, path: str) -> None:
+        """Give all connections to the front that comes next; from then on this one begins with no request."""
+        to = socket.socket(socket.AF_UNIX, fronts.HEIR)
+        to.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(to, path)
+            await http.hand_over(to)
+        except OSError as error:
+            log.warning("connections stay with this front until they end: %s", error)
+            http.stop_listening()
+        self.channel.send(Silent())
+
+    async def inherit(self, http: HttpServer, heir: socket.socket) -> None:
+        """Take over the connections of the front that was here before."""
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # the front that only waits has nobody before it
+            while True:
+                connection, _ = await loop.sock_accept(heir)
+                await http.take_over(connection)
 
     def alone(self) -> None:
         """The supervisor has ended: so must this."""
@@ -91,7 +135,7 @@ class _Front:
 
     def received(self, message: Message) -> None:
         match message:
-            case Serve():
+            case Serve() | Serving() | HandOver():
                 self.told.put_nowait(message)
             case Listen():
                 self.listens.set()
@@ -104,49 +148,23 @@ class _Front:
                 if asked is not None and not asked.done():
                     asked.set_result(samples)
 
-    def deploy(self, asked: Serve) -> list[DeployedModel] | None:
-        """Put every model behind its queue; None, having told the supervisor, where one cannot be loaded."""
-        metrics = self.plane.metrics
-        deployed = [DeployedModel(one.info, [local_replica(one)], metrics) for one in self.models_here(asked)]
-        for spec in asked.own:
-            try:
-                one = load(spec, permissions_of(asked.settings))
-            except FAULTS as error:
-                self.channel.send(Failed(str(spec.ref), hop.failure(model_error(error))))
-                return None
-            deployed.append(DeployedModel(one.info, [local_replica(one)], metrics))
-        for remote in asked.remote:
-            info = remote.info
-            # a slow model's requests wait here, where limits hold exactly; a quick one must not be kept idle
-            each = info.slots + info.quick
-            pool = ProcessReplicas(
-                remote.paths,
-                name=str(info.spec.ref),
-                idempotent=info.traits.idempotent,
-                each=each,
-                lanes=info.slots,
-            )
-            deployed.append(DeployedModel(info, [pool], metrics))
-        for model in deployed:
-            metrics.histogram(
-                "trivet_load_duration_seconds",
-                "From the artifact to a predictor that is warmed up.",
-                SECONDS,
-                **model.labels,
-            ).observe(model.model.load_seconds)
-        return deployed
+    def deploy(self, serving: Serving) -> bool:
+        """Serve these; False, having told the supervisor, where one cannot be loaded."""
+        try:
+            self.deployments.become(serving)
+        except CannotLoad as error:
+            self.channel.send(Failed(error.spec.id, str(error.spec.ref), hop.failure(error.reason)))
+            return False
+        return True
 
-    def models_here(self, asked: Serve) -> list[LoadedModel]:
-        """Return the models loaded before the fork that this front itself runs."""
-        return [one for one in self.models if asked.ready and one.info.placement.where != "process"]
-
-    def http(self, settings: Settings) -> HttpServer:
+    def http(self, settings: Settings, control: ControlClient) -> HttpServer:
         container = settings.container
         services = Services(
             self.plane,
             BodyLimits(settings.limits.max_instances, settings.limits.max_depth),
             ContainerRoutes(container.predict_route, container.health_route),
             self.gather,
+            control.ask if control.path else None,
         )
         found = [module.PROTOCOL(services) for module in preload()]
         probes = frozenset(("/livez", "/readyz", container.health_route))
@@ -163,7 +181,7 @@ class _Front:
             self.gathering.pop(number, None)
             return self.plane.metrics.samples()
 
-    async def retire(self, asked: Retire, http: HttpServer, deployed: Sequence[DeployedModel]) -> None:
+    async def retire(self, asked: Retire, http: HttpServer) -> None:
         """Go in good order: everything accepted is answered, if there is time."""
         self.plane.draining = True
         with suppress(TimeoutError):
@@ -172,8 +190,7 @@ class _Front:
         http.stop_listening()
         self.channel.send(Silent())
         await http.retire(asked.idle, asked.timeout)
-        for model in deployed:
-            model.close()  # which answers whoever is left
+        self.deployments.close()  # which answers whoever is left
         await http.retire(0, _TELLS_WITHIN)
         http.abort()
         self.channel.send(Measured(0, self.plane.metrics.samples()))

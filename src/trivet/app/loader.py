@@ -24,6 +24,7 @@ from trivet.app.messages import (
     Failed,
     Forked,
     ForkFront,
+    ForkLoader,
     ForkReplica,
     Load,
     Loaded,
@@ -48,7 +49,7 @@ class Loader:
         self._children: set[int] = set()
 
     def run(self) -> None:
-        """Go on until the supervisor has ended."""
+        """Go on until the supervisor ends the conversation. What was forked stays."""
         front.preload()
         signal.signal(signal.SIGCHLD, self._reap)
         while (message := self._channel.receive()) is not None:
@@ -56,45 +57,57 @@ class Loader:
                 case Load():
                     self._load(message)
                 case ForkFront(id=number):
-                    models = list(self._models.values())
-                    self._fork(number, partial(front.run, models=models))
+                    self._fork(number, partial(front.run, models=dict(self._models)), sockets=3)
                 case ForkReplica(id=number, model=name):
                     serve = partial(replica.run, model=self._models[name], grace=self._grace)
-                    self._fork(number, serve)
+                    self._fork(number, serve, sockets=2)
+                case ForkLoader(id=number):
+                    self._fork(number, None, sockets=1)
 
     def _load(self, asked: Load) -> None:
         logs.configure(asked.log)
         self._grace = asked.grace
+        for id_ in asked.drop:
+            self._models.pop(id_, None)
+        loaded = []
         for spec in asked.specs:
             name = str(spec.ref)
-            self._tell(Loading(name))
+            self._tell(Loading(spec.id, name))
             try:
-                self._models[name] = load(spec, asked.permissions)
+                self._models[spec.id] = load(spec, asked.permissions)
             except FAULTS as error:
-                self._tell(Failed(name, hop.failure(model_error(error))))
-                return
+                self._tell(Failed(spec.id, name, hop.failure(model_error(error))))
+            else:
+                loaded.append(self._models[spec.id].info)
         settle()
-        self._tell(Loaded([model.info for model in self._models.values()]))
+        self._tell(Loaded(loaded))
 
-    def _fork(self, id_: int, serve: Callable[[socket.socket, socket.socket], None]) -> None:
-        control, listening = (socket.socket(fileno=self._channel.descriptors.popleft()) for _ in range(2))
+    def _fork(self, id_: int, serve: Callable[..., None] | None, sockets: int) -> None:
+        """Fork a process that serves, or, without `serve`, another loader: there, this returns as well."""
+        given = [socket.socket(fileno=self._channel.descriptors.popleft()) for _ in range(sockets)]
         # until it has been told of, its end must wait
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         pid = os.fork()
-        if pid == 0:
+        if pid == 0 and serve is None:
+            self._channel.close()
+            self._channel = BlockingChannel(*given)
+            self._children = set()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            return
+        if pid == 0 and serve is not None:
             status = 1
             try:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
                 self._channel.close()
                 random.seed()
-                serve(control, listening)
+                serve(*given)
                 status = 0
             finally:
                 os._exit(status)
         self._children.add(pid)
-        control.close()
-        listening.close()
+        for one in given:
+            one.close()
         self._tell(Forked(id_, pid))
 
     def _reap(self, number: int, frame: FrameType | None) -> None:

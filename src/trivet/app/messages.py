@@ -5,6 +5,7 @@ nobody watches anybody otherwise.
 """
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from trivet.config import Log, Settings
+from trivet.core import resources
 from trivet.runtimes.base import Permissions
 from trivet.serving.hop import Failure
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
+from trivet.serving.wish import Address, Wish
 from trivet.telemetry import Sample
 
 _LENGTH = 4
@@ -31,7 +34,7 @@ class Remote(Struct):
 
 
 class Load(Struct, tag=True):
-    """To the loader or a replica: load these, and keep them.
+    """To the loader or a replica: load these, and keep them; a loader is to `drop` others, by their ids.
 
     A replica whose supervisor has ended serves the fronts for `grace` seconds more at most.
     """
@@ -40,16 +43,18 @@ class Load(Struct, tag=True):
     permissions: Permissions
     log: Log
     grace: float
+    drop: list[str] = []
 
 
 class Loading(Struct, tag=True):
     """From whoever loads: this one comes next."""
 
+    id: str
     model: str
 
 
 class Loaded(Struct, tag=True):
-    """From whoever loads: these are ready."""
+    """From whoever loads, when all was tried: these are ready."""
 
     models: list[ModelInfo]
 
@@ -57,21 +62,31 @@ class Loaded(Struct, tag=True):
 class Failed(Struct, tag=True):
     """From whoever loads: this one could not be."""
 
+    id: str
     model: str
     failure: Failure
 
 
 class ForkFront(Struct, tag=True):
-    """To the loader: fork a front, with a control socket and a listening one of its own."""
+    """To the loader: fork a front. It gets a control socket, a listening one, and one for its predecessor."""
 
     id: int
 
 
 class ForkReplica(Struct, tag=True):
-    """To the loader: fork a replica of a model it has loaded, with the same two sockets."""
+    """To the loader: fork a replica of a model it has loaded, with a control socket and a listening one."""
 
     id: int
     model: str
+
+
+class ForkLoader(Struct, tag=True):
+    """To the loader: fork one that has the same models, with a control socket, to load others as well.
+
+    What a model does to the process that loads it then happens to no process that serves.
+    """
+
+    id: int
 
 
 class Listen(Struct, tag=True):
@@ -79,7 +94,7 @@ class Listen(Struct, tag=True):
 
 
 class Silent(Struct, tag=True):
-    """From a front that retires: it accepts no more connections."""
+    """From a front: it accepts no more connections. After `HandOver`: nor begins with any request."""
 
 
 class Forked(Struct, tag=True):
@@ -96,20 +111,63 @@ class Exited(Struct, tag=True):
     status: int
 
 
-class Serve(Struct, tag=True):
-    """To a front: serve what was loaded before it was forked, and these. Not `ready` is for probes alone.
+class Serving(Struct, tag=True):
+    """To a front: serve these, of what it has loaded, and nothing else, from now on. Answered with `Ready`.
 
-    `remote` run in processes of their own; `own` are to be loaded by each front itself.
+    `remote` run in processes of their own; `own` are to be loaded by each front itself; `here`, by their ids,
+    were loaded before it was forked. States are numbered by the supervisor.
+    """
+
+    state: int
+    remote: list[Remote]
+    own: list[ModelSpec]
+    here: list[str]
+    addresses: list[Address]
+
+
+class Serve(Struct, tag=True):
+    """To a front, first of all: its settings and what to serve. Not `ready` is for probes alone.
+
+    `control` is the path at which the control plane listens, or empty.
     """
 
     settings: Settings
-    remote: list[Remote]
-    own: list[ModelSpec]
+    serving: Serving
     ready: bool
+    control: str = ""
+
+
+class HandOver(Struct, tag=True):
+    """To a front: give your connections to the front that listens at this path. Answered with `Silent`."""
+
+    path: str
+
+
+class Manage(Struct, tag=True):
+    """To the control process, first of all: its settings and who it is."""
+
+    settings: Settings
+    node: str
+    data: str
+
+
+class Wished(Struct, tag=True):
+    """From the control process: what is to be served, from now on. Answered with `Applied`."""
+
+    wish: Wish
+
+
+class Applied(Struct, tag=True):
+    """To the control process: this revision is served, but for the models that failed, by their ids."""
+
+    revision: int
+    failures: dict[str, resources.Failure]
 
 
 class Ready(Struct, tag=True):
-    """From a front or a replica: it serves."""
+    """From a front, a replica or the control process: it serves, a front what was said in this state."""
+
+    state: int = 0
 
 
 class Retire(Struct, tag=True):
@@ -143,8 +201,9 @@ class Gather(Struct, tag=True):
 
 
 Message = (
-    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | Forked | Exited
-    | Serve | Ready | Listen | Silent | Retire | Measure | Measured | Gather
+    Load | Loading | Loaded | Failed | ForkFront | ForkReplica | ForkLoader | Forked | Exited
+    | Serve | Serving | Ready | Listen | HandOver | Silent | Retire | Measure | Measured | Gather
+    | Manage | Wished | Applied
 )  # fmt: skip
 
 
@@ -290,5 +349,7 @@ class BlockingChannel:
         return self._waiting.popleft()
 
     def close(self) -> None:
-        """End the conversation."""
+        """End the conversation, and what came with messages that were not read yet."""
         self._socket.close()
+        while self.descriptors:
+            os.close(self.descriptors.popleft())

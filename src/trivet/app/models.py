@@ -1,8 +1,9 @@
 """From settings to models to serve: where each is fetched to, and which process loads it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal
 
 from trivet import storage
 from trivet.config import Model, Settings
@@ -12,42 +13,39 @@ from trivet.runtimes import registry
 from trivet.runtimes.base import OwnProcess, Permissions
 from trivet.serving.batching import BatchLimits
 from trivet.serving.lifecycle import ModelSpec, find
-from trivet.serving.plane import DeployedModel, Route
+from trivet.serving.wish import Address, Wish
+
+Where = Literal["shared", "apart", "own"]
+"""Which process loads a model. `shared` ones are loaded once, by the loader, which then forks fronts and
+replicas; `apart` ones run in processes of their own from the start; `own` ones are loaded by every front."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which process loads which model.
+def wish_of(settings: Settings, scratch: Path) -> Wish:
+    """Fetch every model of the settings into `scratch`, and give each name an address.
 
-    `shared` ones are loaded once, by the loader, which then forks fronts and replicas. `apart` ones run in
-    processes of their own from the start, and `own` ones are loaded by every front for itself.
+    The newest version answers for a name; all have paths of their own. Raises what fetching one raises.
     """
-
-    shared: list[ModelSpec] = field(default_factory=list)
-    apart: list[ModelSpec] = field(default_factory=list)
-    own: list[ModelSpec] = field(default_factory=list)
-
-
-def plan(settings: Settings, scratch: Path) -> Plan:
-    """Fetch every model of the settings into `scratch`, and say who loads it.
-
-    Raises what fetching one raises, or NotFound and InvalidArgument where its framework cannot be told.
-    """
-    made = Plan()
+    specs = []
     for name, model in settings.models.items():
         try:
             path = storage.fetch(model.path, scratch / name)
-            one = spec(name, model, path, settings.batching)
-            framework, _ = find(path, one.framework)
-            forks = not isinstance(registry.get_runtime(framework), OwnProcess)
         except ServingError as error:
             error.add_note(name)
             raise
-        if one.placement == "process" or (one.placement == "auto" and not forks):
-            made.apart.append(one)
-        else:
-            (made.shared if forks else made.own).append(one)
-    return made
+        specs.append(spec(name, model, path, settings.batching))
+    by_name: dict[str, list[ModelSpec]] = {}
+    for one in specs:
+        by_name.setdefault(one.ref.name, []).append(one)
+    return Wish(0, tuple(specs), tuple(_address(name, versions) for name, versions in by_name.items()))
+
+
+def where(spec: ModelSpec) -> Where:
+    """Say who loads a model; raises NotFound or InvalidArgument where its framework cannot be told."""
+    framework, _ = find(spec.path, spec.framework)
+    forks = not isinstance(registry.get_runtime(framework), OwnProcess)
+    if spec.placement == "process" or (spec.placement == "auto" and not forks):
+        return "apart"
+    return "shared" if forks else "own"
 
 
 def permissions_of(settings: Settings) -> Permissions:
@@ -71,17 +69,9 @@ def spec(name: str, model: Model, path: Path, batching: BatchLimits) -> ModelSpe
     )
 
 
-def routes(deployed: Iterable[DeployedModel]) -> dict[str, Route]:
-    """Give each name an address: the newest version answers for it, all have paths of their own."""
-    by_name: dict[str, list[DeployedModel]] = {}
-    for one in deployed:
-        by_name.setdefault(one.ref.name, []).append(one)
-    return {name: _route(name, versions) for name, versions in by_name.items()}
-
-
-def _route(name: str, deployed: Sequence[DeployedModel]) -> Route:
-    newest = max(deployed, key=lambda one: _age(one.ref.version))
-    return Route(name, {newest.ref.version: 100}, {one.ref.version: one for one in deployed})
+def _address(name: str, versions: Sequence[ModelSpec]) -> Address:
+    newest = max(versions, key=lambda one: _age(one.ref.version))
+    return Address((name,), {newest.id: 100}, {one.ref.version: one.id for one in versions})
 
 
 def _age(version: str) -> tuple[int, str]:

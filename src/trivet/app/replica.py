@@ -28,7 +28,7 @@ from trivet.app.messages import (
 from trivet.core.errors import model_error
 from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel, load
-from trivet.serving.plane import batch_metrics
+from trivet.serving.plane import batch_metrics, labels_of
 from trivet.serving.replica import FAULTS, Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_server import ReplicaServer
 from trivet.serving.replica_set import ReplicaSet
@@ -48,11 +48,11 @@ def run_alone(control: socket.socket, listening: socket.socket) -> None:
     threading.Thread(target=_outlive, args=watches, name="outlives nobody", daemon=True).start()
     logs.configure(asked.log)
     spec = asked.specs[0]
-    channel.send(Loading(str(spec.ref)))
+    channel.send(Loading(spec.id, str(spec.ref)))
     try:
         model = load(spec, asked.permissions)
     except FAULTS as error:
-        channel.send(Failed(str(spec.ref), hop.failure(model_error(error))))
+        channel.send(Failed(spec.id, str(spec.ref), hop.failure(model_error(error))))
         os._exit(1)  # whatever threads the model's code may have started
     settle()
     channel.send(Loaded([model.info]))
@@ -78,8 +78,7 @@ async def _serve(control: socket.socket, listening: socket.socket, model: Loaded
             channel.send(Measured(message.id, metrics.samples()))
 
     channel = await Channel.open(control, received, over.set, last_word=True)
-    ref = model.info.spec.ref
-    labels = {"model": ref.name, "version": ref.version}
+    labels = labels_of(model.info.spec)
     measured = batch_metrics(metrics, labels, "trivet_replica")
     # what may wait here is bounded by the fronts, each of which asks for few batches at a time
     limits = replace(model.info.spec.limits, max_queued_rows=sys.maxsize, max_wait=0.0)

@@ -7,17 +7,23 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 from trivet.app.children import Child
-from trivet.app.generation import LINGERS_IDLE, Generation
-from trivet.app.messages import Gather, Measure, Measured, Message, Retire
+from trivet.app.fronts import LINGERS_IDLE
+from trivet.app.generation import Generation
+from trivet.app.manager import Manager
+from trivet.app.messages import Gather, Measure, Measured, Message, Retire, Wished
+from trivet.app.models import wish_of
 from trivet.config import Settings
 from trivet.serving.lifecycle import ModelInfo
+from trivet.serving.offload import apart
+from trivet.serving.wish import Wish
 from trivet.telemetry import Metrics, Sample, add_up
 
 log = logging.getLogger("trivet")
@@ -25,12 +31,14 @@ log = logging.getLogger("trivet")
 Announce = Callable[[str, Sequence[ModelInfo]], None]
 
 _MEASURES_WITHIN = 1.0
+_TRIES_AGAIN = 1.0  # seconds
 
 
 class Supervisor:
     """One run of a server.
 
-    `reread` gives the settings anew; `sockets` are one for each front, and `folder` is for its files.
+    `reread` gives the settings anew; `sockets` are one for each front, and `folder` is for its files. What is
+    served is what `manager` wishes, or, without one, the models of the settings.
     """
 
     def __init__(
@@ -39,11 +47,14 @@ class Supervisor:
         sockets: Sequence[socket.socket],
         folder: Path,
         announce: Announce,
+        manager: Manager | None = None,
     ) -> None:
         self._reread = reread
         self._sockets = sockets
         self._folder = folder
         self._announce = announce
+        self._manager = manager
+        self._changing = asyncio.Lock()
         self._metrics = Metrics()
         self._generations: list[Generation] = []
         self._numbers = count(1)
@@ -64,6 +75,8 @@ class Supervisor:
         try:
             if await self._or_signal(starting) is None:
                 self._announce(address, self._serving.models)
+                if self._manager is not None:
+                    self._do(self._follow(self._manager))
                 await self._obey()
             else:
                 self._kill()
@@ -73,6 +86,8 @@ class Supervisor:
         finally:
             for generation in list(self._generations):
                 await generation.close()
+            if self._manager is not None:
+                await self._manager.close()
         return 0
 
     async def _or_signal(self, work: asyncio.Task[None]) -> signal.Signals | None:
@@ -98,7 +113,13 @@ class Supervisor:
     async def _start(self, settings: Settings) -> None:
         self._sockets[0].listen(2048)
         generation = self._next(settings)
-        await generation.load(self._sockets[0])
+        managed = None
+        if self._manager is not None:
+            managed = asyncio.create_task(self._manager.open(settings, self._hear))
+        await generation.wait(self._sockets[0])
+        if managed is not None:
+            await managed
+        await self._load(generation)
         for listening in self._sockets:
             listening.listen(2048)
         await generation.open_fronts(self._sockets)
@@ -106,14 +127,41 @@ class Supervisor:
 
     def _next(self, settings: Settings) -> Generation:
         folder = self._folder / str(next(self._numbers))
-        generation = Generation(settings, folder, self._hear, self._metrics)
+        control = self._manager.path if self._manager else ""
+        generation = Generation(settings, folder, self._hear, self._metrics, control)
         self._generations.append(generation)
         return generation
+
+    async def _load(self, generation: Generation) -> None:
+        """Load what is wished; without a manager, raises what keeps a model from being loaded."""
+        if self._manager is None:
+            settings, scratch = generation.settings, self._folder / f"fetched-{next(self._numbers)}"
+            await generation.load(await apart(lambda: wish_of(settings, scratch), "fetch"))
+            return
+        await generation.load(Wish(0))
+        wish = await self._manager.wish()
+        self._manager.applied(wish.revision, await generation.apply(wish))
+
+    async def _follow(self, manager: Manager) -> None:
+        """Serve what is wished, whenever that changes."""
+        while True:
+            wish = await manager.next_wish()
+            async with self._changing:
+                try:
+                    failures = await self._serving.apply(wish)
+                except Exception as error:
+                    log.exception("the wish of revision %d is not served: %s", wish.revision, error)
+                    await asyncio.sleep(_TRIES_AGAIN)
+                    manager.again()
+                    continue
+            for id_, failure in failures.items():
+                log.error("%s cannot be served: %s", id_, failure)
+            manager.applied(wish.revision, failures)
 
     async def _obey(self) -> None:
         """Do what signals say until one of them says to stop, and has been done."""
         while (number := await self._signals.get()) == signal.SIGHUP:
-            if stopped := await self._or_signal(asyncio.create_task(self._reload())):
+            if stopped := await self._or_signal(asyncio.create_task(self._reload_alone())):
                 number = stopped  # which both generations obey, however far they are
                 break
         server = self._serving.settings.server
@@ -132,6 +180,10 @@ class Supervisor:
                 self._kill()
                 return
 
+    async def _reload_alone(self) -> None:
+        async with self._changing:
+            await self._reload()
+
     async def _reload(self) -> None:
         """Replace every process by those of a new reading of settings and models.
 
@@ -141,7 +193,7 @@ class Supervisor:
         new = None
         try:
             new = self._next(self._reread())
-            await new.load()
+            await self._load(new)
             await new.open_fronts(self._sockets)
         except Exception as error:  # noqa: BLE001 - whatever it is, what serves goes on serving
             about = ", ".join(getattr(error, "__notes__", ()))
@@ -152,12 +204,9 @@ class Supervisor:
                 await new.close()
             return
         self._serving = new
-        for slot in range(len(self._sockets)):
-            old.retire_front(slot, Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
+        old.fronts.retire(Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
         log.info("reloaded: %s", ", ".join(str(info.spec.ref) for info in new.models))
-        closing = asyncio.create_task(self._close(old))
-        self._tasks.add(closing)
-        closing.add_done_callback(self._tasks.discard)
+        self._do(self._close(old))
 
     async def _close(self, generation: Generation) -> None:
         await generation.fronts_ended(LINGERS_IDLE + generation.settings.server.drain_timeout + 5)
@@ -167,14 +216,20 @@ class Supervisor:
     async def _drain(self, window: float, within: float) -> None:
         asked = Retire(window, 0, within)
         for generation in self._generations:
-            for slot in range(len(self._sockets)):
-                generation.retire_front(slot, asked)
+            generation.fronts.retire(asked)
         for listening in self._sockets:
             listening.close()  # the fronts have theirs until they accept no more
         for generation in list(self._generations):
             await generation.fronts_ended(window + within + 5)
 
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _kill(self) -> None:
+        if self._manager is not None:
+            self._manager.kill()
         for generation in self._generations:
             generation.kill()
 
@@ -192,9 +247,9 @@ class Supervisor:
                     if not missing and not done.done():
                         done.set_result(None)
             case Gather(id=number):
-                gathering = asyncio.create_task(self._gather(child, number))
-                self._tasks.add(gathering)
-                gathering.add_done_callback(self._tasks.discard)
+                self._do(self._gather(child, number))
+            case Wished(wish=wish) if self._manager is not None:
+                self._manager.wished(wish)
 
     def _bury(self, child: Child) -> None:
         """Keep what a process that ended had counted: a sum must not fall."""

@@ -28,12 +28,13 @@ class ContainerProtocol:
             return None
         if not self._plane.ready:
             raise Unavailable("the model is being loaded; try again in a moment")
-        if len(self._plane.routes) != 1:
-            served = ", ".join(sorted(self._plane.routes)) or "none"
+        named = [name for name in self._plane.routes if "/" not in name]
+        if len(named) != 1:
+            served = ", ".join(sorted(named)) or "none"
             raise FailedPrecondition(
                 f"{path} answers for one model; this server has: {served}. Use /v1/models/NAME:predict"
             )
-        route = next(iter(self._plane.routes.values()))
+        route = self._plane.routes[named[0]]
         return predict_route(route, lambda deployed: Envelope(), self._limits)
 
     def routes(self) -> Sequence[AsgiRoute]:

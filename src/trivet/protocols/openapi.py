@@ -15,11 +15,14 @@ def document(routes: Mapping[str, Route]) -> dict[str, Any]:
     """Describe the prediction paths of every model and version."""
     paths: dict[str, Any] = {}
     for route in routes.values():
-        default = route.deployed[next(iter(route.split))]
-        paths[f"/v1/models/{route.name}:predict"] = _operation(default, "")
-        for version, deployed in route.deployed.items():
+        if "/" in route.name:  # an endpoint's full name, which has a body of its own
+            continue
+        if route.split:
+            default = route.deployed[next(iter(route.split))]
+            paths[f"/v1/models/{route.name}:predict"] = _operation(default, "")
+        for version, id_ in route.versions.items():
             path = f"/v1/models/{route.name}/versions/{version}:predict"
-            paths[path] = _operation(deployed, f"_{version}")
+            paths[path] = _operation(route.deployed[id_], f"_{version}")
     return {
         "openapi": "3.1.0",
         "info": {"title": "Trivet", "version": __version__},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trivet.codecs.json_body import BodyLimits, encode_predictions
-from trivet.core.errors import ServingError
+from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.core.instances import Predictions
 from trivet.protocols.base import JSON, Caller, Headers, HotRoute, RequestHead, error_reply
 from trivet.serving.batching import Answer, Pending
@@ -29,11 +29,13 @@ class Envelope:
 def predict_route(
     route: Route, envelope: Callable[[DeployedModel], Envelope], limits: BodyLimits
 ) -> HotRoute:
-    """Return what answers for an address: the deployed model that its traffic split picks."""
-    desks = {
-        version: ModelRoute(deployed, envelope(deployed), limits)
-        for version, deployed in route.deployed.items()
-    }
+    """Return what answers for an address: the deployed model that its traffic split picks.
+
+    Raises FailedPrecondition where none takes traffic.
+    """
+    if not route.split:
+        raise FailedPrecondition(f"endpoint {route.name} has no deployed model that takes traffic")
+    desks = {id_: ModelRoute(one, envelope(one), limits) for id_, one in route.deployed.items()}
     return desks[next(iter(route.split))] if len(route.split) == 1 else _SplitRoute(route, desks)
 
 

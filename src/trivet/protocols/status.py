@@ -67,15 +67,15 @@ class StatusProtocol:
         return json_response(document(self._plane.routes))
 
     async def _models(self, request: Request) -> Response:
-        routes = self._plane.routes.values()
-        return json_response({"models": [_shown(d) for route in routes for d in route.deployed.values()]})
+        served = {id_: one for route in self._plane.routes.values() for id_, one in route.deployed.items()}
+        return json_response({"models": [_shown(one) for one in served.values()]})
 
     async def _model(self, request: Request) -> Response:
         name, version = request.path_params["name"], request.path_params.get("version")
         if version is not None:
             return json_response(_shown(self._plane.deployed(ModelRef(name, version))))
         route = self._plane.route(name)
-        return json_response(_shown(route.deployed[next(iter(route.split))]))
+        return json_response(_shown(route.deployed[next(iter(route.split or route.deployed))]))
 
 
 def described(model: ModelInfo) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from trivet.core.names import ModelRef
 from trivet.core.signature import Parameters
 from trivet.core.traffic import choose
 from trivet.serving.batching import Answer, Pending
-from trivet.serving.lifecycle import LoadedModel, ModelInfo
+from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec
 from trivet.serving.replica import Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Counter, Histogram, Metrics
@@ -37,8 +37,8 @@ class DeployedModel:
     def __init__(self, model: ModelInfo, replicas: Sequence[Replica], metrics: Metrics) -> None:
         self.model = model
         self.ref = model.spec.ref
-        self.id = f"{self.ref.name}-{self.ref.version}"
-        self.labels = {"model": self.ref.name, "version": self.ref.version}
+        self.id = model.spec.id
+        self.labels = labels_of(model.spec)
         self.replicas = ReplicaSet(
             replicas, model.spec.limits, batch_metrics(metrics, self.labels), warm_up=model.warm_up
         )
@@ -125,6 +125,13 @@ class DeployedModel:
         return self._codes[code]
 
 
+def labels_of(spec: ModelSpec) -> dict[str, str]:
+    """Return what distinguishes the metrics of a deployed model."""
+    name, version = spec.ref.name, spec.ref.version
+    labels = {"model": name, "version": version}
+    return labels if spec.id == f"{name}-{version}" else {**labels, "deployed_model": spec.id}
+
+
 def batch_metrics(metrics: Metrics, labels: Mapping[str, str], prefix: str = "trivet") -> BatchMetrics:
     """Return what is measured of the batches of one deployed model."""
 
@@ -148,14 +155,18 @@ def local_replica(model: LoadedModel) -> Replica:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An address as the hot path sees it: shares of 100 by version, and what answers for each."""
+    """An address as the hot path sees it: shares of 100 by deployed model, and what answers for each.
+
+    `deployed` holds those without traffic as well, and `versions` names them by their model's version.
+    """
 
     name: str
     split: Mapping[str, int]
     deployed: Mapping[str, DeployedModel]
+    versions: Mapping[str, str]
 
     def choose(self) -> str:
-        """Pick the version that answers a request, by the traffic split."""
+        """Pick the deployed model that answers a request, by the traffic split."""
         return choose(self.split, random.random())
 
 
@@ -181,7 +192,7 @@ class DataPlane:
     def deployed(self, ref: ModelRef) -> DeployedModel:
         """Return one version of a model; raises as `route` does."""
         route = self.route(ref.name)
-        if ref.version not in route.deployed:
-            known = ", ".join(sorted(route.deployed))
+        if ref.version not in route.versions:
+            known = ", ".join(sorted(route.versions))
             raise NotFound(f"model {ref.name!r} has no version {ref.version!r}; served: {known}")
-        return route.deployed[ref.version]
+        return route.deployed[route.versions[ref.version]]

@@ -4,8 +4,8 @@ A wish is whole: whoever applies one needs to know nothing of those before it. M
 is served now, is the supervisor's (`trivet.app`).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from trivet.serving.lifecycle import ModelSpec
 
@@ -24,6 +24,18 @@ class Address:
     split: Mapping[str, int]
     versions: Mapping[str, str] = field(default_factory=dict)
     flavour: str = "shared"  # shared, dedicated, private: see `protocols.vertex`
+
+    def only(self, ids: Collection[str]) -> "Address":
+        """Return the same without the models that are not among `ids`; the others take their share."""
+        versions = {version: id_ for version, id_ in self.versions.items() if id_ in ids}
+        split = {id_: share for id_, share in self.split.items() if id_ in ids}
+        total = sum(split.values())
+        if not total:
+            return replace(self, split={}, versions=versions)
+        if total != 100:
+            split = {id_: share * 100 // total for id_, share in split.items()}
+            split[max(split, key=split.__getitem__)] += 100 - sum(split.values())
+        return replace(self, split=split, versions=versions)
 
 
 @dataclass(frozen=True, slots=True)

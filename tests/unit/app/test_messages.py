@@ -24,6 +24,7 @@ from trivet.app.messages import (
     Remote,
     Retire,
     Serve,
+    Serving,
     encode,
 )
 from trivet.config import Log, Settings
@@ -68,8 +69,8 @@ def samples():
 MESSAGES: list[Message] = [
     Load([SPEC], Permissions(pickle=True, trusted_types=("a.B",)), Log(format="json"), 30),
     Loaded([INFO]),
-    Failed("m@2", hop.failure(InvalidArgument("no"))),
-    Serve(Settings(), [Remote(INFO, ["/a.sock", "/b.sock"])], [SPEC], True),
+    Failed("m-2", "m@2", hop.failure(InvalidArgument("no"))),
+    Serve(Settings(), Serving(3, [Remote(INFO, ["/a.sock", "/b.sock"])], [SPEC], ["m-1"], []), True),
     Retire(1.5, 0, 30),
     Measured(4, samples()),
     Exited(77, 9),
