@@ -1,5 +1,10 @@
 """What can be read and written in one transaction."""
 
+import secrets
+
+from sqlalchemy import select, update
+
+from trivet.catalog import tables
 from trivet.catalog.endpoints import Endpoints
 from trivet.catalog.models import Models
 from trivet.catalog.nodes import Nodes
@@ -11,17 +16,21 @@ class Transaction(Models, Endpoints, Pools, Operations, Nodes):
     """The resources of a catalog, as of one moment. Valid until the context that gave it ends.
 
     Adding keeps the given `created` and `updated`; putting keeps what was stored as `created`, and gives an
-    `updated` later than the stored one. All names are full; errors name them.
+    `updated` later than the stored one. All names are full; errors name them. Text with a NUL or a lone
+    surrogate in it is InvalidArgument.
     """
 
     def bump(self) -> int:
         """Make a new revision of the wishes, and return its number."""
-        raise NotImplementedError
+        meta = tables.meta
+        self._connection.execute(update(meta).where(meta.c.key == "revision").values(value=meta.c.value + 1))
+        return self.revision()
 
     def revision(self) -> int:
         """Return the revision of the wishes."""
-        raise NotImplementedError
+        meta = tables.meta
+        return int(self._connection.scalars(select(meta.c.value).where(meta.c.key == "revision")).one())
 
     def new_id(self) -> str:
         """Return an id that nothing has: 19 digits, as Google's are."""
-        raise NotImplementedError
+        return str(10**18 + secrets.randbelow(8 * 10**18))

@@ -1,0 +1,173 @@
+"""How the tables came to be: a list that only grows. What a released version has run is never changed.
+
+`TEXT` is written `{text}`, since PostgreSQL would otherwise sort by the rules of a language.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, inspect, text
+
+from trivet.core.errors import FailedPrecondition
+
+Migration = Callable[[Connection], None]
+
+_LOCK = 0x7472_6976_6574  # any number, the same in every version
+
+
+def _run(connection: Connection, statements: str) -> None:
+    words = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
+    for statement in statements.replace("{text}", words).split(";"):
+        if statement.strip():
+            connection.exec_driver_sql(statement)
+
+
+def _first(connection: Connection) -> None:
+    """Models, endpoints, pools, operations, nodes, and the revision of the wishes."""
+    _run(
+        connection,
+        """
+        CREATE TABLE meta (key {text} PRIMARY KEY, value BIGINT NOT NULL);
+        INSERT INTO meta (key, value) VALUES ('schema', 0), ('revision', 0);
+
+        CREATE TABLE models (
+            parent {text} NOT NULL,
+            id {text} NOT NULL,
+            last BIGINT NOT NULL,
+            PRIMARY KEY (parent, id)
+        );
+        CREATE TABLE model_versions (
+            parent {text} NOT NULL,
+            model {text} NOT NULL,
+            version BIGINT NOT NULL,
+            is_default BIGINT NOT NULL,
+            display_name {text} NOT NULL,
+            created BIGINT NOT NULL,
+            updated BIGINT NOT NULL,
+            model_created BIGINT NOT NULL,
+            labels JSON NOT NULL,
+            document JSON NOT NULL,
+            artifact_key {text} NOT NULL,
+            artifact JSON,
+            framework {text} NOT NULL,
+            etag {text} NOT NULL,
+            PRIMARY KEY (parent, model, version),
+            FOREIGN KEY (parent, model) REFERENCES models (parent, id) ON DELETE CASCADE
+        );
+        CREATE UNIQUE INDEX model_default ON model_versions (parent, model) WHERE is_default = 1;
+        CREATE INDEX model_by_age ON model_versions (parent, model_created, model) WHERE is_default = 1;
+        CREATE INDEX model_by_change ON model_versions (parent, updated, model_created, model)
+            WHERE is_default = 1;
+        CREATE INDEX model_by_title ON model_versions (parent, display_name, model_created, model)
+            WHERE is_default = 1;
+        CREATE INDEX version_by_artifact ON model_versions (artifact_key);
+        CREATE TABLE aliases (
+            parent {text} NOT NULL,
+            model {text} NOT NULL,
+            alias {text} NOT NULL,
+            version BIGINT NOT NULL,
+            PRIMARY KEY (parent, model, alias),
+            FOREIGN KEY (parent, model, version) REFERENCES model_versions (parent, model, version)
+                ON DELETE CASCADE
+        );
+
+        CREATE TABLE endpoints (
+            parent {text} NOT NULL,
+            id {text} NOT NULL,
+            display_name {text} NOT NULL,
+            created BIGINT NOT NULL,
+            updated BIGINT NOT NULL,
+            labels JSON NOT NULL,
+            document JSON NOT NULL,
+            traffic JSON NOT NULL,
+            etag {text} NOT NULL,
+            PRIMARY KEY (parent, id)
+        );
+        CREATE INDEX endpoint_by_age ON endpoints (parent, created, id);
+        CREATE INDEX endpoint_by_change ON endpoints (parent, updated, created, id);
+        CREATE INDEX endpoint_by_title ON endpoints (parent, display_name, created, id);
+        CREATE TABLE deployed_models (
+            parent {text} NOT NULL,
+            endpoint {text} NOT NULL,
+            id {text} NOT NULL,
+            position BIGINT NOT NULL,
+            model_parent {text} NOT NULL,
+            model {text} NOT NULL,
+            version {text} NOT NULL,
+            display_name {text} NOT NULL,
+            created BIGINT NOT NULL,
+            document JSON NOT NULL,
+            pool {text} NOT NULL,
+            state {text} NOT NULL,
+            PRIMARY KEY (parent, endpoint, id),
+            FOREIGN KEY (parent, endpoint) REFERENCES endpoints (parent, id) ON DELETE CASCADE
+        );
+        CREATE INDEX deployed_by_model ON deployed_models (model_parent, model, version);
+        CREATE INDEX deployed_by_pool ON deployed_models (pool, created);
+
+        CREATE TABLE pools (
+            parent {text} NOT NULL,
+            id {text} NOT NULL,
+            created BIGINT NOT NULL,
+            document JSON NOT NULL,
+            PRIMARY KEY (parent, id)
+        );
+        CREATE INDEX pool_by_age ON pools (parent, created, id);
+
+        CREATE TABLE operations (
+            parent {text} NOT NULL,
+            id {text} NOT NULL,
+            kind {text} NOT NULL,
+            target {text} NOT NULL,
+            created BIGINT NOT NULL,
+            updated BIGINT NOT NULL,
+            api {text} NOT NULL,
+            request JSON NOT NULL,
+            owner {text} NOT NULL,
+            revision BIGINT NOT NULL,
+            done BIGINT NOT NULL,
+            response JSON,
+            failure JSON,
+            PRIMARY KEY (parent, id)
+        );
+        CREATE INDEX operation_by_age ON operations (parent, created, id);
+        CREATE INDEX operation_unfinished ON operations (created) WHERE done = 0;
+
+        CREATE TABLE nodes (
+            id {text} PRIMARY KEY,
+            applied BIGINT NOT NULL,
+            seen BIGINT NOT NULL,
+            failures JSON NOT NULL
+        );
+        """,
+    )
+
+
+MIGRATIONS: Sequence[Migration] = (_first,)
+
+
+def schema_of(connection: Connection) -> int:
+    """Return how many migrations the database has seen; 0 where it is empty."""
+    if not inspect(connection).has_table("meta"):
+        return 0
+    return int(connection.scalar(text("SELECT value FROM meta WHERE key = 'schema'")) or 0)
+
+
+def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Run the missing migrations in the transaction that the connection is in; others wait meanwhile.
+
+    Raises FailedPrecondition if the database has seen more than there are.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    seen = schema_of(connection)
+    if seen > len(migrations):
+        raise FailedPrecondition(
+            f"the catalog has schema {seen}, and this Trivet knows none after {len(migrations)}: "
+            "it was last opened by a newer Trivet; use that one"
+        )
+    for migration in migrations[seen:]:
+        migration(connection)
+    if seen < len(migrations):
+        connection.execute(
+            text("UPDATE meta SET value = :seen WHERE key = 'schema'"), {"seen": len(migrations)}
+        )
