@@ -9,7 +9,15 @@ synchronous and may be called by any thread.
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from trivet.control.deployments import Deployments
+from trivet.control.endpoints import Endpoints
+from trivet.control.models import Models
+from trivet.control.operations import Operations
+from trivet.control.pools import Pools
 from trivet.control.settings import ControlSettings
+from trivet.control.stages import Stages
+from trivet.control.uploads import Uploads
+from trivet.control.wishes import wish
 from trivet.core.resources import (
     DeployedModel,
     Document,
@@ -49,7 +57,17 @@ class ControlPlane:
         store: "ArtifactStore",
         settings: ControlSettings,
         nudge: Callable[[], None] = lambda: None,
-    ) -> None: ...
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._settings = settings
+        self._operations = Operations(catalog, settings, nudge)
+        self._models = Models(catalog, self._operations, settings)
+        self._endpoints = Endpoints(catalog, self._operations, settings)
+        self._deployments = Deployments(catalog, self._operations)
+        self._pools = Pools(catalog, self._operations, settings)
+        Uploads(catalog, store, self._operations).register()
+        Stages(self._operations).register()
 
     # models
 
@@ -70,7 +88,9 @@ class ControlPlane:
         The operation's kind is `uploadModel`, its response `{"model": NAME, "modelVersionId": "1"}`.
         Raises AlreadyExists for a `model_id` in use, FailedPrecondition for an image that has no runtime.
         """
-        raise NotImplementedError
+        return self._models.upload(
+            parent, document, model_id=model_id, parent_model=parent_model, link=link, api=api
+        )
 
     def copy_model(
         self, parent: Location, source: Name, *, model_id: str = "", parent_model: str = "", api: str = "v1"
@@ -79,41 +99,41 @@ class ControlPlane:
 
         Kind `copyModel`; response as for an upload.
         """
-        raise NotImplementedError
+        return self._models.copy(parent, source, model_id=model_id, parent_model=parent_model, api=api)
 
     def model(self, name: Name) -> ModelVersion:
         """Return a version by its number or alias, or the default one."""
-        raise NotImplementedError
+        return self._models.get(name)
 
     def models(self, parent: Location, query: Query) -> Page[ModelVersion]:
         """Return the default version of each model."""
-        raise NotImplementedError
+        return self._models.page(parent, query)
 
     def versions(self, name: Name, query: Query) -> Page[ModelVersion]:
         """Return the versions of a model, newest last."""
-        raise NotImplementedError
+        return self._models.versions(name, query)
 
     def update_model(self, name: Name, changes: Mapping[str, Any], mask: Sequence[str]) -> ModelVersion:
         """Change displayName, description, labels, versionDescription or trivet of a version.
 
         What `trivet` says holds for deployments made from then on.
         """
-        raise NotImplementedError
+        return self._models.update(name, changes, mask)
 
     def merge_aliases(self, name: Name, aliases: Sequence[str]) -> ModelVersion:
         """Give a version these aliases, taking them from the others; `-x` takes it from this one.
 
         `default` can be given, never taken away.
         """
-        raise NotImplementedError
+        return self._models.merge_aliases(name, aliases)
 
     def delete_model(self, name: Name, *, api: str = "v1") -> Operation:
-        """Delete a model with all its versions. FailedPrecondition where one is deployed. `deleteModel`."""
-        raise NotImplementedError
+        """Delete a model with all its versions. FailedPrecondition where one is deployed."""
+        return self._models.delete(name, api=api)
 
     def delete_version(self, name: Name, *, api: str = "v1") -> Operation:
-        """Delete one version, which must be named, not deployed, and not the default. `deleteModelVersion`."""
-        raise NotImplementedError
+        """Delete one version: a named one, not deployed, not the default. Kind `deleteModelVersion`."""
+        return self._models.delete_version(name, api=api)
 
     # endpoints
 
@@ -121,18 +141,18 @@ class ControlPlane:
         self, parent: Location, document: Document, *, endpoint_id: str = "", api: str = "v1"
     ) -> Operation:
         """Create an endpoint. Kind `createEndpoint`, done, response `{"name": NAME}`."""
-        raise NotImplementedError
+        return self._endpoints.create(parent, document, endpoint_id=endpoint_id, api=api)
 
     def endpoint(self, name: Name) -> Endpoint:
         """Return an endpoint with those of its deployed models that are ready.
 
         Its document has `dedicatedEndpointEnabled` and `dedicatedEndpointDns` as they are now.
         """
-        raise NotImplementedError
+        return self._endpoints.get(name)
 
     def endpoints(self, parent: Location, query: Query) -> Page[Endpoint]:
         """Return endpoints, as `endpoint` does."""
-        raise NotImplementedError
+        return self._endpoints.page(parent, query)
 
     def update_endpoint(
         self, name: Name, changes: Mapping[str, Any], mask: Sequence[str]
@@ -141,17 +161,17 @@ class ControlPlane:
 
         Returns the endpoint and the revision after which it is served so (see `reached`), or 0.
         """
-        raise NotImplementedError
+        return self._endpoints.update(name, changes, mask)
 
     def update_endpoint_later(
         self, name: Name, changes: Mapping[str, Any], mask: Sequence[str] = (), *, api: str = "v1"
     ) -> Operation:
         """The same as an operation (`POST endpoints/E:update`): kind `updateEndpoint`, `{"name": NAME}`."""
-        raise NotImplementedError
+        return self._endpoints.update_later(name, changes, mask, api=api)
 
     def delete_endpoint(self, name: Name, *, force: bool = False, api: str = "v1") -> Operation:
         """Delete an endpoint; one with deployed models only by force. Kind `deleteEndpoint`."""
-        raise NotImplementedError
+        return self._endpoints.delete(name, force=force, api=api)
 
     # deployed models
 
@@ -166,7 +186,7 @@ class ControlPlane:
         taken, and counts as 1 until scale to zero exists. Kind `deployModel`, response
         `{"deployedModel": {"id": ID}}`; a model that cannot be loaded fails it, and nothing has changed.
         """
-        raise NotImplementedError
+        return self._deployments.deploy(endpoint, deployed, split, api=api)
 
     def undeploy(
         self, endpoint: Name, id_: str, split: Mapping[str, int] | None = None, *, api: str = "v1"
@@ -175,7 +195,7 @@ class ControlPlane:
 
         Kind `undeployModel`, response `{}`.
         """
-        raise NotImplementedError
+        return self._deployments.undeploy(endpoint, id_, split, api=api)
 
     def mutate_deployed(
         self, endpoint: Name, deployed: Document, mask: Sequence[str], *, api: str = "v1"
@@ -184,78 +204,79 @@ class ControlPlane:
 
         Kind `mutateDeployedModel`, response `{"deployedModel": {"id": ID}}`.
         """
-        raise NotImplementedError
+        return self._deployments.mutate(endpoint, deployed, mask, api=api)
 
     # pools
 
     def create_pool(self, parent: Location, id_: str, document: Document, *, api: str = "v1") -> Operation:
         """Create a deployment resource pool. Kind `createDeploymentResourcePool`, done, `{"name": NAME}`."""
-        raise NotImplementedError
+        return self._pools.create(parent, id_, document, api=api)
 
     def pool(self, name: Name) -> Pool:
         """Return a pool."""
-        raise NotImplementedError
+        return self._pools.get(name)
 
     def pools(self, parent: Location, query: Query) -> Page[Pool]:
         """Return pools."""
-        raise NotImplementedError
+        return self._pools.page(parent, query)
 
     def update_pool(
         self, name: Name, changes: Mapping[str, Any], mask: Sequence[str], *, api: str = "v1"
     ) -> Operation:
         """Change the replica counts or autoscaling of a pool. Kind `updateDeploymentResourcePool`."""
-        raise NotImplementedError
+        return self._pools.update(name, changes, mask, api=api)
 
     def delete_pool(self, name: Name, *, api: str = "v1") -> Operation:
         """Delete a pool that nothing is deployed in. Kind `deleteDeploymentResourcePool`, done."""
-        raise NotImplementedError
+        return self._pools.delete(name, api=api)
 
     def deployed_in(self, pool: Name, query: Query) -> Page[tuple[Name, DeployedModel]]:
         """Return what is deployed in a pool, each with its endpoint."""
-        raise NotImplementedError
+        return self._pools.deployed_in(pool, query)
 
     # operations
 
     def operation(self, name: Name) -> Operation:
         """Return an operation as it is now."""
-        raise NotImplementedError
+        return self._operations.get(name)
 
     def operations(self, parent: Location, query: Query) -> Page[Operation]:
         """Return operations, done ones too."""
-        raise NotImplementedError
+        return self._operations.page(parent, query)
 
     def cancel_operation(self, name: Name) -> None:
         """Make an upload, copy or deploy fail with CANCELLED if it is still in time; others go on."""
-        raise NotImplementedError
+        self._operations.cancel(name)
 
     def delete_operation(self, name: Name) -> None:
         """Forget an operation that is done."""
-        raise NotImplementedError
+        self._operations.delete(name)
 
     # what the process around it does
 
     def recover(self) -> None:
         """At start: say that this machine serves nothing yet. Operations go on by themselves."""
-        raise NotImplementedError
+        self._operations.recover()
 
     def pending(self) -> list[Name]:
         """Return the operations that have artifacts to copy or delete here."""
-        raise NotImplementedError
+        return self._operations.pending()
 
     def run(self, operation: Name) -> None:
         """Carry one of those out; done twice, or by two threads at once, it is as if done once.
 
         Raises nothing for what the operation can fail of.
         """
-        raise NotImplementedError
+        self._operations.run(operation)
 
     def revision(self) -> int:
         """Return the newest revision of the wish: cheap, for the process's main loop."""
-        raise NotImplementedError
+        return self._catalog.revision()
 
     def wish(self) -> Wish:
         """Return what is to be served, as of the newest revision."""
-        raise NotImplementedError
+        with self._catalog.reading() as tx:
+            return wish(tx, self._store, self._settings)
 
     def applied(self, revision: int, failures: Mapping[str, Failure]) -> None:
         """Hear that this machine serves the wish of a revision, but for these deployed models, by id.
@@ -263,8 +284,8 @@ class ControlPlane:
         Goes on with the operations that waited for it. Call it for every wish applied, and every few seconds
         in between: it is also the sign of life that other machines wait for.
         """
-        raise NotImplementedError
+        self._operations.applied(revision, failures)
 
     def reached(self, revision: int) -> bool:
         """Say whether every machine that is alive serves that revision, or a later one."""
-        raise NotImplementedError
+        return self._operations.reached(revision)

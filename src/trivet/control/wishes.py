@@ -1,0 +1,119 @@
+"""The wish: what every machine is to serve, derived from the catalog alone."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trivet.control.options import Options, duration, options, replicas
+from trivet.control.settings import ControlSettings
+from trivet.core.errors import NotFound
+from trivet.core.names import ModelRef
+from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name
+from trivet.serving.lifecycle import ModelSpec
+from trivet.serving.wish import Address, Wish
+
+if TYPE_CHECKING:
+    from trivet.catalog import Transaction
+    from trivet.control.artifacts import ArtifactStore
+
+log = logging.getLogger("trivet")
+
+
+def wish(tx: "Transaction", store: "ArtifactStore", settings: ControlSettings) -> Wish:
+    """Return everything to serve: models ready or being loaded, and addresses over the ready ones."""
+    reader = _Reader(tx, store, settings)
+    models: list[ModelSpec] = []
+    addresses: list[Address] = []
+    for endpoint in tx.all_endpoints():
+        for deployed in endpoint.deployed:
+            try:
+                models.append(reader.spec(endpoint, deployed))
+            except NotFound as error:  # nothing in use can be deleted; the others must be served all the same
+                log.error("%s: deployed model %s: %s", endpoint.name, deployed.id, error)
+        if any(deployed.state == "READY" for deployed in endpoint.deployed):
+            addresses.append(_address(endpoint, settings))
+    return Wish(tx.revision(), tuple(models), tuple(addresses))
+
+
+class _Reader:
+    """Reads what a deployment refers to, each thing once."""
+
+    def __init__(self, tx: "Transaction", store: "ArtifactStore", settings: ControlSettings) -> None:
+        self.tx = tx
+        self.store = store
+        self.settings = settings
+        self.versions: dict[Name, ModelVersion] = {}
+
+    @cached_property
+    def pools(self) -> dict[str, Document]:
+        return {}
+
+    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> ModelSpec:
+        version = self.version(deployed.model.at(deployed.version))
+        said = options(deployed.document, "deployedModel").over(options(version.document, "model"))
+        limits = self.settings.limits
+        if timeout := endpoint.document.get("clientConnectionConfig", {}).get("inferenceTimeout"):
+            limits = replace(limits, timeout=duration(timeout, "inferenceTimeout"))
+        return ModelSpec(
+            ref=ModelRef(deployed.model.id, deployed.version),
+            path=self.store.path(version.artifact) if version.artifact else Path(),
+            framework=version.framework,
+            output=said.output or "",
+            placement=said.placement or self.settings.placement,
+            replicas=self.replicas(deployed, said),
+            limits=said.limits(limits),
+            id=deployed.id,
+            model=str(deployed.model),
+            display_name=version.display_name,
+        )
+
+    def version(self, name: Name) -> ModelVersion:
+        if name not in self.versions:
+            self.versions[name] = self.tx.version(name)
+        return self.versions[name]
+
+    def replicas(self, deployed: DeployedModel, said: Options) -> int:
+        if said.replicas is not None:
+            return said.replicas
+        if not deployed.pool:
+            return replicas(deployed.document, "deployedModel")
+        if deployed.pool not in self.pools:
+            pool = self.tx.pool(Name.parse(deployed.pool, "deploymentResourcePools"))
+            self.pools[deployed.pool] = pool.document
+        return replicas(self.pools[deployed.pool], "deploymentResourcePool")
+
+
+def _address(endpoint: Endpoint, settings: ControlSettings) -> Address:
+    name = endpoint.name
+    ready = [deployed for deployed in endpoint.deployed if deployed.state == "READY"]
+    names = [f"{name.project}/{name.location}/{name.id}"]
+    if name.parent == settings.parent:
+        names.append(name.id)
+    return Address(
+        names=tuple(names),
+        split=dict(endpoint.traffic),
+        versions=_versions(ready, endpoint.traffic),
+        flavour=flavour(endpoint.document, settings),
+    )
+
+
+def _versions(ready: Iterable[DeployedModel], traffic: Mapping[str, int]) -> dict[str, str]:
+    """Return a deployed model for each version: of several, the one with most traffic, or the newest."""
+    by_weight = sorted(ready, key=lambda one: (traffic.get(one.id, 0), one.created))
+    return {one.version: one.id for one in by_weight}
+
+
+def flavour(document: Document, settings: ControlSettings) -> str:
+    """Return what kind of endpoint a document describes: private (peered), dedicated or shared."""
+    if document.get("network"):
+        return "private"
+    if (
+        document.get("dedicatedEndpointEnabled")
+        or document.get("privateServiceConnectConfig")
+        or settings.all_dedicated
+    ):
+        return "dedicated"
+    return "shared"
