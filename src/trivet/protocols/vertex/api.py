@@ -1,0 +1,224 @@
+"""The control plane's part of Vertex AI's REST API: from a call to its reply.
+
+The table below is the whole surface; each line names who answers. Those are functions that are run in a
+thread, and this module waits for them, and for operations, in the event loop.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol, TypeVar
+
+from trivet.control.plane import ControlPlane
+from trivet.core.errors import Internal, NotFound, ServingError, Unavailable, Unimplemented
+from trivet.core.resources import Location, Operation
+from trivet.protocols.base import Call, Reply, encode_json, error_reply
+from trivet.protocols.vertex import endpoints, metadata, models, operations, places, pools
+from trivet.protocols.vertex.endpoints import Recorded
+from trivet.protocols.vertex.operations import Held, operation_json
+from trivet.protocols.vertex.wire import Asked, Json, read_body, read_query
+
+T = TypeVar("T")
+Answer = Json | Operation | Held | Recorded
+Handler = Callable[[ControlPlane, Asked], Answer]
+
+TABLE: Sequence[tuple[str, str, Handler]] = (
+    ("POST", "{api}/{parent}/models:upload", models.upload),
+    ("POST", "{api}/{parent}/models:copy", models.copy),
+    ("GET", "{api}/{parent}/models", models.list_),
+    ("GET", "{api}/{parent}/models/{id}", models.get),
+    ("PATCH", "{api}/{parent}/models/{id}", models.update),
+    ("DELETE", "{api}/{parent}/models/{id}", models.delete),
+    ("GET", "{api}/{parent}/models/{id}:listVersions", models.list_versions),
+    ("POST", "{api}/{parent}/models/{id}:mergeVersionAliases", models.merge_aliases),
+    ("DELETE", "{api}/{parent}/models/{id}:deleteVersion", models.delete_version),
+    ("GET", "{api}/{parent}/models/{id}/evaluations", models.evaluations),
+    ("POST", "{api}/{parent}/endpoints", endpoints.create),
+    ("GET", "{api}/{parent}/endpoints", endpoints.list_),
+    ("GET", "{api}/{parent}/endpoints/{id}", endpoints.get),
+    ("PATCH", "{api}/{parent}/endpoints/{id}", endpoints.update),
+    ("DELETE", "{api}/{parent}/endpoints/{id}", endpoints.delete),
+    ("POST", "{api}/{parent}/endpoints/{id}:update", endpoints.update_later),
+    ("POST", "{api}/{parent}/endpoints/{id}:deployModel", endpoints.deploy),
+    ("POST", "{api}/{parent}/endpoints/{id}:undeployModel", endpoints.undeploy),
+    ("POST", "{api}/{parent}/endpoints/{id}:mutateDeployedModel", endpoints.mutate),
+    ("PATCH", "{api}/{parent}/endpoints/{id}:mutateDeployedModel", endpoints.mutate),
+    ("POST", "{api}/{parent}/deploymentResourcePools", pools.create),
+    ("GET", "{api}/{parent}/deploymentResourcePools", pools.list_),
+    ("GET", "{api}/{parent}/deploymentResourcePools/{id}", pools.get),
+    ("PATCH", "{api}/{parent}/deploymentResourcePools/{id}", pools.update),
+    ("DELETE", "{api}/{parent}/deploymentResourcePools/{id}", pools.delete),
+    ("GET", "{api}/{parent}/deploymentResourcePools/{id}:queryDeployedModels", pools.query_deployed),
+    ("GET", "{any}/{parent}/operations", operations.list_),
+    ("GET", "{any}/{parent}/{of}operations/{id}", operations.get),
+    ("DELETE", "{any}/{parent}/{of}operations/{id}", operations.delete),
+    ("POST", "{any}/{parent}/{of}operations/{id}:wait", operations.wait),
+    ("POST", "{any}/{parent}/{of}operations/{id}:cancel", operations.cancel),
+    ("GET", "{any}/projects/{project}/locations", places.list_),
+    ("GET", "{any}/{parent}", places.get),
+    ("GET", "{any}/projects/-/serviceAccounts/{account}/allowedLocations", places.allowed),
+    ("POST", "{any}/{resource}:testIamPermissions", places.test_permissions),
+    ("POST", "{any}/{resource}:getIamPolicy", places.policy),
+    ("GET", "{any}/{resource}:getIamPolicy", places.policy),
+)
+
+HOME = Location("local", "us-central1")
+
+_PARTS = {
+    "{api}": r"/(?P<api>v1|v1beta1)",
+    "{any}": r"/(?P<api>v1|v1beta1|ui)",
+    "{parent}": r"(?P<parent>projects/[^/]+/locations/[^/:]+)",
+    "{of}": r"(?:[^/:]+/[^/:]+/)*",
+    "{resource}": r"(?P<resource>projects/.+)",
+}
+
+_GLANCE = 0.05
+"""Seconds for which the answer to a change is held, so that what is done at once is said to be done."""
+
+_SETTLES_WITHIN = 10.0
+_LOOKS_EVERY = 1.0  # at least: not every change of another machine is heard of
+
+_FAULT = Internal("the control plane failed; its log says why")
+
+log = logging.getLogger("trivet")
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    def part(match: re.Match[str]) -> str:
+        return _PARTS.get(match[0]) or rf"(?P<{match[0][1:-1]}>[^/:]+)"
+
+    return re.compile(re.sub(r"\{\w+\}", part, path))
+
+
+_ROUTES = [(method, _pattern(path), handler) for method, path, handler in TABLE]
+
+
+class InThread(Protocol):
+    """Runs what may block, and is awaited for what it returns or raises."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """Run it in a thread."""
+        ...
+
+
+class Api:
+    """Answers calls to a control plane.
+
+    `changed` returns when something in the catalog may have changed, or after so many seconds. `home` is
+    the project and location of clients that name none.
+    """
+
+    def __init__(
+        self,
+        control: ControlPlane,
+        in_thread: InThread,
+        changed: Callable[[float], Awaitable[None]],
+        home: Location = HOME,
+    ) -> None:
+        self._control = control
+        self._in_thread = in_thread
+        self._changed = changed
+        self._home = home
+
+    async def answer(self, call: Call) -> Reply:
+        """Return the reply to a call; every failure is one, in the form of Google's APIs."""
+        try:
+            call.path = re.sub("/{2,}", "/", call.path)
+            if call.path.startswith(metadata.PREFIX):
+                return metadata.metadata(call, self._home.project)
+            if call.path == "/token":
+                return metadata.token() if call.method == "POST" else _not_allowed(call, ["POST"])
+            return await self._answer(call)
+        except ServingError as error:
+            return refusal(error)
+        except Exception:
+            log.exception("the control plane failed", extra={"path": call.path})
+            return refusal(_FAULT)
+
+    async def _answer(self, call: Call) -> Reply:
+        method = "GET" if call.method == "HEAD" else call.method
+        found = [
+            (verb, match, handler)
+            for verb, pattern, handler in _ROUTES
+            if (match := pattern.fullmatch(call.path)) is not None
+        ]
+        if not found:
+            raise NotFound(f"there is nothing at {call.path[:200]}")
+        for verb, match, handler in found:
+            if verb == method:
+                asked = Asked(
+                    api=match["api"],
+                    parts=match.groupdict(),
+                    query=read_query(call.query),
+                    body={} if method in ("GET", "DELETE") else read_body(call.body),
+                    address=call.address,
+                    home=self._home,
+                )
+                answer = await self._in_thread(partial(handler, self._control, asked))
+                return Reply(200, encode_json(await self._settled(answer)))
+        return _not_allowed(call, [verb for verb, _, _ in found])
+
+    async def _settled(self, answer: Answer) -> Json:
+        """Wait for what an answer depends on, as long as its caller should."""
+        match answer:
+            case Operation():
+                return operation_json(await self._done(answer, _GLANCE))
+            case Held(operation=operation, seconds=seconds):
+                return operation_json(await self._done(operation, seconds))
+            case Recorded(answer=recorded, revision=revision):
+                control = self._control
+                if revision and not await self._until(lambda: control.reached(revision), _SETTLES_WITHIN):
+                    raise Unavailable(
+                        f"the change is recorded (revision {revision}) and still being applied: not every "
+                        f"machine has done so within {_SETTLES_WITHIN:g} s"
+                    )
+                return recorded
+        return answer
+
+    async def _done(self, operation: Operation, seconds: float) -> Operation:
+        latest = operation
+
+        def done() -> bool:
+            nonlocal latest
+            latest = self._control.operation(operation.name)
+            return latest.done
+
+        if not operation.done:
+            await self._until(done, seconds)
+        return latest
+
+    async def _until(self, true: Callable[[], bool], seconds: float) -> bool:
+        """Look whenever something has changed, until it is so or these seconds have passed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            left = end - loop.time()
+            # begun before the look, which could otherwise miss a change that comes right after it
+            change = asyncio.ensure_future(self._changed(max(0.0, min(left, _LOOKS_EVERY))))
+            try:
+                if await self._in_thread(true):
+                    return True
+                if left <= 0:
+                    return False
+                await change
+            finally:
+                change.cancel()
+
+
+def refusal(error: ServingError, status: int = 0, **headers: str) -> Reply:
+    """Return the reply that tells of an error."""
+    status, lines, body = error_reply(error, status)
+    told = (line.partition(b": ") for line in lines.splitlines())
+    named = {name.decode(): value.decode() for name, _, value in told if name != b"content-type"}
+    return Reply(status, body, headers={**named, **headers})
+
+
+def _not_allowed(call: Call, methods: Sequence[str]) -> Reply:
+    allow = ", ".join([*sorted({*methods}), "OPTIONS"])
+    if call.method == "OPTIONS":
+        return Reply(200, headers={"allow": allow})
+    expected = " or ".join(sorted({*methods}))
+    error = Unimplemented(f"method {call.method} is not allowed at {call.path[:200]}; expected {expected}")
+    return refusal(error, 405, allow=allow)
