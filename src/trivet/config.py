@@ -23,6 +23,7 @@ from trivet.serving.placement import Asked
 
 FILE = "trivet.toml"
 CONFIG_VARIABLE = "TRIVET_CONFIG"
+DATA_VARIABLE = "TRIVET_DATA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,54 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Catalog:
+    """Where `trivet up` keeps what exists, and what plain names mean."""
+
+    data: str = ".trivet"
+    """Folder for everything that `trivet up` keeps. Also `TRIVET_DATA`."""
+
+    url: str = ""
+    """SQLAlchemy URL of the catalog, as `postgresql+psycopg://user@host/database`, which several servers may
+    share; SQLite in the data folder where empty."""
+
+    store: str = ""
+    """Folder or URI (gs://, s3://) for the copies of artifacts; in the data folder where empty."""
+
+    project: str = "local"
+    """The project of plain names, as in `trivet endpoint create scoring`."""
+
+    location: str = "us-central1"
+    """The location of plain names. Google's SDKs know a fixed list."""
+
+    all_dedicated: bool = False
+    """Tell SDKs that every endpoint is a dedicated one: they then predict over the TLS port, where raw and
+    streaming predictions work without a proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where artifacts come from."""
+
+    buckets: tuple[str, ...] = ()
+    """Buckets that are local folders: `gs://bucket=/folder`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """How `trivet up` is reached by TLS, by gRPC and through a proxy."""
+
+    tls_port: Annotated[int, Meta(ge=-1, le=65535)] = 8443
+    """Port for HTTPS and gRPC; 0 picks a free one, -1 opens none."""
+
+    proxy_port: Annotated[int, Meta(ge=-1, le=65535)] = 8081
+    """Port of the proxy through which Google's SDKs find this server without a change; 0 picks a free one,
+    -1 opens none."""
+
+    tunnel: bool = True
+    """Whether the proxy lets callers reach hosts that are not Google's, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server, and where each value came from."""
 
@@ -156,6 +205,9 @@ class Settings:
     artifacts: Artifacts = field(default_factory=Artifacts)
     log: Log = field(default_factory=Log)
     container: Container = field(default_factory=Container)
+    catalog: Catalog = field(default_factory=Catalog)
+    storage: Storage = field(default_factory=Storage)
+    gateway: Gateway = field(default_factory=Gateway)
     models: Mapping[str, Model] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -252,6 +304,7 @@ def _from_file(file: Path | None) -> dict[str, _Given]:
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
     names = {f"TRIVET_{key.replace('.', '_').upper()}": key for key, _, _ in known()}
+    names[DATA_VARIABLE] = "catalog.data"
     given = {}
     for variable, value in environment.items():
         if not variable.startswith("TRIVET_") or variable == CONFIG_VARIABLE:

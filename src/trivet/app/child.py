@@ -10,7 +10,7 @@ LEFT_TO_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
-    """Be a loader, or a replica with a second socket on which it listens."""
+    """Be a loader, or another kind of process with further sockets on which it listens."""
     for number in LEFT_TO_THE_SUPERVISOR:  # a terminal, or a service manager, sends them to all at once
         signal.signal(number, _nothing)  # unlike SIG_IGN, not passed on to what a predictor may start
     kind, *descriptors = sys.argv[1:]
@@ -21,6 +21,10 @@ def main() -> None:
         from trivet.app.loader import Loader
 
         Loader(*sockets).run()
+    elif kind == "control":
+        from trivet.app import control
+
+        control.run(*sockets)
     else:
         from trivet.app import replica
 

@@ -18,10 +18,11 @@ _ENDS_WITHIN = 3.0  # seconds
 class Manager:
     """The process that has the catalog. It listens for the fronts' calls at `path`, a unix socket's."""
 
-    def __init__(self, folder: Path, node: str, data: Path) -> None:
+    def __init__(self, folder: Path, node: str, data: Path, tls: str = "") -> None:
         self.path = str(folder / "control.sock")
         self._node = node
         self._data = data
+        self._tls = tls
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(self.path)
         self._listening.listen(256)
@@ -38,7 +39,7 @@ class Manager:
 
         async def start() -> Child:
             child = await spawn("control", "control", hears, self._listening)
-            child.channel.send(Manage(settings, self._node, str(self._data)))
+            child.channel.send(Manage(settings, self._node, str(self._data), self._tls))
             return child
 
         self._seat = Seat("control", start, lambda child: None)

@@ -149,6 +149,7 @@ class Manage(Struct, tag=True):
     settings: Settings
     node: str
     data: str
+    tls: str = ""  # the `host:port` of the gateway
 
 
 class Wished(Struct, tag=True):

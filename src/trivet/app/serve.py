@@ -1,10 +1,12 @@
 """`serve`: sockets, a supervisor on them, and nothing left behind."""
 
 import asyncio
+import ctypes
 import os
 import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +15,7 @@ from trivet.app.supervisor import Announce, Supervisor
 from trivet.config import Server, Settings
 from trivet.core.errors import FailedPrecondition
 
+_PR_SET_CHILD_SUBREAPER = 36
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -25,7 +28,8 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     """
     settings = reread()
     logs.configure(settings.log)
-    _allow_many_connections()
+    allow_many_connections()
+    adopt_orphans()
     sockets = listen(settings.server)
     try:
         with TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as folder:
@@ -86,7 +90,17 @@ def address(listening: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _allow_many_connections() -> None:
+def allow_many_connections() -> None:
+    """Raise the limit on open files as far as the system lets this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose parent ends: loaders beget loaders, which outlive them.
+
+    Linux alone has this (`prctl(2)`, PR_SET_CHILD_SUBREAPER); elsewhere they go to process 1.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-COMMANDS = ("serve", "predict", "inspect", "config", "completion")
+COMMANDS = ("serve", "up", "predict", "inspect", "config", "completion")
 
 EXAMPLES = """
 \b

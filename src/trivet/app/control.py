@@ -1,0 +1,190 @@
+"""The control process: it has the catalog, answers the calls of the control plane, and says what to serve."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import uvloop
+
+from trivet.app import logs
+from trivet.app.calls import answer_calls
+from trivet.app.messages import Applied, Channel, Failed, Manage, Message, Ready, Wished
+from trivet.catalog import Catalog
+from trivet.config import Settings
+from trivet.control.artifacts import ArtifactStore
+from trivet.control.plane import ControlPlane, ControlSettings
+from trivet.core.errors import model_error
+from trivet.core.resources import Name
+from trivet.protocols.vertex.api import Api
+from trivet.serving import hop
+from trivet.serving.offload import apart
+
+log = logging.getLogger("trivet")
+
+_LOOKS_EVERY = 1.0
+"""Seconds after which the catalog is looked at though nobody said that it changed: another machine may."""
+
+T = TypeVar("T")
+
+
+def run(control: socket.socket, listening: socket.socket) -> None:
+    """Answer calls until the supervisor ends the conversation."""
+    uvloop.run(_Process().serve(control, listening))
+
+
+def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
+    """Open the catalog and the store; raises FailedPrecondition where one cannot be."""
+    settings, data = asked.settings, Path(asked.data)
+    catalog = Catalog(settings.catalog.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
+    store = ArtifactStore(settings.catalog.store or data / "artifacts", buckets_of(settings))
+    store.clean()
+    about = ControlSettings(
+        node=asked.node,
+        project=settings.catalog.project,
+        location=settings.catalog.location,
+        all_dedicated=settings.catalog.all_dedicated,
+        dedicated_dns=asked.tls,
+        limits=settings.batching,
+    )
+    plane = ControlPlane(catalog, store, about, nudge)
+    plane.recover()
+    return plane
+
+
+def buckets_of(settings: Settings) -> dict[str, str]:
+    """Return the local folders of buckets."""
+    return dict(one.rsplit("=", 1) for one in settings.storage.buckets)
+
+
+class Changes:
+    """Tells everybody who waits that something may have changed."""
+
+    def __init__(self) -> None:
+        self._next: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def tell(self) -> None:
+        """Let those who wait look."""
+        self._next.set_result(None)
+        self._next = asyncio.get_running_loop().create_future()
+
+    async def wait(self, seconds: float) -> None:
+        """Return at the next change, or after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._next), seconds)
+
+
+class _Process:
+    """The process, from its first message to its last answer."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[Manage | None] = asyncio.Queue()
+        self._over = asyncio.Event()
+        self._further = asyncio.Event()
+        self._applied: Applied | None = None
+        self._running: set[str] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    async def serve(self, control: socket.socket, listening: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changes = Changes()
+        self._channel = await Channel.open(control, self._received, self._alone, last_word=True)
+        asked = await self._told.get()
+        if asked is None:
+            return
+        logs.configure(asked.settings.log)
+        try:
+            self._plane = await apart(lambda: open_plane(asked, self._nudge), "catalog")
+        except Exception as error:  # noqa: BLE001 - the supervisor is told, whatever it is
+            self._channel.send(Failed("", "the catalog", hop.failure(model_error(error))))
+            self._channel.close()
+            return
+        api = Api(self._plane, _in_thread, self._changes.wait)
+        listening.setblocking(False)
+        await asyncio.start_unix_server(
+            lambda reader, writer: answer_calls(reader, writer, api.answer), sock=listening
+        )
+        self._channel.send(Ready())
+        working = [asyncio.create_task(one) for one in (self._wish(), self._operate(), self._live())]
+        await self._over.wait()
+        for task in working:
+            task.cancel()
+        self._channel.close()
+
+    def _received(self, message: Message) -> None:
+        match message:
+            case Manage():
+                self._told.put_nowait(message)
+            case Applied():
+                self._applied = message
+                self._further.set()
+
+    def _alone(self) -> None:
+        self._told.put_nowait(None)
+        self._over.set()
+
+    def _nudge(self) -> None:
+        """Look at the catalog: it has changed. May be called by any thread."""
+        self._loop.call_soon_threadsafe(self._changes.tell)
+
+    async def _wish(self) -> None:
+        """Tell the supervisor what to serve, whenever that changes."""
+        sent = -1
+        while True:
+            changed = asyncio.create_task(self._changes.wait(_LOOKS_EVERY))
+            try:
+                if await _in_thread(self._plane.revision) != sent:
+                    wish = await _in_thread(self._plane.wish)
+                    sent = wish.revision
+                    self._channel.send(Wished(wish))
+            except Exception:  # the database may be away for a while
+                log.exception("the catalog cannot be read")
+            await changed
+
+    async def _live(self) -> None:
+        """Tell the catalog how far this machine is, when it has got further and now and then."""
+        while True:
+            applied = self._applied
+            if applied is not None:
+                try:
+                    await _in_thread(partial(self._plane.applied, applied.revision, applied.failures))
+                except Exception:
+                    log.exception("the catalog cannot be written")
+            while self._applied is applied:
+                self._further.clear()
+                try:
+                    await asyncio.wait_for(self._further.wait(), _LOOKS_EVERY)
+                except TimeoutError:
+                    break
+
+    async def _operate(self) -> None:
+        """Carry out operations that have work to do here, each on a thread of its own."""
+        while True:
+            changed = asyncio.create_task(self._changes.wait(_LOOKS_EVERY))
+            try:
+                for name in await _in_thread(self._plane.pending):
+                    if str(name) not in self._running:
+                        self._running.add(str(name))
+                        task = asyncio.ensure_future(self._operation(name))
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
+            except Exception:
+                log.exception("operations cannot be read")
+            await changed
+
+    async def _operation(self, name: Name) -> None:
+        try:
+            await apart(lambda: self._plane.run(name), f"operation {name.id}")
+        except Exception:
+            log.exception("operation %s: tried again in a moment", name.id)
+            await asyncio.sleep(_LOOKS_EVERY)
+        finally:
+            self._running.discard(str(name))
+
+
+def _in_thread(call: Callable[[], T]) -> "asyncio.Future[T]":
+    return apart(call, "catalog")
