@@ -93,6 +93,23 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
 
     It has one front, unless the environment says otherwise: most tests are about what one does.
     """
+    return _start("serve", arguments, wait, cwd, environment)
+
+
+def up(data: Any, *arguments: str, wait: str = "ready", **environment: str) -> Server:
+    """Start `trivet up` with a data folder, two fronts, and neither TLS nor a proxy unless asked for."""
+    few = {
+        "TRIVET_SERVER_WORKERS": "2",
+        "TRIVET_GATEWAY_TLS_PORT": "-1",
+        "TRIVET_GATEWAY_PROXY_PORT": "-1",
+        "TRIVET_DATA": str(data),
+    }
+    return _start("up", arguments, wait, None, {**few, **environment})
+
+
+def _start(
+    command: str, arguments: tuple[str, ...], wait: str, cwd: Any, environment: dict[str, str]
+) -> Server:
     port = (
         []
         if any(one.startswith("--port") for one in arguments) or "AIP_HTTP_PORT" in environment
@@ -101,7 +118,7 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TRIVET_", "AIP_"))}
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
-        [sys.executable, "-m", "trivet", "serve", *arguments, *port],
+        [sys.executable, "-m", "trivet", command, *arguments, *port],
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,

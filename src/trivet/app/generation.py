@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from trivet.app import memory
 from trivet.app.children import Child, Hears, Loader, Seat, spawn, together
 from trivet.app.fronts import LINGERS_IDLE, Fronts
 from trivet.app.messages import Listen, Load, Retire, Serve, Serving
@@ -106,7 +107,9 @@ class Generation:
         places: dict[str, Where] = {}
         for spec in changed:
             try:
-                places[spec.id] = where(spec)
+                place = where(spec)
+                memory.check(spec, spec.replicas if place == "apart" else 1)
+                places[spec.id] = place
             except ServingError as error:
                 failures[spec.id] = error
         shared = [spec for spec in changed if places.get(spec.id) == "shared"]

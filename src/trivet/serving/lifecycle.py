@@ -109,7 +109,7 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
         defaults=defaults,
         placement=place(spec.placement, predictor.traits, warm_up),
         warm_up=warm_up,
-        size=0 if isinstance(runtime, WithoutArtifact) else _size(path),
+        size=0 if isinstance(runtime, WithoutArtifact) else size_of(path),
         load_seconds=time.perf_counter() - started,
         slots=16 if isinstance(predictor, Awaited) else 1,
     )
@@ -169,6 +169,7 @@ def _timed(call: Callable[[], object]) -> float:
     return median(seconds)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
