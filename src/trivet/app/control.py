@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import uvloop
 
+from trivet import config
 from trivet.app import logs
 from trivet.app.calls import answer_calls
 from trivet.app.messages import Applied, Channel, Failed, Manage, Message, Ready, Wished
@@ -18,8 +21,10 @@ from trivet.catalog import Catalog
 from trivet.config import Settings
 from trivet.control.artifacts import ArtifactStore
 from trivet.control.plane import ControlPlane, ControlSettings
+from trivet.control.seed import seed
 from trivet.core.errors import model_error
 from trivet.core.resources import Name
+from trivet.protocols.base import Call, Reply
 from trivet.protocols.vertex.api import Api
 from trivet.serving import hop
 from trivet.serving.offload import apart
@@ -28,6 +33,8 @@ log = logging.getLogger("trivet")
 
 _LOOKS_EVERY = 1.0
 """Seconds after which the catalog is looked at though nobody said that it changed: another machine may."""
+
+_PARENT = re.compile(r"/projects/[^/]+/locations/[^/:]+")
 
 T = TypeVar("T")
 
@@ -40,8 +47,9 @@ def run(control: socket.socket, listening: socket.socket) -> None:
 def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     """Open the catalog and the store; raises FailedPrecondition where one cannot be."""
     settings, data = asked.settings, Path(asked.data)
-    catalog = Catalog(settings.catalog.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
-    store = ArtifactStore(settings.catalog.store or data / "artifacts", buckets_of(settings))
+    lasting = settings.catalog if asked.seed is None else config.Catalog()
+    catalog = Catalog(lasting.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
+    store = ArtifactStore(lasting.store or data / "artifacts", buckets_of(settings))
     store.clean()
     about = ControlSettings(
         node=asked.node,
@@ -50,7 +58,10 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
         all_dedicated=settings.catalog.all_dedicated,
         dedicated_dns=asked.tls,
         limits=settings.batching,
+        strict_ids=asked.seed is None,
     )
+    if asked.seed is not None:
+        seed(catalog, store, about, asked.seed)
     plane = ControlPlane(catalog, store, about, nudge)
     plane.recover()
     return plane
@@ -104,9 +115,16 @@ class _Process:
             self._channel.close()
             return
         api = Api(self._plane, _in_thread, self._changes.wait)
+        answer = api.answer
+        if asked.seed is not None:  # the caller's project is as good as any
+            here = f"/projects/{asked.settings.catalog.project}/locations/{asked.settings.catalog.location}"
+
+            async def answer(call: Call) -> Reply:
+                return await api.answer(msgspec.structs.replace(call, path=_PARENT.sub(here, call.path, 1)))
+
         listening.setblocking(False)
         await asyncio.start_unix_server(
-            lambda reader, writer: answer_calls(reader, writer, api.answer), sock=listening
+            lambda reader, writer: answer_calls(reader, writer, answer), sock=listening
         )
         self._channel.send(Ready())
         working = [asyncio.create_task(one) for one in (self._wish(), self._operate(), self._live())]

@@ -144,12 +144,16 @@ class HandOver(Struct, tag=True):
 
 
 class Manage(Struct, tag=True):
-    """To the control process, first of all: its settings and who it is."""
+    """To the control process, first of all: its settings and who it is.
+
+    With a `seed`, which is served already, the catalog lasts as long as the server, and begins with that.
+    """
 
     settings: Settings
     node: str
     data: str
     tls: str = ""  # the `host:port` of the gateway
+    seed: Wish | None = None
 
 
 class Wished(Struct, tag=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trivet.app import logs
+from trivet.app.manager import Manager
 from trivet.app.supervisor import Announce, Supervisor
 from trivet.config import Server, Settings
 from trivet.core.errors import FailedPrecondition
@@ -33,7 +34,7 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     sockets = listen(settings.server)
     try:
         with TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as folder:
-            supervisor = Supervisor(reread, sockets, Path(folder), announce)
+            supervisor = Supervisor(reread, sockets, Path(folder), announce, Manager(Path(folder)))
             return asyncio.run(supervisor.run(settings, address(sockets[0])))
     finally:
         for one in sockets:

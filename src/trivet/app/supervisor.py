@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from trivet.app.children import Child
+from trivet.app.children import Child, together
 from trivet.app.fronts import LINGERS_IDLE
 from trivet.app.generation import Generation
 from trivet.app.manager import Manager
 from trivet.app.messages import Gather, Measure, Measured, Message, Retire, Wished
 from trivet.app.models import wish_of
 from trivet.config import Settings
+from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo
 from trivet.serving.offload import apart
 from trivet.serving.wish import Wish
@@ -38,7 +39,7 @@ class Supervisor:
     """One run of a server.
 
     `reread` gives the settings anew; `sockets` are one for each front, and `folder` is for its files. What is
-    served is what `manager` wishes, or, without one, the models of the settings.
+    served is what `manager` wishes; where its catalog does not last, the models of the settings at first.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Supervisor:
         sockets: Sequence[socket.socket],
         folder: Path,
         announce: Announce,
-        manager: Manager | None = None,
+        manager: Manager,
     ) -> None:
         self._reread = reread
         self._sockets = sockets
@@ -75,8 +76,7 @@ class Supervisor:
         try:
             if await self._or_signal(starting) is None:
                 self._announce(address, self._serving.models)
-                if self._manager is not None:
-                    self._do(self._follow(self._manager))
+                self._do(self._follow())
                 await self._obey()
             else:
                 self._kill()
@@ -86,8 +86,7 @@ class Supervisor:
         finally:
             for generation in list(self._generations):
                 await generation.close()
-            if self._manager is not None:
-                await self._manager.close()
+            await self._manager.close()
         return 0
 
     async def _or_signal(self, work: asyncio.Task[None]) -> signal.Signals | None:
@@ -113,37 +112,46 @@ class Supervisor:
     async def _start(self, settings: Settings) -> None:
         self._sockets[0].listen(2048)
         generation = self._next(settings)
-        managed = None
-        if self._manager is not None:
-            managed = asyncio.create_task(self._manager.open(settings, self._hear))
-        await generation.wait(self._sockets[0])
-        if managed is not None:
-            await managed
-        await self._load(generation)
+        waiting = generation.wait(self._sockets[0])
+        await together(
+            [waiting, self._manager.open(settings, self._hear)] if self._manager.lasting else [waiting]
+        )
+        seed = await self._load(generation)
         for listening in self._sockets:
             listening.listen(2048)
         await generation.open_fronts(self._sockets)
         self._serving = generation
+        self._do(self._manage(settings, seed))
+
+    async def _manage(self, settings: Settings, seed: Wish | None) -> None:
+        """Start a catalog of what is served already, which is no condition for serving it."""
+        if seed is not None:
+            try:
+                await self._manager.open(settings, self._hear, seed)
+            except ServingError as error:
+                log.error("models and endpoints cannot be managed: %s", error)
 
     def _next(self, settings: Settings) -> Generation:
         folder = self._folder / str(next(self._numbers))
-        control = self._manager.path if self._manager else ""
-        generation = Generation(settings, folder, self._hear, self._metrics, control)
+        generation = Generation(settings, folder, self._hear, self._metrics, self._manager.path)
         self._generations.append(generation)
         return generation
 
-    async def _load(self, generation: Generation) -> None:
-        """Load what is wished; without a manager, raises what keeps a model from being loaded."""
-        if self._manager is None:
+    async def _load(self, generation: Generation) -> Wish | None:
+        """Load what is wished. Models of settings are returned; what keeps one from being loaded, raised."""
+        if not self._manager.lasting:
             settings, scratch = generation.settings, self._folder / f"fetched-{next(self._numbers)}"
-            await generation.load(await apart(lambda: wish_of(settings, scratch), "fetch"))
-            return
+            wish = await apart(lambda: wish_of(settings, scratch), "fetch")
+            await generation.load(wish)
+            return wish
         await generation.load(Wish(0))
         wish = await self._manager.wish()
         self._manager.applied(wish.revision, await generation.apply(wish))
+        return None
 
-    async def _follow(self, manager: Manager) -> None:
+    async def _follow(self) -> None:
         """Serve what is wished, whenever that changes."""
+        manager = self._manager
         while True:
             wish = await manager.next_wish()
             async with self._changing:
@@ -193,7 +201,7 @@ class Supervisor:
         new = None
         try:
             new = self._next(self._reread())
-            await self._load(new)
+            seed = await self._load(new)
             await new.open_fronts(self._sockets)
         except Exception as error:  # noqa: BLE001 - whatever it is, what serves goes on serving
             about = ", ".join(getattr(error, "__notes__", ()))
@@ -206,6 +214,7 @@ class Supervisor:
         self._serving = new
         old.fronts.retire(Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
         log.info("reloaded: %s", ", ".join(str(info.spec.ref) for info in new.models))
+        self._do(self._manage(new.settings, seed))
         self._do(self._close(old))
 
     async def _close(self, generation: Generation) -> None:
@@ -228,8 +237,7 @@ class Supervisor:
         task.add_done_callback(self._tasks.discard)
 
     def _kill(self) -> None:
-        if self._manager is not None:
-            self._manager.kill()
+        self._manager.kill()
         for generation in self._generations:
             generation.kill()
 
@@ -248,8 +256,8 @@ class Supervisor:
                         done.set_result(None)
             case Gather(id=number):
                 self._do(self._gather(child, number))
-            case Wished(wish=wish) if self._manager is not None:
-                self._manager.wished(wish)
+            case Wished(wish=wish):
+                self._manager.wished(child, wish)
 
     def _bury(self, child: Child) -> None:
         """Keep what a process that ended had counted: a sum must not fall."""

@@ -41,7 +41,7 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
         addresses = {"http": address(sockets[0])}
         try:
             with TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as folder:
-                manager = Manager(Path(folder), _node(data), data)
+                manager = Manager(Path(folder), data, _node(data))
 
                 def told(_: str, models: Sequence[ModelInfo]) -> None:
                     _write(data / SERVER, json.dumps({**addresses, "pid": os.getpid()}))

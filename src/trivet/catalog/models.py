@@ -47,14 +47,16 @@ class Models(Rows):
     def add_version(self, one: ModelVersion) -> ModelVersion:
         """Add a version, and the model with its first; return it with its number, aliases and etag.
 
-        Numbers are not used twice. Aliases leave the versions that had them. The first is the default.
+        Numbers are not used twice; one that is asked for is given if it is higher. Aliases leave the versions
+        that had them. The first is the default.
         """
         models = tables.models
         last = self._connection.scalars(select(models.c.last).where(named(models, one.name))).one_or_none()
-        number = (last or 0) + 1
+        number = max((last or 0) + 1, int(one.version or 0))
         key = {"parent": str(one.name.parent), "model": one.name.id}
         if last is None:
-            self._connection.execute(insert(models).values(parent=key["parent"], id=key["model"], last=1))
+            values = {"parent": key["parent"], "id": key["model"], "last": number}
+            self._connection.execute(insert(models).values(values))
             model_created = one.created
         else:
             self._put(models, one.name, {"last": number})
