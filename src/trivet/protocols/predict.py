@@ -29,13 +29,18 @@ class Envelope:
 def predict_route(
     route: Route, envelope: Callable[[DeployedModel], Envelope], limits: BodyLimits
 ) -> HotRoute:
-    """Return what answers for an address: the deployed model that its traffic split picks.
+    """Return what answers for an address with predictions; raises what `split_route` does."""
+    return split_route(route, lambda one: ModelRoute(one, envelope(one), limits))
+
+
+def split_route(route: Route, desk: Callable[[DeployedModel], HotRoute]) -> HotRoute:
+    """Return what answers for an address: the desk of the deployed model that its traffic split picks.
 
     Raises FailedPrecondition where none takes traffic.
     """
     if not route.split:
         raise FailedPrecondition(f"endpoint {route.name} has no deployed model that takes traffic")
-    desks = {id_: ModelRoute(one, envelope(one), limits) for id_, one in route.deployed.items()}
+    desks = {id_: desk(one) for id_, one in route.deployed.items()}
     return desks[next(iter(route.split))] if len(route.split) == 1 else _SplitRoute(route, desks)
 
 

@@ -24,6 +24,7 @@ class StatusProtocol:
     def __init__(self, services: Services) -> None:
         self._plane = services.plane
         self._measured = services.measured
+        self._plays_metadata = services.control is not None
 
     def hot(self, path: str) -> HotRoute | None:
         """Nothing here is hot."""
@@ -45,7 +46,11 @@ class StatusProtocol:
 
     async def _root(self, request: Request) -> Response:
         paths = ["/v1/models", "/openapi.json", "/metrics", "/livez", "/readyz"]
-        return json_response({"server": "trivet", "version": __version__, "paths": paths})
+        answer = json_response({"server": "trivet", "version": __version__, "paths": paths})
+        if self._plays_metadata and "metadata-flavor" in request.headers:
+            # Google's libraries ask here whether this is a metadata server: the control plane plays one
+            answer.headers["metadata-flavor"] = "Google"
+        return answer
 
     async def _livez(self, request: Request) -> Response:
         return json_response({})
