@@ -27,6 +27,10 @@ class Body(Protocol):
         """Return the body, once it is complete."""
         ...
 
+    def so_far(self) -> bytes:
+        """Return what brings another such body to where this one is, which is not complete."""
+        ...
+
 
 class SizedBody:
     """A body whose length in bytes is known."""
@@ -43,6 +47,10 @@ class SizedBody:
 
     def whole(self) -> bytes:
         """Return the body."""
+        return bytes(self._body)
+
+    def so_far(self) -> bytes:
+        """Return what has come."""
         return bytes(self._body)
 
 
@@ -68,6 +76,14 @@ class ChunkedBody:
     def whole(self) -> bytes:
         """Return the body."""
         return bytes(self._body)
+
+    def so_far(self) -> bytes:
+        """Return what has come, as one chunk; that may be one of which more is to come."""
+        chunk = b"%x\r\n" % (len(self._body) + self._left) + self._body
+        if self._step is ChunkedBody._data:
+            return chunk + self._rest
+        chunk = chunk + b"\r\n" if self._body else b""
+        return chunk + (b"0\r\n" if self._step is ChunkedBody._trailer else b"") + self._rest
 
     def _line(self) -> bytes | None:
         end = self._rest.find(b"\r\n", 0, _MAX_LINE + 2)

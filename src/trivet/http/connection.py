@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, cast
 from trivet.core.errors import ServingError, Unimplemented
 from trivet.http import head as heads
 from trivet.http.asgi import FAULT, Exchange
-from trivet.http.body import Body, ChunkedBody, SizedBody, unzip
-from trivet.http.flow import Flow
-from trivet.http.head import Head
+from trivet.http.body import ChunkedBody, SizedBody, unzip
+from trivet.http.movable import Movable
 from trivet.http.refusal import Refusal, too_large
+from trivet.http.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, MOVING
 from trivet.protocols.base import Headers, error_reply
 from trivet.serving.batching import Pending
 
 if TYPE_CHECKING:
     from trivet.http.server import HttpServer
-
-IDLE, HEAD, BODY, ANSWERING = "idle", "head", "body", "answering"
-CLOSING, LINGERING, CLOSED = "closing", "lingering", "closed"
 
 _LEAVES_WITHIN = 0.05
 """Seconds that a request of a caller who has ended its side may still wait for a replica. One who only
@@ -42,24 +39,19 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 log = logging.getLogger("trivet")
 
 
-class Connection(Flow):
+class Connection(Movable):
     """Speaks HTTP/1.1 on one transport; a `Caller` to the hot route that answers it.
 
     `state` says what it is doing; `served` counts requests: when both stay the same for too long, the
-    server ends it.
+    server ends it. One that was another process's begins with what that has `received` from it.
     """
 
     __slots__ = (
-        "_body", "_buffer", "_ended", "_head", "_in_order", "_last", "_pending", "_request_id", "_server",
-        "_started", "exchange", "mark", "served", "state",
+        "_ended", "_in_order", "_last", "_pending", "_request_id", "_started", "exchange", "mark", "served",
     )  # fmt: skip
 
-    def __init__(self, server: "HttpServer") -> None:
-        super().__init__()
-        self._server = server
-        self._buffer = b""  # read, but not looked at
-        self._head: Head = server.no_head
-        self._body: Body | None = None
+    def __init__(self, server: "HttpServer", received: bytes = b"", *, continued: bool = False) -> None:
+        super().__init__(server, received, continued=continued)
         self._pending: Pending | None = None
         self._request_id = (-1, "")  # with the number of the request that has it
         self._started = monotonic()
@@ -69,7 +61,6 @@ class Connection(Flow):
         self.exchange: Exchange | None = None
         self.served = 0
         self.mark: tuple[float, object] = (0.0, None)
-        self.state = IDLE
 
     def __repr__(self) -> str:
         return f"<Connection {self.state}, {self.served} served>"
@@ -78,6 +69,8 @@ class Connection(Flow):
         """Begin, unless there are too many connections."""
         self._transport = cast(asyncio.Transport, transport)
         self._server.connected(self)
+        if self._buffer:
+            self._server.loop.call_soon(self._read)  # when it can be paused, which it cannot here
 
     def data_received(self, data: bytes) -> None:
         """Serve the request at once if it is an ordinary one."""
@@ -98,7 +91,9 @@ class Connection(Flow):
     def eof_received(self) -> bool:
         """Let who has only ended its own side have its answers; others have left."""
         self._ended = True
-        if self.state is not ANSWERING:
+        if self._buffer and self.state is not ANSWERING:
+            self._read()  # what is whole in it is answered before the end
+        elif self.state not in (ANSWERING, MOVING):
             self._close()
         elif self._pending is not None:
             self._server.loop.call_later(_LEAVES_WITHIN, self._leave, self._pending)
@@ -120,7 +115,9 @@ class Connection(Flow):
     def resume_writing(self) -> None:
         """The caller has caught up: go on."""
         super().resume_writing()
-        if self.state is IDLE and self._buffer:
+        if self.state is MOVING:
+            self.move()
+        elif self.state is IDLE and self._buffer:
             self._read()
         elif self.state is not ANSWERING or len(self._buffer) <= _MAX_PIPELINED:
             self._resume()
@@ -180,18 +177,23 @@ class Connection(Flow):
         self.state = IDLE
         if ends:
             self._linger()
+        elif self._server.moving is not None:
+            self.move()
         elif self._buffer and not self.blocked:
+            self._read()
+
+    def stay(self) -> None:
+        """Move no more: go on here."""
+        if not self.closing:
+            self._transport.set_write_buffer_limits()
+        if self.state is MOVING:
+            self.state = IDLE if self._body is None else BODY
             self._read()
 
     def fault(self) -> None:
         """Log the exception at hand, which is a bug of ours, under the request's id."""
         extra = {"request_id": self.request_id(), "path": self._head.target.decode()}
         log.exception("the server failed", extra=extra)
-
-    def end(self) -> None:
-        """Close, unless there is something to answer."""
-        if self.state is not ANSWERING:
-            self._close()
 
     def refuse(self, error: Refusal) -> None:
         """Answer with an error, and close once the caller has had time to read it."""
@@ -211,6 +213,9 @@ class Connection(Flow):
         """Serve what the buffer holds, one request after the other."""
         if self._in_order:
             return  # called back by an answer that came at once: the loop below goes on
+        if self.state is MOVING:
+            self.move()  # more came, since it could not be paused before
+            return
         self._in_order = True
         try:
             while self._buffer and self.state is not ANSWERING and not self.blocked and self._step():
@@ -260,6 +265,7 @@ class Connection(Flow):
         if end < 4:
             return False
         self._head = head = self._server.head(self._buffer[:end])
+        continued, self._continued = self._continued, False
         limit, length = self._server.limits.max_body_bytes, head.length
         if length is not None and length > limit:
             raise too_large(limit)
@@ -269,7 +275,7 @@ class Connection(Flow):
             return True
         self.state, self._buffer = BODY, self._buffer[end:]
         self._body = ChunkedBody(limit) if length is None else SizedBody(length)
-        if head.expects_continue and not self._buffer:
+        if head.expects_continue and not (self._buffer or continued):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
 
@@ -335,7 +341,3 @@ class Connection(Flow):
         self.mark = (0.0, None)  # it still sends: the time that it may linger begins anew, within bounds
         if monotonic() - self._started > _LINGERS_AT_MOST:
             self.abort()
-
-    def _close(self) -> None:
-        self.state, self._buffer, self._body = CLOSING, b"", None
-        self._transport.close()

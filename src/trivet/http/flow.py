@@ -25,6 +25,16 @@ class Flow(asyncio.Protocol):
         """Bytes that the system has not taken yet."""
         return self._transport.get_write_buffer_size()
 
+    @property
+    def closing(self) -> bool:
+        """Whether it ends, or has ended."""
+        return self._transport.is_closing()
+
+    def fileno(self) -> int:
+        """Return the descriptor of its socket."""
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
     def write(self, data: bytes) -> None:
         """Send a part of an answer."""
         self._transport.write(data)
@@ -51,9 +61,8 @@ class Flow(asyncio.Protocol):
             self._waiter.set_result(None)
 
     def _pause(self) -> None:
-        if not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        self._paused = True
+        self._transport.pause_reading()  # again, too: before the first read, uvloop does not heed it
 
     def _resume(self) -> None:
         if self._paused and not self._transport.is_closing():

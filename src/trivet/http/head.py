@@ -33,7 +33,7 @@ class Head(RequestHead):
     """A head with what the listener needs of it.
 
     `length` is that of the body in bytes, None where it comes in chunks. `plain` is the same where the
-    request asks for nothing out of the ordinary, and -1 otherwise.
+    request asks for nothing out of the ordinary, and -1 otherwise. `raw` is all of it as it came.
     """
 
     length: int | None = 0
@@ -42,6 +42,7 @@ class Head(RequestHead):
     expects_continue: bool = False
     gzip: bool = False
     plain: int = -1
+    raw: bytes = b""
     hot: HotRoute | None = None
     hot_of: object = None  # the routes among which it was found
 
@@ -64,7 +65,9 @@ def parse(raw: bytes) -> Head:
         fields.append((field[1].lower(), field[2].strip(b" \t")))
     if position != len(raw) - 2:
         raise _invalid("Name: value", raw[position:])
-    return _head(method.decode(), target, tuple(fields), http_1_0=version == b"1.0")
+    head = _head(method.decode(), target, tuple(fields), http_1_0=version == b"1.0")
+    head.raw = raw
+    return head
 
 
 def _invalid(expected: str, line: bytes) -> Refusal:

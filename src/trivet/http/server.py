@@ -14,9 +14,11 @@ from time import monotonic
 from trivet.config import Limits, Log
 from trivet.http import head as heads
 from trivet.http.asgi import App, Exchange
-from trivet.http.connection import ANSWERING, CLOSING, HEAD, IDLE, LINGERING, Connection
+from trivet.http.connection import Connection
+from trivet.http.handover import HandOver, TakeOver
 from trivet.http.head import Head
 from trivet.http.refusal import Refusal
+from trivet.http.states import ANSWERING, CLOSING, HEAD, IDLE, LINGERING, MOVING
 from trivet.protocols.base import HotRoute, HttpProtocol, RequestHead
 from trivet.serving.plane import DataPlane
 
@@ -52,7 +54,8 @@ class HttpServer:
         self.ok = self.status_line(200)
         self.log_all = requests.requests == "all"
         self.plain = not self.log_all  # an ordinary answer needs nothing but its body
-        self.retiring = False
+        self.retiring = False  # connections end with their next answer
+        self.moving: HandOver | None = None  # no request is begun with
         self._log_errors = requests.requests != "none"
         self._probes = probes
         self.plane = plane
@@ -63,6 +66,9 @@ class HttpServer:
         self._connections: set[Connection] = set()
         self._none_left = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retires = False  # has been told to
+        self._handed_over = False  # no request is to be begun with, whatever becomes of connections
+        self._taking = 0  # other servers of which connections may come
         self._listening: list[asyncio.Server] = []
         self._address = ("", 0)
         self._id_prefix, self._ids = os.urandom(6).hex(), count(1)
@@ -91,18 +97,69 @@ class HttpServer:
 
         Returns when all have ended, or after `within` seconds.
         """
-        self.retiring, self.plain = True, False
-        self.loop.call_later(min(idle_for, within), self._end_idle)
+        self._retires = True
+        if not self._moves:
+            self._drain(min(idle_for, within))
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
-                while self._connections:
+                while self._connections or (self._moves and self._taking):
                     self._none_left.clear()
                     await self._none_left.wait()
+
+    async def hand_over(self, to: socket.socket) -> None:
+        """Accept no more, and give all connections to the server that takes over from the other end of `to`.
+
+        Returns when no request will be begun with here any more: every connection has gone, or one is being
+        answered on it, or it ends. Those that are being answered go once they have been; `retire` waits for
+        that. Should the other side end meanwhile, they are kept, unread, for another call, or `retire`.
+
+        Raises ConnectionError if the other side ends before; connections that it was not sent are then
+        served on, and can be handed over again, as when this is cancelled. RuntimeError, if others still go
+        to where they were handed over before. ValueError, if `to`, which the server owns from now on, is not
+        a socket of the kind SOCK_SEQPACKET.
+        """
+        if self._moves:
+            raise RuntimeError("connections still go to where they were handed over before")
+        self.moving = moving = HandOver(self.loop, to, self._lost)
+        self.stop_listening()
+        self.retiring = self.plain = False
+        try:
+            for connection in list(self._connections):
+                connection.move()
+            await asyncio.sleep(0)  # for those that have been accepted, and are about to say so
+            await moving.sent()
+        except BaseException:
+            moving.end()
+            if not self._handed_over:
+                self._stay()
+            raise
+        self._handed_over = True
+        self._finish()
+
+    async def take_over(self, from_: socket.socket) -> None:
+        """Go on with the connections that another server hands over at the other end of `from_`.
+
+        Returns when it has handed over the last, or has ended. When this is cancelled, it can hand over no
+        more. Raises ValueError if `from_`, which the server owns from now on, is not a socket of the kind
+        SOCK_SEQPACKET.
+        """
+        taking = TakeOver(self, from_)
+        if self._next_look is None:
+            self._look()
+        self._taking += 1
+        try:
+            await taking.run()
+        finally:
+            self._taking -= 1
+            self._none_left.set()
+            self._finish()
 
     def abort(self) -> None:
         """End every connection at once."""
         if self._next_look is not None:
             self._next_look.cancel()
+        if self.moving is not None:
+            self.moving.close()
         for connection in list(self._connections):
             connection.abort()
 
@@ -178,12 +235,44 @@ class HttpServer:
         if len(self._connections) > self.limits.max_connections:
             limit = self.limits.max_connections
             connection.refuse(Refusal(503, f"more than {limit} connections (limits.max_connections)"))
+        else:
+            connection.move()
 
     def disconnected(self, connection: Connection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
         if not self._connections:
             self._none_left.set()
+            self._finish()
+
+    # Connections that go to another process.
+
+    @property
+    def _moves(self) -> bool:
+        return self.moving is not None and self.moving.open
+
+    def _finish(self) -> None:
+        """Tell whoever takes over that nothing more comes, once that is so."""
+        if self.moving is not None and self._handed_over and not (self._connections or self._taking):
+            self.moving.end()
+
+    def _lost(self) -> None:
+        """Whoever takes over has ended."""
+        self._none_left.set()
+        if self._retires and self._handed_over:
+            self._drain(0)
+
+    def _stay(self) -> None:
+        self.moving, self.plain = None, not self.log_all
+        for connection in list(self._connections):
+            connection.stay()
+        if self._retires:
+            self._drain(0)
+
+    def _drain(self, idle_for: float) -> None:
+        """Let connections end with their next answer, or when they have been idle for these seconds."""
+        self.retiring, self.plain = True, False
+        self.loop.call_later(idle_for, self._end_idle)
 
     # Time: one timer for all connections, so that none has its own.
 
@@ -206,7 +295,7 @@ class HttpServer:
             return _LINGERS
         if connection.blocked or connection.state in (CLOSING, LINGERING):
             return self.limits.receive_timeout
-        if connection.state is IDLE:
+        if connection.state in (IDLE, MOVING):
             return self.limits.idle_timeout
         if connection.state is ANSWERING:
             return float("inf")  # the deadline of the request counts
@@ -215,7 +304,7 @@ class HttpServer:
     def _end(self, connection: Connection) -> None:
         if connection.blocked or connection.state in (CLOSING, LINGERING):
             connection.abort()
-        elif connection.state is IDLE:
+        elif connection.state in (IDLE, MOVING):
             connection.end()
         else:
             limit = self.limits.receive_timeout
@@ -226,5 +315,5 @@ class HttpServer:
 
     def _end_idle(self) -> None:
         for connection in list(self._connections):
-            if connection.state is IDLE:
+            if connection.state is IDLE or (connection.state is MOVING and not self._moves):
                 connection.end()

@@ -1,0 +1,383 @@
+"""Connections go from one process to another, and their callers notice nothing."""
+
+import os
+import signal
+import socket
+from collections import Counter
+
+import h11
+import pytest
+
+from tests.integration.raw import Raw, chunked
+from tests.unit.http.fakes import request
+from tests.unit.http.fronts import WITHIN, Front
+from trivet.http.handover import KIND
+
+MIB = 1 << 20
+
+
+class Place:
+    """An address, and the fronts that serve it one after the other."""
+
+    def __init__(self):
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.listening.setblocking(False)
+        self.url = "http://{}:{}".format(*self.listening.getsockname())
+        self.fronts = []
+
+    def fork(self, number, **limits):
+        """Fork fronts, before there are any connections; the first one listens."""
+        self.fronts = [Front(one, self.listening, limits) for one in range(number)]
+        self.fronts[0].tell("listen")
+        return self.fronts
+
+
+@pytest.fixture
+def place():
+    place = Place()
+    yield place
+    place.listening.close()
+    assert all([front.end() for front in place.fronts])
+
+
+@pytest.fixture
+def call(place):
+    """Return a function that connects."""
+    opened = []
+
+    def connect(*sent, **options):
+        opened.append(Raw(place.url, **options))
+        return opened[-1].send(*sent)
+
+    yield connect
+    for one in opened:
+        one.socket.close()
+
+
+def body(caller, method="POST"):
+    return caller.answer(method)[2]
+
+
+def test_an_idle_connection_goes_on_in_the_other_process(place, call):
+    old, new = place.fork(2)
+    caller = call(request("/hot", b"a"))
+    assert body(caller) == b"0:a"
+    _, takes = old.hand_over(new)
+    new.result(takes)  # ends, since there was no other
+    assert (old.connections(), new.connections()) == (0, 1)
+    assert body(caller.send(request("/hot", b"b"))) == b"1:b"
+    port = caller.socket.getsockname()[1]
+    assert body(caller.send(request("/app", b"")), "POST") == b"1:%d POST" % port
+
+
+def test_a_request_that_is_being_answered_is_answered_here_and_the_next_one_there(place, call):
+    old, new = place.fork(2)
+    busy, idle = call(request("/later", b"a")), call(request("/hot"))
+    body(idle)
+    old.until(waiting=1)
+    _, takes = old.hand_over(new)
+    assert body(idle.send(request("/hot", b"b"))) == b"1:b"
+    busy.send(request("/hot", b"c"))
+    old.until(buffered=len(request("/hot", b"c")))
+    assert not new.is_done(takes)
+    old.tell("release")
+    assert [body(busy), body(busy)] == [b"0:a", b"1:c"]
+    new.result(takes)
+    assert old.connections() == 0
+
+
+def test_an_answer_in_parts_ends_before_the_connection_goes(place, call):
+    old, new = place.fork(2)
+    caller = call(request("/stream", b""))
+    old.until(answering=1)
+    old.hand_over(new)
+    old.tell("release")
+    port = caller.socket.getsockname()[1]
+    assert body(caller) == b"0:%d POST" % port
+    assert body(caller.send(request("/hot", b"b"))) == b"1:b"
+
+
+@pytest.mark.parametrize("size", [1, 30_000, 200_000])
+def test_requests_that_wait_behind_one_another_go_along(place, call, size):
+    old, new = place.fork(2)
+    sent = [b"%d" % number * size for number in range(1, 4)]
+    caller = call(request("/later", b"0"), *(request("/hot", one) for one in sent[:1]))
+    old.until(waiting=1, buffered=len(request("/hot", sent[0])))
+    old.hand_over(new)
+    caller.send(*(request("/hot", one) for one in sent[1:]))
+    old.tell("release")
+    assert [body(caller) for _ in range(4)] == [b"0:0", *(b"1:" + one for one in sent)]
+
+
+@pytest.mark.parametrize("cut", [1, 9, 30, -3])
+def test_a_head_of_which_a_part_has_come(place, call, cut):
+    old, new = place.fork(2)
+    whole = request("/hot", b"")
+    caller = call(whole[:cut])
+    old.until(head=1)
+    old.hand_over(new)
+    assert body(caller.send(whole[cut:])) == b"1:"
+
+
+@pytest.mark.parametrize(
+    ("whole", "left", "gathered"),
+    [
+        (request("/hot", b"ab"), 1, 1),
+        (request("/hot", b"a" * 4 * MIB), MIB, 3 * MIB),
+        (chunked(b"a" * 10, b"b" * 10, path="/hot"), 8, 19),
+        (chunked(b"a" * 10, b"b" * 10, path="/hot"), 12, 15),
+        (chunked(b"a" * 10, b"b" * 10, path="/hot", trailers=b"x: y\r\n"), 3, 20),
+        (chunked(b"a" * 100_000, b"b" * 100_000, path="/hot"), 50_007, 150_000),
+    ],
+    ids=lambda one: str(one)[-9:],
+)
+def test_a_body_of_which_a_part_has_come(place, call, whole, left, gathered):
+    old, new = place.fork(2)
+    wanted = body(call(whole))[2:]
+    caller = call(whole[:-left])
+    old.until(body=1, gathered=gathered)
+    old.hand_over(new)
+    new.until(body=1, gathered=gathered)
+    assert body(caller.send(whole[-left:])) == b"1:" + wanted
+
+
+EXPECTS = request("/hot", b"ab", b"Expect: 100-continue")
+
+
+def test_who_was_told_to_continue_is_not_told_again(place, call):
+    old, new = place.fork(2)
+    caller = call(EXPECTS[:-2])
+    assert caller.socket.recv(100, socket.MSG_PEEK).startswith(b"HTTP/1.1 100")
+    old.hand_over(new)
+    new.until(body=1)
+    assert body(caller.send(EXPECTS[-2:])) == b"1:ab"
+    assert body(caller.send(EXPECTS)) == b"1:ab"
+    assert caller.informed == [100]
+
+
+def test_who_asks_to_continue_in_a_head_that_is_cut_is_told(place, call):
+    old, new = place.fork(2)
+    caller = call(EXPECTS[:-5])
+    old.until(head=1)
+    old.hand_over(new)
+    caller.send(EXPECTS[-5:-2])
+    assert caller.socket.recv(100, socket.MSG_PEEK).startswith(b"HTTP/1.1 100")
+    assert body(caller.send(EXPECTS[-2:])) == b"1:ab"
+    assert caller.informed == [100]
+
+
+def test_who_has_ended_its_own_side_has_its_answers(place, call):
+    old, new = place.fork(2)
+    caller = call(request("/later", b"a"), request("/hot", b"b"), request("/hot", b"c")).half_close()
+    old.until(waiting=1, ended=1)
+    old.hand_over(new)
+    old.tell("release")
+    assert [body(caller), body(caller), body(caller)] == [b"0:a", b"1:b", b"1:c"]
+    assert caller.is_over()
+
+
+def test_who_leaves_while_its_connection_goes_is_forgotten(place, call):
+    old, new = place.fork(2)
+    callers = [call(request("/hot")) for _ in range(20)]
+    for caller in callers:
+        body(caller)
+    os.kill(new.pid, signal.SIGSTOP)
+    try:
+        old.result(old.begin_hand_over(new)[0])
+        for caller in callers[:10]:
+            caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # with a reset
+        for caller in callers:
+            caller.socket.close()
+    finally:
+        os.kill(new.pid, signal.SIGCONT)
+    new.until(idle=0)
+    assert old.connections() == 0
+
+
+def test_who_does_not_read_its_answer_goes_once_it_has(place, call):
+    old, new = place.fork(2)
+    caller = call(request("/large", b"a"), request("/hot", b"b"), receive_buffer=1 << 17)
+    old.until(buffered=len(request("/hot", b"b")))
+    old.hand_over(new)
+    assert old.connections() == 1
+    assert body(caller) == b"0:a".ljust(8 * MIB)
+    assert body(caller) == b"1:b"
+    assert old.connections() == 0
+
+
+def test_a_thousand_connections_go_and_leave_nothing_behind(place, call):
+    old, new, third = place.fork(3)
+    before = [front.tell("counts")["sockets"] for front in place.fronts]
+    callers = [call(request("/hot")) for _ in range(1000)]
+    for caller in callers:
+        body(caller)
+    for front, to in ((old, new), (new, third)):
+        _, takes = front.hand_over(to)
+        to.result(takes)
+        front.until(idle=0, moving=0, closing=0)
+    for caller in callers:
+        assert body(caller.send(request("/hot", b"x"))) == b"2:x"
+        caller.socket.close()
+    third.until(idle=0)
+    after = [front.tell("counts")["sockets"] for front in place.fronts]
+    assert after == [before[0] - 1, *before[1:]]  # the first has closed what it listened on
+
+
+def test_what_takes_over_may_be_slow(place, call):
+    old, new = place.fork(2)
+    callers = [call(request("/hot")) for _ in range(500)]
+    for caller in callers:
+        body(caller)
+    os.kill(new.pid, signal.SIGSTOP)
+    try:
+        hands, takes = old.begin_hand_over(new)
+        old.until(moving=range(1, 500))
+        assert old.tell("counts")["states"]["moving"] > 100  # and it can say so: it does not wait itself
+        assert not old.is_done(hands)
+    finally:
+        os.kill(new.pid, signal.SIGCONT)
+    old.result(hands)
+    new.result(takes)
+    for caller in callers:
+        assert body(caller.send(request("/hot", b"x"))) == b"1:x"
+
+
+def answered(callers, *sent):
+    """Send something on each of these; the answers by their counts, and those callers that got one."""
+    answers, left = Counter(), []
+    for caller in callers:
+        try:
+            answers[body(caller.send(*sent))] += 1
+            left.append(caller)
+        except (h11.RemoteProtocolError, ConnectionError):
+            pass
+    return answers, left
+
+
+@pytest.mark.parametrize("how", ["ends", "cancelled"])
+def test_a_hand_over_that_fails_leaves_the_rest_as_it_was(place, call, how):
+    old, new = place.fork(2)
+    whole = request("/hot", b"ab")
+    idle, partial = [call(request("/hot")) for _ in range(250)], [call(whole[:-1]) for _ in range(250)]
+    assert answered(idle)[0] == {b"0:x": 250}
+    old.until(idle=250, body=250)
+    given, taken = socket.socketpair(socket.AF_UNIX, KIND)
+    with taken:
+        hands = old.start("hand_over", give=[given])
+        old.until(moving=range(1, 500))
+        if how == "cancelled":
+            old.tell("cancel", hands)
+        else:
+            taken.close()
+        with pytest.raises(RuntimeError, match="Cancelled" if how == "cancelled" else "ConnectionReset"):
+            old.result(hands)
+    old.until(moving=0)
+    left = old.tell("counts")["states"]
+    assert 100 < left["idle"] + left["body"] < 500
+    answers, idle = answered(idle, request("/hot"))
+    assert answers == {b"0:x": left["idle"]}
+    answers, partial = answered(partial, whole[-1:])
+    assert answers == {b"0:ab": left["body"]}
+    _, takes = old.hand_over(new)
+    new.result(takes)
+    assert answered(idle + partial, request("/hot"))[0] == {b"1:x": left["idle"] + left["body"]}
+
+
+def test_a_connection_that_cannot_go_any_more_is_kept_for_another_process(place, call):
+    old, new, third = place.fork(3)
+    caller = call(request("/later", b"a"), request("/hot", b"b"))
+    old.until(waiting=1)
+    old.hand_over(new)
+    new.kill()
+    old.tell("release")
+    assert body(caller) == b"0:a"
+    old.until(moving=1)
+    old.hand_over(third)
+    assert body(caller) == b"2:b"
+
+
+def test_a_connection_that_cannot_go_any_more_ends_when_its_process_retires(place, call):
+    old, new = place.fork(2)
+    one, other = call(request("/later", b"a")), call(request("/later", b"b"))
+    old.until(waiting=2)
+    old.hand_over(new)
+    retires = old.start("retire", 0, WITHIN)
+    assert not old.is_done(retires)
+    new.kill()
+    old.tell("release")
+    assert [body(one), body(other)] == [b"0:a", b"0:b"]
+    assert one.is_over()
+    assert other.is_over()
+    old.result(retires)
+
+
+def test_who_retires_has_handed_over_all(place, call):
+    old, new = place.fork(2)
+    caller = call(request("/later", b"a"))
+    old.until(waiting=1)
+    old.hand_over(new)
+    retires = old.start("retire", 0, WITHIN)
+    assert not old.is_done(retires)
+    old.tell("release")
+    old.result(retires)
+    assert body(caller) == b"0:a"
+    assert body(caller.send(request("/hot", b"b"))) == b"1:b"
+
+
+def test_who_retires_already_can_hand_over(place, call):
+    old, new = place.fork(2)
+    idle, busy = call(request("/hot", b"a")), call(request("/later", b"b"))
+    body(idle)
+    old.until(waiting=1)
+    retires = old.start("retire", WITHIN, WITHIN)
+    old.hand_over(new)
+    old.tell("release")
+    old.result(retires)
+    assert body(busy) == b"0:b"
+    assert [body(one.send(request("/hot", b"c"))) for one in (idle, busy)] == [b"1:c", b"1:c"]
+
+
+def test_a_connection_may_go_through_a_process_that_hands_over_itself(place, call):
+    fronts = place.fork(4)
+    callers = []
+    for front, to in zip(fronts, fronts[1:], strict=False):
+        callers.append(call(request("/later", b"a")))
+        front.until(waiting=1)
+        to.tell("listen")
+        front.hand_over(to)
+    for number in (2, 0, 1):
+        fronts[number].tell("release")
+        assert body(callers[number]) == b"%d:a" % number
+        assert body(callers[number].send(request("/hot", b"b"))) == b"3:b"
+    for front in fronts[:3]:
+        assert front.connections() == 0
+
+
+def test_the_limits_of_the_new_process_count(place, call):
+    old, new = place.fork(2, max_connections=3, idle_timeout=0.4)
+    callers = [call(request("/hot")) for _ in range(2)]
+    for caller in callers:
+        body(caller)
+    more = [call(request("/hot")) for _ in range(1)]
+    body(more[0])
+    old.hand_over(new)
+    for caller in callers:
+        assert caller.is_over()
+    new.until(idle=0)
+
+
+def test_only_one_hand_over_at_a_time(place, call):
+    old, new = place.fork(2)
+    call(request("/later"))
+    old.until(waiting=1)
+    old.hand_over(new)
+    with pytest.raises(RuntimeError, match="before"):
+        old.hand_over(new)
+
+
+def test_other_kinds_of_sockets_are_refused(place):
+    (old,) = place.fork(1)
+    for verb in ("hand_over", "take_over"):
+        given, other = socket.socketpair()
+        with other, pytest.raises(RuntimeError, match="SOCK_SEQPACKET"):
+            old.result(old.start(verb, give=[given]))
