@@ -5,14 +5,17 @@ and the `Reply`. Replies come in any order.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TypeVar
 
 import msgspec
 
-from trivet.core.errors import Unavailable
-from trivet.protocols.base import Call, Reply
+from trivet.core.errors import Internal, Unavailable
+from trivet.protocols.base import Call, Reply, error_reply
+
+log = logging.getLogger("trivet")
 
 _LENGTH = 4
 _CONNECTS_WITHIN = 10.0
@@ -107,7 +110,12 @@ async def answer_calls(
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(number: int, call: Call) -> None:
-        reply = await answer(call)
+        try:
+            reply = await answer(call)
+        except Exception:  # a defect of ours, and the caller is not to wait for ever
+            log.exception("%s %s failed", call.method, call.path)
+            error = Internal("the control plane failed; its log says more")
+            reply = Reply(500, error_reply(error)[2])
         if not writer.is_closing():
             writer.write(_frame((number, reply)))
 

@@ -25,6 +25,10 @@ def main() -> None:
         from trivet.app import control
 
         control.run(*sockets)
+    elif kind == "gateway":
+        from trivet.app import gateway
+
+        gateway.run(*sockets)
     else:
         from trivet.app import replica
 

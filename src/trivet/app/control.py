@@ -58,7 +58,6 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
         all_dedicated=settings.catalog.all_dedicated,
         dedicated_dns=asked.tls,
         limits=settings.batching,
-        strict_ids=asked.seed is None,
     )
     if asked.seed is not None:
         seed(catalog, store, about, asked.seed)
@@ -123,7 +122,7 @@ class _Process:
                 return await api.answer(msgspec.structs.replace(call, path=_PARENT.sub(here, call.path, 1)))
 
         listening.setblocking(False)
-        await asyncio.start_unix_server(
+        server = await asyncio.start_unix_server(
             lambda reader, writer: answer_calls(reader, writer, answer), sock=listening
         )
         self._channel.send(Ready())
@@ -131,6 +130,7 @@ class _Process:
         await self._over.wait()
         for task in working:
             task.cancel()
+        server.close()
         self._channel.close()
 
     def _received(self, message: Message) -> None:

@@ -156,6 +156,16 @@ class Manage(Struct, tag=True):
     seed: Wish | None = None
 
 
+class Guard(Struct, tag=True):
+    """To the gateway process: serve in front of the server at this address, on these sockets, by name."""
+
+    settings: Settings
+    data: str
+    host: str
+    port: int
+    sockets: list[str]
+
+
 class Wished(Struct, tag=True):
     """From the control process: what is to be served, from now on. Answered with `Applied`."""
 
@@ -208,7 +218,7 @@ class Gather(Struct, tag=True):
 Message = (
     Load | Loading | Loaded | Failed | ForkFront | ForkReplica | ForkLoader | Forked | Exited
     | Serve | Serving | Ready | Listen | HandOver | Silent | Retire | Measure | Measured | Gather
-    | Manage | Wished | Applied
+    | Manage | Wished | Applied | Guard
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trivet.app import logs
+from trivet.app.gateway import Gateway
 from trivet.app.manager import Manager
 from trivet.app.serve import address, adopt_orphans, allow_many_connections, listen
 from trivet.app.supervisor import Supervisor
@@ -38,16 +39,17 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     data = Path(settings.catalog.data)
     with _owned(data):
         sockets = listen(settings.server)
-        addresses = {"http": address(sockets[0])}
+        gateway = Gateway(settings, data)
+        addresses = {"http": address(sockets[0]), **gateway.addresses()}
         try:
             with TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as folder:
-                manager = Manager(Path(folder), data, _node(data))
+                manager = Manager(Path(folder), data, _node(data), addresses.get("tls", ""))
 
                 def told(_: str, models: Sequence[ModelInfo]) -> None:
                     _write(data / SERVER, json.dumps({**addresses, "pid": os.getpid()}))
                     announce(addresses, models)
 
-                supervisor = Supervisor(reread, sockets, Path(folder), told, manager)
+                supervisor = Supervisor(reread, sockets, Path(folder), told, manager, gateway)
                 return asyncio.run(supervisor.run(settings, addresses["http"]))
         finally:
             (data / SERVER).unlink(missing_ok=True)
