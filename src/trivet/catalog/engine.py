@@ -19,6 +19,7 @@ from trivet.core.errors import InvalidArgument
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BEGIN = "trivet_begin"
+_IDLE_MS = 60_000
 
 
 def check_url(url: str) -> URL:
@@ -55,7 +56,7 @@ def make_engine(url: URL, patience: float) -> Engine:
         "connect_timeout": str(max(2, round(patience))),
         "options": f"-c lock_timeout={round(patience * 1000)} "
         # A machine that stops in the middle of writing must not stop all others.
-        f"-c idle_in_transaction_session_timeout={round(patience * 1000)} "
+        f"-c idle_in_transaction_session_timeout={_IDLE_MS} "
         "-c jit=off "  # it costs more than any query of ours
         f"{url.query.get('options', '')}",
     }

@@ -18,10 +18,10 @@ from trivet.core.errors import (
 _ADVICE: tuple[tuple[type[ServingError], str, tuple[str, ...]], ...] = (
     (Aborted, "somebody else changed the same first; try again", ("40001", "40P01")),
     (Unavailable, "others have been writing for too long; try again", ("55P03", "SQLITE_BUSY")),
+    (Unavailable, "this took too long between two steps", ("25P03",)),
     (ResourceExhausted, "make room", ("53100", "SQLITE_FULL")),
-    (FailedPrecondition, "check the user, the password and the rights", ("28000", "28P01", "42501")),
-    (FailedPrecondition, "create the database first", ("3D000",)),
-    (FailedPrecondition, "is it a catalog of Trivet?", ("42P01", "42P07", "42703", "SQLITE_NOTADB")),
+    (FailedPrecondition, "it is no database", ("SQLITE_NOTADB",)),
+    (FailedPrecondition, "give the user that right", ("42501",)),
     (FailedPrecondition, "check the folder and the rights", ("SQLITE_CANTOPEN", "SQLITE_READONLY")),
     (InvalidArgument, "this cannot be kept", ("22001", "22003", "22021", "22P05")),
 )
@@ -48,7 +48,7 @@ def _failure(error: exc.StatementError, catalog: str) -> ServingError:
         if code in codes:
             return kind(f"{text}; {advice}")
     if isinstance(error, exc.OperationalError) and not code.startswith("SQLITE"):
-        return Unavailable(f"{text}; is the database running?")
+        return Unavailable(f"{text}; check that the database is running, and its URL")
     return Internal(text)
 
 

@@ -172,10 +172,11 @@ class _Compiler:
         if field.kind != "labels":
             value = int(one.value) if isinstance(one.value, bool) else one.value
             return self.compare(field.column, one.op, value)
-        label = field.column[one.key].as_string()
+        label: ColumnElement[Any] = field.column[one.key].as_string()
+        there: ColumnElement[bool] = label.is_not(None)
         if one.op == ":" and one.value == "*":
-            return label.is_not(None)
-        return and_(label.is_not(None), self.compare(label, one.op, one.value))
+            return there
+        return and_(there, self.compare(label, one.op, one.value))
 
     def compare(self, column: ColumnElement[Any], op: Op, value: Any) -> ColumnElement[bool]:
         if op == ":":
@@ -189,7 +190,8 @@ class _Compiler:
             return self.compare(column, "=", pattern)
         if self.dialect == "sqlite":
             escaped = pattern.replace("[", "[[]").replace("?", "[?]")
-            return column.bool_op("GLOB")(escaped)
+            matched: ColumnElement[bool] = column.bool_op("GLOB")(escaped)
+            return matched
         for special in "\\%_":
             pattern = pattern.replace(special, f"\\{special}")
         return column.like(pattern.replace("*", "%"), escape="\\")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, inspect, text
 
+from trivet.catalog.tables import metadata
 from trivet.core.errors import FailedPrecondition
 
 Migration = Callable[[Connection], None]
@@ -26,7 +27,7 @@ def _first(connection: Connection) -> None:
     _run(
         connection,
         """
-        CREATE TABLE meta (key {text} PRIMARY KEY, value BIGINT NOT NULL);
+        CREATE TABLE meta (key {text} NOT NULL PRIMARY KEY, value BIGINT NOT NULL);
         INSERT INTO meta (key, value) VALUES ('schema', 0), ('revision', 0);
 
         CREATE TABLE models (
@@ -133,7 +134,7 @@ def _first(connection: Connection) -> None:
         CREATE INDEX operation_unfinished ON operations (created) WHERE done = 0;
 
         CREATE TABLE nodes (
-            id {text} PRIMARY KEY,
+            id {text} NOT NULL PRIMARY KEY,
             applied BIGINT NOT NULL,
             seen BIGINT NOT NULL,
             failures JSON NOT NULL
@@ -146,16 +147,25 @@ MIGRATIONS: Sequence[Migration] = (_first,)
 
 
 def schema_of(connection: Connection) -> int:
-    """Return how many migrations the database has seen; 0 where it is empty."""
-    if not inspect(connection).has_table("meta"):
-        return 0
-    return int(connection.scalar(text("SELECT value FROM meta WHERE key = 'schema'")) or 0)
+    """Return how many migrations the database has seen; 0 where it is empty.
+
+    Raises FailedPrecondition if it has tables of these names that Trivet has not made.
+    """
+    there = inspect(connection)
+    if there.has_table("meta") and [one["name"] for one in there.get_columns("meta")] == ["key", "value"]:
+        seen: int = connection.scalars(text("SELECT value FROM meta WHERE key = 'schema'")).one()
+        return seen
+    if foreign := set(there.get_table_names()) & set(metadata.tables):
+        raise FailedPrecondition(
+            f"the database has tables that are not Trivet's ({', '.join(sorted(foreign))}): use an empty one"
+        )
+    return 0
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Run the missing migrations in the transaction that the connection is in; others wait meanwhile.
 
-    Raises FailedPrecondition if the database has seen more than there are.
+    Raises FailedPrecondition if the database has seen more than there are, or is somebody else's.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
