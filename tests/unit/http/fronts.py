@@ -90,6 +90,9 @@ class _Child:
     async def listen(self):
         await self.server.listen(self.listening)
 
+    async def stop_listening(self):
+        self.server.stop_listening()
+
     async def take_over(self, given):
         await self.server.take_over(given)
 
@@ -121,12 +124,14 @@ class _Child:
         }
 
     async def app(self, scope, receive, send):
-        """Answer in two parts, the second after `release`."""
+        """Answer in two parts; the second of a stream comes after `release`, that of others soon."""
         await send({"type": "http.response.start", "status": 200, "headers": []})
         peer = f"{self.marks.number}:{scope['client'][1]} ".encode()
         await send({"type": "http.response.body", "body": peer, "more_body": True})
         if scope["path"] == "/stream":
             await self.released.wait()
+        else:
+            await asyncio.sleep(0.002)
         await send({"type": "http.response.body", "body": scope["method"].encode()})
 
 
@@ -237,3 +242,23 @@ class Front:
             return True
         status = os.waitpid(self.pid, 0)[1]
         return status == 0
+
+
+class Place:
+    """An address, and the fronts that serve it one after the other."""
+
+    def __init__(self):
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.listening.setblocking(False)
+        self.url = "http://{}:{}".format(*self.listening.getsockname())
+        self.fronts = []
+
+    def fork(self, number, **limits):
+        """Fork fronts, before there are any connections; the first one listens."""
+        self.fronts = [Front(one, self.listening, limits) for one in range(number)]
+        self.fronts[0].tell("listen")
+        return self.fronts
+
+    def end(self):
+        self.listening.close()
+        assert all([front.end() for front in self.fronts])

@@ -4,40 +4,24 @@ import os
 import signal
 import socket
 from collections import Counter
+from itertools import pairwise
 
 import h11
 import pytest
 
 from tests.integration.raw import Raw, chunked
 from tests.unit.http.fakes import request
-from tests.unit.http.fronts import WITHIN, Front
+from tests.unit.http.fronts import WITHIN, Place
 from trivet.http.handover import KIND
 
 MIB = 1 << 20
-
-
-class Place:
-    """An address, and the fronts that serve it one after the other."""
-
-    def __init__(self):
-        self.listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
-        self.listening.setblocking(False)
-        self.url = "http://{}:{}".format(*self.listening.getsockname())
-        self.fronts = []
-
-    def fork(self, number, **limits):
-        """Fork fronts, before there are any connections; the first one listens."""
-        self.fronts = [Front(one, self.listening, limits) for one in range(number)]
-        self.fronts[0].tell("listen")
-        return self.fronts
 
 
 @pytest.fixture
 def place():
     place = Place()
     yield place
-    place.listening.close()
-    assert all([front.end() for front in place.fronts])
+    place.end()
 
 
 @pytest.fixture
@@ -196,7 +180,7 @@ def test_who_leaves_while_its_connection_goes_is_forgotten(place, call):
 
 def test_who_does_not_read_its_answer_goes_once_it_has(place, call):
     old, new = place.fork(2)
-    caller = call(request("/large", b"a"), request("/hot", b"b"), receive_buffer=1 << 17)
+    caller = call(request("/large", b"a") + request("/hot", b"b"), receive_buffer=1 << 17)
     old.until(buffered=len(request("/hot", b"b")))
     old.hand_over(new)
     assert old.connections() == 1
@@ -340,7 +324,7 @@ def test_who_retires_already_can_hand_over(place, call):
 def test_a_connection_may_go_through_a_process_that_hands_over_itself(place, call):
     fronts = place.fork(4)
     callers = []
-    for front, to in zip(fronts, fronts[1:], strict=False):
+    for front, to in pairwise(fronts):
         callers.append(call(request("/later", b"a")))
         front.until(waiting=1)
         to.tell("listen")
@@ -353,17 +337,28 @@ def test_a_connection_may_go_through_a_process_that_hands_over_itself(place, cal
         assert front.connections() == 0
 
 
-def test_the_limits_of_the_new_process_count(place, call):
-    old, new = place.fork(2, max_connections=3, idle_timeout=0.4)
-    callers = [call(request("/hot")) for _ in range(2)]
-    for caller in callers:
-        body(caller)
-    more = [call(request("/hot")) for _ in range(1)]
-    body(more[0])
+def test_the_new_process_ends_connections_that_are_idle_for_too_long(place, call):
+    old, new = place.fork(2, idle_timeout=0.4)
+    caller = call(request("/hot"))
+    body(caller)
     old.hand_over(new)
-    for caller in callers:
-        assert caller.is_over()
+    new.until(idle=1)
+    assert caller.is_over()
     new.until(idle=0)
+
+
+def test_the_new_process_has_no_more_connections_than_it_may(place, call):
+    old, new = place.fork(2, max_connections=2)
+    callers = [call(request("/hot")) for _ in range(2)]
+    assert answered(callers)[0] == {b"0:x": 2}
+    new.tell("listen")
+    old.tell("stop_listening")
+    callers.append(call(request("/hot")))
+    assert body(callers[2]) == b"1:x"
+    old.hand_over(new)
+    new.until(idle=2, lingering=1)
+    refused = {answer for answer in answered(callers, request("/hot"))[0] if answer != b"1:x"}
+    assert [b"more than 2 connections" in answer for answer in refused] == [True]
 
 
 def test_only_one_hand_over_at_a_time(place, call):
