@@ -1,0 +1,107 @@
+"""A throw-away certificate authority for the TLS port, and a throw-away account for Google's SDKs.
+
+All of it lives in the folder `tls` of the data folder, in files that only their owner can read, and is made
+when first needed. The authority may vouch for `*.googleapis.com`: it must be trusted by single processes
+(`bundle.pem`, through environment variables), never by a whole system.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trivet.core.errors import FailedPrecondition
+from trivet.gateway.hosts import STATIC
+
+if TYPE_CHECKING:
+    from trivet.gateway.certificates import Issuer
+
+FOLDER = "tls"
+INSTALL = "install it with `pip install 'trivet[google]'`"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The files of an authority that is ready for use."""
+
+    certificate: Path
+    """The server's certificate with its key, signed by the authority (PEM)."""
+
+    ca: Path
+    """The authority's own certificate (PEM)."""
+
+    bundle: Path
+    """Public roots and the authority (PEM): what a client should trust instead of its defaults."""
+
+    account: Path
+    """A service account's key file, good for Trivet only (`GOOGLE_APPLICATION_CREDENTIALS`)."""
+
+    issuer: "Issuer"
+    """What signs certificates for further names."""
+
+
+def prepare(data: Path, http: str, names: Sequence[str] = (), now: datetime | None = None) -> Authority:
+    """Make in the data folder what is not there, or no longer valid, and return all of it.
+
+    `http` is the URL of the plain HTTP port, where the account gets its tokens. `names` are those that the
+    server's certificate has besides `hosts.STATIC`. Processes may do this at the same time. Raises
+    FailedPrecondition where a library is missing or the folder cannot be written.
+    """
+    try:
+        from trivet.gateway import certificates
+    except ImportError as error:
+        raise FailedPrecondition(f"TLS needs the library {error.name}; {INSTALL}") from None
+    folder = data.absolute() / FOLDER
+    now = now or datetime.now(UTC)
+    ca_key, ca, server = folder / "ca-key.pem", folder / "ca.pem", folder / "server.pem"
+    bundle, account = folder / "bundle.pem", folder / "fake-sa.json"
+    try:
+        with _alone_in(folder):
+            issuer = certificates.issuer(_read(ca_key), now)
+            _write(ca_key, issuer.pem)
+            _write(ca, issuer.certificate_pem)
+            _write(server, certificates.server(_read(server), issuer, (*STATIC, *names), now))
+            _write(bundle, certificates.bundle(issuer))
+            _write(account, certificates.account(_read(account), f"{http}/token"))
+    except OSError as error:
+        raise FailedPrecondition(
+            f"{folder}: cannot keep certificates here: {error.strerror or error}; choose another data folder"
+        ) from None
+    return Authority(server, ca, bundle, account, issuer)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes from doing what this one is doing."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    with open(folder / ".lock", "w", opener=_private) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _write(folder / ".gitignore", b"*\n")  # so that no key is ever committed
+        yield
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Replace a file at once, if it has other content."""
+    if _read(file) == content:
+        return
+    new = file.with_name(f".new-{file.name}")
+    new.unlink(missing_ok=True)
+    with open(new, "wb", opener=_private) as made:
+        made.write(content)
+    new.replace(file)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
