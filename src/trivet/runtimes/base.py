@@ -42,7 +42,8 @@ class Artifact:
             raise PermissionDenied(
                 f"{self.path.name} is a pickle: loading it runs whatever code its author put in, with "
                 "your rights. Save the model in a format that is data (skops, ONNX, or the library's "
-                "own), or, if you trust where it comes from, allow it with --allow-pickle"
+                "own), or, if you trust where it comes from, allow it with --allow-pickle or "
+                "artifacts.allow_pickle = true"
             )
 
     def require_python(self) -> None:

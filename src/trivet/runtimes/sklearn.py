@@ -17,8 +17,8 @@ from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
 from trivet.core.signature import DType, Parameters, Signature, TensorSpec
-from trivet.runtimes import classifier, sklearn_files
-from trivet.runtimes.base import Artifact
+from trivet.runtimes import classifier, pickles, sklearn_files
+from trivet.runtimes.base import Artifact, need
 from trivet.runtimes.sklearn_columns import Inputs, framed, inputs_of, parts
 
 _KINDS: dict[str, DType] = {"i": "int64", "f": "float64", "b": "bool", "U": "string"}
@@ -77,12 +77,11 @@ class SklearnRuntime:
 
     def recognises(self, path: Path) -> bool:
         """Look for a skops archive or a pickle, compressed as joblib does or plain."""
-        return sklearn_files.is_skops(path) or sklearn_files.is_pickle(path)
+        return sklearn_files.is_skops(path) or (pickles.is_pickle(path) and not pickles.is_booster(path))
 
     def load(self, artifact: Artifact) -> Predictor:
         """Load the model, never falling back from one format to another."""
-        skops = sklearn_files.is_skops(artifact.path)
-        model = sklearn_files.load_skops(artifact) if skops else sklearn_files.load_pickle(artifact)
+        model = _load(artifact)
         if not callable(getattr(model, "predict", None)):
             raise FailedPrecondition(
                 f"{artifact.path.name} holds a {type(model).__name__}, which has no predict method"
@@ -95,6 +94,20 @@ class SklearnRuntime:
         if isinstance(classes, np.ndarray) and classes.ndim == 1 and single:
             return SklearnClassifier(model, inputs)
         return SklearnPredictor(model, inputs, probe)
+
+
+def _load(artifact: Artifact) -> Any:
+    """Read the file; raises FailedPrecondition for a Booster, which would refuse every array."""
+    if sklearn_files.is_skops(artifact.path):
+        return sklearn_files.load_skops(artifact)
+    artifact.require_pickle()
+    need("sklearn", "sklearn")
+    model = pickles.load(artifact, "a scikit-learn")
+    if type(model).__module__ == "xgboost.core":
+        raise FailedPrecondition(
+            f"{artifact.path.name} holds an XGBoost Booster: its framework is xgboost, not sklearn"
+        )
+    return model
 
 
 def _keep_to_one_job(model: Any) -> None:

@@ -1,9 +1,10 @@
-"""XGBoost models (JSON or UBJSON), answered by XGBoost itself on one thread.
+"""XGBoost models (JSON, UBJSON or pickled), answered by XGBoost itself on one thread.
 
 The answers are those of `XGBClassifier.predict` and `predict_proba` or of `XGBRegressor.predict` (so, of
 a model stopped early, those of its best iteration), whether or not the model was trained with them. A
 file holds no class names: classes are 0 to k-1 unless `signature.json` names them. Several labels per
-instance (`binary:logistic` with several targets) are answered as a regressor's targets are.
+instance (`binary:logistic` with several targets) are answered as a regressor's targets are. The output
+`booster` is what `Booster.predict` gives: with all trees, and for a classifier probabilities without classes.
 
 Where the file keeps the categories of its categorical features (XGBoost 3.1 and later, trained on a
 DataFrame), they are given by name or number; otherwise as the integer codes used in training.
@@ -13,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ import numpy as np
 from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
-from trivet.core.signature import Parameters, Signature, TensorSpec, matrix
-from trivet.runtimes import classifier
+from trivet.core.signature import Parameters, ParameterSpec, Signature, TensorSpec, matrix
+from trivet.runtimes import classifier, pickles
 from trivet.runtimes.base import Artifact, head, need, unreadable
 
 _LEGACY = b"binf"
@@ -34,8 +35,12 @@ _JSON_VERSION = re.compile(rb'"version"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)
 _UBJ_VERSION = re.compile(rb"\x07version\[#L.{7}\x03i(.)i(.)i(.)", re.DOTALL)
 _PLACE = re.compile(r"^\[[\d:]+\] \S+:\d+: ")
 
+_BOOSTER = "booster"
+_CLASSIFIER_OUTPUT = ParameterSpec("output", (*classifier.OUTPUT.choices, _BOOSTER))
+_REGRESSOR_OUTPUT = ParameterSpec("output", ("values", _BOOSTER))
+
 Score = Callable[[Column, str], Column]
-"""Predicts the "value" or the "margin" of a matrix."""
+"""Predicts the "value" or the "margin" of a matrix, or the value with all trees: "booster"."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,11 +135,14 @@ class _Classifier:
             "multi:softmax": (lambda values: values.astype(np.int64), self._softmax),
         }
         self._label, self._probabilities = forms[model.objective]
-        self.signature = classifier.signature(features.inputs, model.classes, "float32")
+        described = classifier.signature(features.inputs, model.classes, "float32")
+        self.signature = replace(described, parameters=(_CLASSIFIER_OUTPUT,))
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""
         rows = self._features.matrix(instances)
+        if parameters["output"] == _BOOSTER:
+            return Predictions({"prediction": self._score(rows, _BOOSTER)}, instances.count)
         values = self._score(rows, "value")
         return classifier.answer(
             parameters["output"],
@@ -163,11 +171,12 @@ class _Regressor:
         self._score = score
         self._features = features
         output = TensorSpec("prediction", "float32", (model.width,) if model.width > 1 else ())
-        self.signature = Signature(inputs=features.inputs, outputs=(output,))
+        self.signature = Signature(features.inputs, (output,), parameters=(_REGRESSOR_OUTPUT,))
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance."""
-        prediction = self._score(self._features.matrix(instances), "value")
+        kind = _BOOSTER if parameters["output"] == _BOOSTER else "value"
+        prediction = self._score(self._features.matrix(instances), kind)
         return Predictions({"prediction": prediction}, instances.count)
 
 
@@ -201,15 +210,19 @@ class _Description:
 
 
 class XGBoostRuntime:
-    """Loads what `save_model` of XGBoost 1.3 and later writes as JSON or UBJSON."""
+    """Loads what `save_model` of XGBoost 1.3 and later writes as JSON or UBJSON, and pickled models."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether the file is a model in JSON, UBJSON or the legacy binary format, whatever its suffix."""
+        """Whether the file is a model in JSON, UBJSON, the legacy binary format, or the pickle of a Booster.
+
+        The suffix does not matter.
+        """
         start = head(path)
         return (
             start.startswith(_LEGACY)
             or (start.startswith(b"{L") and b"\x07learner{" in start[:64])
             or (start.startswith(b'{"') and b'"learner"' in start)
+            or pickles.is_booster(path)
         )
 
     def load(self, artifact: Artifact) -> Predictor:
@@ -220,7 +233,10 @@ class XGBoostRuntime:
         """
         library = need("xgboost", "xgboost")
         content = artifact.path.read_bytes()
-        _refuse(artifact.path, content, library.__version__)
+        _refuse_newer(artifact.path, content, library.__version__)
+        if pickles.is_pickle(artifact.path):
+            content = _unpickled(artifact)
+        _refuse_others(artifact.path, content)
         booster = library.Booster({"nthread": 1})
         try:
             booster.load_model(bytearray(content))  # the suffix of a file would mislead it
@@ -239,8 +255,14 @@ class XGBoostRuntime:
 def _trees(booster: Any) -> Score:
     predict = booster.inplace_predict
     best = booster.attr("best_iteration")
-    trees = (0, int(best) + 1 if best is not None else 0)  # (0, 0) is all of them
-    return lambda rows, kind: predict(rows, predict_type=kind, iteration_range=trees, validate_features=False)
+    every = (0, 0)
+    trees = (0, int(best) + 1) if best is not None else every
+    return lambda rows, kind: predict(
+        rows,
+        predict_type="margin" if kind == "margin" else "value",
+        iteration_range=every if kind == _BOOSTER else trees,
+        validate_features=False,
+    )
 
 
 def _linear(library: Any, booster: Any) -> Score:
@@ -250,7 +272,19 @@ def _linear(library: Any, booster: Any) -> Score:
     )
 
 
-def _refuse(path: Path, content: bytes, installed: str) -> None:
+def _unpickled(artifact: Artifact) -> bytes:
+    """Return the Booster of a pickle, or of the model around it, as UBJSON."""
+    model = pickles.load(artifact, "an XGBoost")
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    if type(booster).__module__ != "xgboost.core":
+        raise FailedPrecondition(
+            f"{artifact.path.name} holds a {type(model).__name__}, which is no XGBoost model"
+        )
+    return bytes(booster.save_raw("ubj"))
+
+
+def _refuse_others(path: Path, content: bytes) -> None:
+    """Refuse what XGBoost would not read, or would read wrongly."""
     if content.startswith(_LEGACY):
         raise FailedPrecondition(
             f"{path.name} is in XGBoost's legacy binary format, which only XGBoost up to 3.0 reads. "
@@ -262,6 +296,10 @@ def _refuse(path: Path, content: bytes, installed: str) -> None:
         raise FailedPrecondition(  # XGBoost reads beyond the end of a UBJSON file that is cut off
             f"{path.name} cannot be read as XGBoost model: it does not end as one; is the file truncated?"
         )
+
+
+def _refuse_newer(path: Path, content: bytes, installed: str) -> None:
+    """Refuse a file that a newer XGBoost than this has written, as far as it says so."""
     ends = content[-_TAIL:] + content[:_TAIL]  # XGBoost writes the version last
     written: tuple[int, ...] = ()
     if found := _JSON_VERSION.search(ends):
