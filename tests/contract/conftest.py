@@ -25,14 +25,18 @@ def postgres():
         yield running
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    """Return the address of a new, empty database."""
+def database(request, tmp_path_factory):
+    """Give the address of a new, empty database."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'catalog.db'}"
+        yield f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'catalog.db'}"
     else:
         with request.getfixturevalue("postgres").database() as made:
             yield made
+
+
+DATABASES = ["sqlite", "postgresql"]
+url = pytest.fixture(database, params=DATABASES, name="url")
+url_of_module = pytest.fixture(database, params=DATABASES, name="url_of_module", scope="module")
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What every database of a catalog must do: one resource at a time."""
 
+import contextlib
 from dataclasses import replace
 
 import pytest
 
 from tests.contract.catalog_values import HERE, START, at, deployed, endpoint, model, operation, pool
+from trivet.catalog import Catalog
 from trivet.core.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import Artifact, Failure, Location, Node, Query
 
@@ -12,11 +14,24 @@ FIVE = HERE.child("models", "5")
 FULL = "projects/acme/locations/us-central1"
 
 
+class Undo(Exception):
+    """A test has ended."""
+
+
+@pytest.fixture(scope="module")
+def shared(url_of_module):
+    """Return a catalog that stays empty."""
+    opened = Catalog(url_of_module)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def one(catalog):
-    """Return a transaction, in which all of a test happens."""
-    with catalog.transaction() as transaction:
+def one(shared):
+    """Return a transaction, in which all of a test happens, and which is rolled back."""
+    with contextlib.suppress(Undo), shared.transaction() as transaction:
         yield transaction
+        raise Undo
 
 
 def add_versions(transaction, count):

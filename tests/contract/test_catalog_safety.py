@@ -207,7 +207,7 @@ def test_a_writer_killed_at_any_time_has_done_all_or_nothing_of_each_change(url)
     with catalog.transaction() as one:
         one.add_endpoint(endpoint())
     said = 0
-    for _ in range(5):
+    for _ in range(3):
         with process(code, url) as other:
             for _ in range(random.randint(1, 6)):
                 said = int(other.stdout.readline())

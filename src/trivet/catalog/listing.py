@@ -76,7 +76,7 @@ def page(
     connection: Connection, rows: Select[Any], listed: Listed, query: Query
 ) -> tuple[list[Row[Any]], str]:
     """Return the rows of a page, and the token of the next one; raises InvalidArgument."""
-    size = _size(query.page_size)
+    size = page_size(query.page_size)
     kinds = {name: field.kind for name, field in listed.fields.items()}
     order = _whole_order(parse_order(query.order_by, kinds), listed.key)
     columns = [listed.fields[one.field].column for one in order]
@@ -97,7 +97,8 @@ def page(
     return found[:size], _token(bound.hexdigest()[:16], values)
 
 
-def _size(asked: int) -> int:
+def page_size(asked: int) -> int:
+    """Return how many items a page has at most; raises InvalidArgument."""
     if asked < 0:
         raise InvalidArgument(f"page_size {asked}: expected 0 to {MAX_SIZE}")
     return min(asked, MAX_SIZE) or DEFAULT_SIZE
