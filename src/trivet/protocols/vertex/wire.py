@@ -156,6 +156,6 @@ def got(value: Any) -> str:
     """Show a value of JSON in an error message, cut short."""
     try:
         text = _encode(value).decode()
-    except (OverflowError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
