@@ -57,7 +57,7 @@ class Endpoints:
         if document.get("trafficSplit"):
             raise InvalidArgument("endpoint.trafficSplit: nothing is deployed yet that could get traffic")
         if endpoint_id:
-            check_id(endpoint_id, "endpointId", strict=self.settings.strict_ids)
+            check_id(endpoint_id, "endpointId")
         now = datetime.now(UTC)
         with self.catalog.transaction() as tx:
             endpoint = Endpoint(

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trivet.core.errors import InvalidArgument
-from trivet.core.names import check_name
 from trivet.core.resources import Document
 
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -17,13 +16,11 @@ MAX_LABELS = 64
 MAX_DESCRIPTION = 64 * 1024
 
 
-def check_id(id_: str, what: str, *, strict: bool = True) -> str:
+def check_id(id_: str, what: str) -> str:
     """Return an id that a caller chose (`what` is endpointId, modelId or deploymentResourcePoolId).
 
-    Raises InvalidArgument for one that Google would not take, or, unless strict, that is not safe in a URL.
+    Raises InvalidArgument for one that Google would not take.
     """
-    if not strict:
-        return check_name(id_, what)
     pattern, extra = {
         "modelId": (_MODEL_ID, " _"),
         "deploymentResourcePoolId": (_POOL_ID, ""),

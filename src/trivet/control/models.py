@@ -1,14 +1,16 @@
-"""Models and their versions: what may be uploaded, changed and deleted. The copying is `uploads`'."""
+"""Models and their versions: what may be uploaded, copied, changed and deleted.
+
+The artifacts are `uploads`'."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from trivet.control.fields import aliases, check_id, display_name, labels, masked, merged, text
 from trivet.control.listing import select
 from trivet.control.operations import Begun, Operations
 from trivet.control.options import options
-from trivet.control.settings import ControlSettings
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import Document, Location, ModelVersion, Name, Operation, Page, Query
 
@@ -41,7 +43,6 @@ class Models:
 
     catalog: "Catalog"
     operations: Operations
-    settings: ControlSettings
 
     def upload(
         self,
@@ -50,7 +51,6 @@ class Models:
         *,
         model_id: str,
         parent_model: str,
-        link: bool,
         api: str,
     ) -> Operation:
         """Begin an upload of what is sound so far."""
@@ -60,7 +60,6 @@ class Models:
             "aliases": list(aliases(document.get("versionAliases") or (), "model.versionAliases")),
             "document": {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE},
             "framework": _framework(document),
-            "link": link,
         }
         for field in ("description", "versionDescription"):
             text(document, field, "model")
@@ -75,21 +74,16 @@ class Models:
     def copy(
         self, parent: Location, source: Name, *, model_id: str, parent_model: str, api: str
     ) -> Operation:
-        """Begin a copy of a version."""
+        """Copy a version. It shares the artifact, which is immutable."""
+        now = datetime.now(UTC)
         with self.catalog.transaction() as tx:
             version = tx.version(source)
-            name, first = self._name(tx, parent, model_id, parent_model)
-            operation = self.operations.begin(
-                tx,
-                Begun(
-                    "copyModel",
-                    name,
-                    api,
-                    request={"source": str(version.name.at(version.version)), "first": first},
-                ),
+            name, _ = self._name(tx, parent, model_id, parent_model)
+            copy = replace(
+                version, name=name, version="", aliases=(), created=now, updated=now, model_created=now
             )
-        self.operations.nudge()
-        return operation
+            response = {"model": str(name), "modelVersionId": tx.add_version(copy).version}
+            return self.operations.begin(tx, Begun("copyModel", name, api, response=response))
 
     def _name(
         self, tx: "Transaction", parent: Location, model_id: str, parent_model: str
@@ -105,7 +99,7 @@ class Models:
             return name, False
         if not model_id:
             return parent.child("models", tx.new_id()), True
-        name = parent.child("models", check_id(model_id, "modelId", strict=self.settings.strict_ids))
+        name = parent.child("models", check_id(model_id, "modelId"))
         refuse_taken(tx, name)
         return name, True
 
@@ -199,9 +193,9 @@ class Models:
     def _sweep(
         self, tx: "Transaction", kind: str, name: Name, versions: Sequence[ModelVersion], api: str
     ) -> Operation:
-        keys = [one.artifact.key for one in versions if one.artifact and not one.artifact.linked]
+        artifacts = [asdict(one.artifact) for one in versions if one.artifact]
         return self.operations.begin(
-            tx, Begun(kind, name, api, request={"keys": keys}, revision=tx.revision())
+            tx, Begun(kind, name, api, request={"artifacts": artifacts}, revision=tx.revision())
         )
 
 

@@ -62,10 +62,10 @@ class ControlPlane:
         self._store = store
         self._settings = settings
         self._operations = Operations(catalog, settings, nudge)
-        self._models = Models(catalog, self._operations, settings)
+        self._models = Models(catalog, self._operations)
         self._endpoints = Endpoints(catalog, self._operations, settings)
         self._deployments = Deployments(catalog, self._operations)
-        self._pools = Pools(catalog, self._operations, settings)
+        self._pools = Pools(catalog, self._operations)
         Uploads(catalog, store, self._operations).register()
         Stages(self._operations).register()
 
@@ -78,26 +78,23 @@ class ControlPlane:
         *,
         model_id: str = "",
         parent_model: str = "",
-        link: bool = False,
         api: str = "v1",
     ) -> Operation:
         """Begin to copy an artifact; then a model, or the next version of `parent_model`, exists.
 
         `document` is a Model with displayName, artifactUri, containerSpec, labels, versionAliases... and
-        `trivet` (see `control.options`). `link` serves the files where they are, for an operator's own.
-        The operation's kind is `uploadModel`, its response `{"model": NAME, "modelVersionId": "1"}`.
+        `trivet` (see `control.options`). The operation's kind is `uploadModel`, its response
+        `{"model": NAME, "modelVersionId": "1"}`.
         Raises AlreadyExists for a `model_id` in use, FailedPrecondition for an image that has no runtime.
         """
-        return self._models.upload(
-            parent, document, model_id=model_id, parent_model=parent_model, link=link, api=api
-        )
+        return self._models.upload(parent, document, model_id=model_id, parent_model=parent_model, api=api)
 
     def copy_model(
         self, parent: Location, source: Name, *, model_id: str = "", parent_model: str = "", api: str = "v1"
     ) -> Operation:
-        """Begin to copy a model version (the default one where the name has none), artifact included.
+        """Copy a model version, the default one where the name has none.
 
-        Kind `copyModel`; response as for an upload.
+        Kind `copyModel`, done, response as for an upload.
         """
         return self._models.copy(parent, source, model_id=model_id, parent_model=parent_model, api=api)
 
@@ -275,8 +272,7 @@ class ControlPlane:
 
     def wish(self) -> Wish:
         """Return what is to be served, as of the newest revision."""
-        with self._catalog.reading() as tx:
-            return wish(tx, self._store, self._settings)
+        return wish(self._catalog, self._store, self._settings)
 
     def applied(self, revision: int, failures: Mapping[str, Failure]) -> None:
         """Hear that this machine serves the wish of a revision, but for these deployed models, by id.

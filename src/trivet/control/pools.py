@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from trivet.control.fields import check_id, masked, merged
 from trivet.control.operations import Begun, Operations
 from trivet.control.options import replicas
-from trivet.control.settings import ControlSettings
 from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.resources import DeployedModel, Document, Location, Name, Operation, Page, Pool, Query
 
@@ -31,12 +30,11 @@ class Pools:
 
     catalog: "Catalog"
     operations: Operations
-    settings: ControlSettings
 
     def create(self, parent: Location, id_: str, document: Document, *, api: str) -> Operation:
         """Create a pool."""
         where = "deploymentResourcePool"
-        check_id(id_, "deploymentResourcePoolId", strict=self.settings.strict_ids)
+        check_id(id_, "deploymentResourcePoolId")
         if not document.get("dedicatedResources"):
             raise InvalidArgument(f"{where}.dedicatedResources: required")
         replicas(document, where)

@@ -29,10 +29,6 @@ class ControlSettings:
     alive_within: float = 10.0
     """Seconds after which a machine that has not been heard of is not waited for any more."""
 
-    strict_ids: bool = True
-    """Whether ids that callers choose must be such as Google takes. Where they are the operator's own, any
-    name will do that is safe in a URL and a path."""
-
     @property
     def parent(self) -> Location:
         """The project and location that plain names are in."""

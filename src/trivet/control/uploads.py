@@ -1,22 +1,25 @@
 """The work on artifacts: copying them for a new version, and deleting those of versions that are gone.
 
-It may be interrupted at any point and is then done again from its beginning: an artifact is put under a key
-of the operation, so that a half of one is written over, and belongs to nobody until the version is added.
+It may be interrupted at any point and is then done again from its beginning. Versions with equal files share
+an artifact: so it is deleted, and a version added, only in a transaction that has looked for the other.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trivet.control.models import refuse_taken
 from trivet.control.operations import CANCELLED, Kind, Operations, failure_of
-from trivet.core.errors import ServingError
-from trivet.core.resources import Artifact, ModelVersion, Name, Operation
+from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, ServingError
+from trivet.core.resources import Artifact, Failure, ModelVersion, Name, Operation
+from trivet.serving.lifecycle import find
 
 if TYPE_CHECKING:
     from trivet.catalog import Catalog, Transaction
     from trivet.control.artifacts import ArtifactStore
+
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,125 +29,117 @@ class Uploads:
     catalog: "Catalog"
     store: "ArtifactStore"
     operations: Operations
+    _cancelled: set[Name] = field(default_factory=set)
 
     def register(self) -> None:
         """Tell the operations."""
         kinds = self.operations.kinds
         kinds["uploadModel"] = Kind(work=self.upload, cancel=self.cancel)
-        kinds["copyModel"] = Kind(work=self.copy, cancel=self.cancel)
         kinds["deleteModel"] = kinds["deleteModelVersion"] = Kind(work=self.sweep)
 
     def upload(self, operation: Operation) -> None:
-        """Copy the artifact, find out what it is, and add the version."""
-        request = operation.request
-        source = request["document"].get("artifactUri") or ""
-        framework = request["framework"]
-
-        def fetch() -> Artifact | None:
-            nonlocal framework
-            if not source:
-                return None
-            artifact = self.store.put(source, operation.name.id, link=request["link"])
-            framework = self._framework(artifact, framework)
-            return artifact
-
-        def described(tx: "Transaction") -> dict[str, Any]:
-            return {
-                "display_name": request["displayName"],
-                "labels": request["labels"],
-                "aliases": tuple(request["aliases"]),
-                "document": request["document"],
-                "framework": framework,
-            }
-
-        self._add(operation, fetch, described)
-
-    def _framework(self, artifact: Artifact, named: str) -> str:
-        """Return the runtime for an artifact; raises what tells that there is none, by its source's name."""
-        from trivet.serving.lifecycle import find
-
-        path = self.store.path(artifact)
-        try:
-            return find(path, named)[0]
-        except ServingError as error:
-            raise type(error)(str(error).replace(str(path), artifact.source)) from None
-
-    def copy(self, operation: Operation) -> None:
-        """Copy another version, with its artifact."""
-        name = Name.parse(operation.request["source"], "models")
-
-        def fetch() -> Artifact | None:
-            with self.catalog.reading() as tx:
-                original = tx.version(name).artifact
-            return self.store.duplicate(original, operation.name.id) if original else None
-
-        def described(tx: "Transaction") -> dict[str, Any]:
-            version = tx.version(name)
-            return {
-                "display_name": version.display_name,
-                "labels": version.labels,
-                "document": version.document,
-                "framework": version.framework,
-            }
-
-        self._add(operation, fetch, described)
-
-    def _add(
-        self,
-        operation: Operation,
-        fetch: Callable[[], Artifact | None],
-        described: Callable[["Transaction"], dict[str, Any]],
-    ) -> None:
-        """Fetch an artifact and add the version that it is for; or have neither, and the failure."""
+        """Copy the artifact, find out what it is, and add the version; or have neither, and the failure."""
         artifact: Artifact | None = None
         try:
-            if not operation.request.get("cancelled"):
-                artifact = fetch()
-            with self.catalog.transaction() as tx:
-                current = tx.operation(operation.name)
-                if current.done and current.failure is None:
-                    return  # another has done it meanwhile
-                if not current.done and not current.request.get("cancelled"):
-                    version = self._version(tx, current, artifact, described(tx))
-                    response = {"model": str(version.name), "modelVersionId": version.version}
-                    self.operations.end(tx, current, response)
+            for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
+                artifact = self._copied(operation)
+                framework = self._framework(artifact, operation.request["framework"])
+                if framework is not None and self._added(operation, artifact, framework):
                     return
-            failure = CANCELLED
+            raise Aborted(f"{operation.target}: models with equal files were being deleted; upload it again")
         except (OSError, ServingError) as error:
-            failure = failure_of(error)
-        self.store.delete(
-            operation.name.id
-        )  # before it has failed, so that a crash leaves it to be done again
+            self._fail(operation, artifact, failure_of(error))
+        finally:
+            self._cancelled.discard(operation.name)
+
+    def _copied(self, operation: Operation) -> Artifact | None:
+        def progress(_copied: int, _size: int) -> None:
+            if operation.name in self._cancelled:
+                raise Cancelled(CANCELLED.message)
+
+        if operation.request.get("cancelled"):
+            raise Cancelled(CANCELLED.message)
+        source = operation.request["document"].get("artifactUri")
+        return self.store.add(source, progress) if source else None
+
+    def _framework(self, artifact: Artifact | None, named: str) -> str | None:
+        """Return the runtime of an artifact, None where that is gone again.
+
+        Raises what says that it has none, by the name of its source.
+        """
+        if artifact is None:
+            return named
+        path = Path()
+        try:
+            path = self.store.path(artifact)
+            return find(path, named)[0]
+        except ServingError as error:
+            if not self._is_there(artifact):
+                return None
+            raise type(error)(str(error).replace(str(path), artifact.source)) from None
+
+    def _added(self, operation: Operation, artifact: Artifact | None, framework: str) -> bool:
+        """Add the version and end the operation; False where the artifact is gone again."""
         with self.catalog.transaction() as tx:
+            current = tx.operation(operation.name)
+            if current.done:
+                return True
+            if current.request.get("cancelled"):
+                raise Cancelled(CANCELLED.message)
+            if not self._is_there(artifact):
+                return False
+            version = _add(tx, current, artifact, framework)
+            response = {"model": str(version.name), "modelVersionId": version.version}
+            self.operations.end(tx, current, response)
+        return True
+
+    def _is_there(self, artifact: Artifact | None) -> bool:
+        try:
+            return artifact is None or self.store.path(artifact).exists()
+        except FailedPrecondition:
+            return False
+
+    def _fail(self, operation: Operation, artifact: Artifact | None, failure: Failure) -> None:
+        with self.catalog.transaction() as tx:
+            if artifact is not None and not tx.artifact_is_used(artifact.key):
+                self.store.remove(artifact)
             self.operations.fail(tx, tx.operation(operation.name), failure)
 
-    def _version(
-        self, tx: "Transaction", operation: Operation, artifact: Artifact | None, described: dict[str, Any]
-    ) -> ModelVersion:
-        name = Name.parse(operation.target, "models")
-        if operation.request["first"]:
-            refuse_taken(tx, name)
-        else:
-            tx.version(name)  # it may have been deleted meanwhile
-        now = datetime.now(UTC)
-        version = ModelVersion(
+    def cancel(self, tx: "Transaction", operation: Operation) -> None:
+        """Ask the copying to end; it is what fails the operation."""
+        tx.put_operation(replace(operation, request={**operation.request, "cancelled": True}))
+        self._cancelled.add(operation.name)
+
+    def sweep(self, operation: Operation) -> None:
+        """Delete the artifacts of versions that are gone, unless another version has the same."""
+        with self.catalog.transaction() as tx:
+            for fields in operation.request["artifacts"]:
+                artifact = Artifact(**fields)
+                if not tx.artifact_is_used(artifact.key):
+                    self.store.remove(artifact)
+            self.operations.end(tx, tx.operation(operation.name), {})
+
+
+def _add(tx: "Transaction", operation: Operation, artifact: Artifact | None, framework: str) -> ModelVersion:
+    name = Name.parse(operation.target, "models")
+    request = operation.request
+    if request["first"]:
+        refuse_taken(tx, name)
+    else:
+        tx.version(name)  # it may have been deleted meanwhile
+    now = datetime.now(UTC)
+    return tx.add_version(
+        ModelVersion(
             name=name,
             version="",
+            display_name=request["displayName"],
             created=now,
             updated=now,
             model_created=now,
+            labels=request["labels"],
+            aliases=tuple(request["aliases"]),
+            document=request["document"],
             artifact=artifact,
-            **described,
+            framework=framework,
         )
-        return tx.add_version(version)
-
-    def cancel(self, tx: "Transaction", operation: Operation) -> None:
-        """Ask the work to end in vain; it looks when it has copied."""
-        tx.put_operation(replace(operation, request={**operation.request, "cancelled": True}))
-
-    def sweep(self, operation: Operation) -> None:
-        """Delete the artifacts of versions that are gone."""
-        for key in operation.request["keys"]:
-            self.store.delete(key)
-        with self.catalog.transaction() as tx:
-            self.operations.end(tx, tx.operation(operation.name), {})
+    )

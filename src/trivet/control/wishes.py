@@ -3,63 +3,75 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trivet.control.options import Options, duration, options, replicas
 from trivet.control.settings import ControlSettings
-from trivet.core.errors import NotFound
+from trivet.core.errors import NotFound, ServingError
 from trivet.core.names import ModelRef
-from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name
+from trivet.core.resources import Artifact, DeployedModel, Document, Endpoint, ModelVersion, Name
 from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.wish import Address, Wish
 
 if TYPE_CHECKING:
-    from trivet.catalog import Transaction
+    from trivet.catalog import Catalog, Transaction
     from trivet.control.artifacts import ArtifactStore
 
 log = logging.getLogger("trivet")
 
 
-def wish(tx: "Transaction", store: "ArtifactStore", settings: ControlSettings) -> Wish:
-    """Return everything to serve: models ready or being loaded, and addresses over the ready ones."""
-    reader = _Reader(tx, store, settings)
-    models: list[ModelSpec] = []
+def wish(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings) -> Wish:
+    """Return everything to serve: models ready or being loaded, and addresses over the ready ones.
+
+    Fetches artifacts that are not on this machine yet.
+    """
+    models: list[tuple[ModelSpec, Artifact | None]] = []
     addresses: list[Address] = []
-    for endpoint in tx.all_endpoints():
-        for deployed in endpoint.deployed:
-            try:
-                models.append(reader.spec(endpoint, deployed))
-            except NotFound as error:  # nothing in use can be deleted; the others must be served all the same
-                log.error("%s: deployed model %s: %s", endpoint.name, deployed.id, error)
-        if any(deployed.state == "READY" for deployed in endpoint.deployed):
-            addresses.append(_address(endpoint, settings))
-    return Wish(tx.revision(), tuple(models), tuple(addresses))
+    with catalog.reading() as tx:
+        revision = tx.revision()
+        reader = _Reader(tx, settings)
+        for endpoint in tx.all_endpoints():
+            for deployed in endpoint.deployed:
+                try:
+                    models.append(reader.spec(endpoint, deployed))
+                except NotFound as error:  # what is in use cannot be deleted; the rest must be served anyway
+                    log.error("%s: deployed model %s: %s", endpoint.name, deployed.id, error)
+            if any(deployed.state == "READY" for deployed in endpoint.deployed):
+                addresses.append(_address(endpoint, settings))
+    located = [replace(spec, path=_path(store, artifact)) for spec, artifact in models]
+    return Wish(revision, tuple(located), tuple(addresses))
+
+
+def _path(store: "ArtifactStore", artifact: Artifact | None) -> Path:
+    if artifact is None:
+        return Path()
+    try:
+        return store.path(artifact)
+    except ServingError as error:
+        log.error("%s", error)
+        return Path(artifact.key)  # there is nothing: whoever loads it says so of this model alone
 
 
 class _Reader:
     """Reads what a deployment refers to, each thing once."""
 
-    def __init__(self, tx: "Transaction", store: "ArtifactStore", settings: ControlSettings) -> None:
+    def __init__(self, tx: "Transaction", settings: ControlSettings) -> None:
         self.tx = tx
-        self.store = store
         self.settings = settings
         self.versions: dict[Name, ModelVersion] = {}
+        self.pools: dict[str, Document] = {}
 
-    @cached_property
-    def pools(self) -> dict[str, Document]:
-        return {}
-
-    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> ModelSpec:
+    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, Artifact | None]:
+        """Return how to serve a deployed model, but for where its artifact is."""
         version = self.version(deployed.model.at(deployed.version))
         said = options(deployed.document, "deployedModel").over(options(version.document, "model"))
         limits = self.settings.limits
         if timeout := endpoint.document.get("clientConnectionConfig", {}).get("inferenceTimeout"):
             limits = replace(limits, timeout=duration(timeout, "inferenceTimeout"))
-        return ModelSpec(
+        spec = ModelSpec(
             ref=ModelRef(deployed.model.id, deployed.version),
-            path=self.store.path(version.artifact) if version.artifact else Path(),
+            path=Path(),
             framework=version.framework,
             output=said.output or "",
             placement=said.placement or self.settings.placement,
@@ -69,6 +81,7 @@ class _Reader:
             model=str(deployed.model),
             display_name=version.display_name,
         )
+        return spec, version.artifact
 
     def version(self, name: Name) -> ModelVersion:
         if name not in self.versions:

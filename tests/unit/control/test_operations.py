@@ -1,0 +1,133 @@
+import pytest
+
+from tests.unit.control.conftest import ALL, FRAUD, HERE
+from trivet.core.errors import Code, FailedPrecondition, NotFound
+from trivet.core.resources import Failure
+
+
+def test_operations_are_listed_and_forgotten(server, endpoint):
+    page = server.plane.operations(HERE, ALL)
+    assert {one.kind for one in page.items} == {"uploadModel", "createEndpoint"}
+    operation = server.begin(endpoint)
+    assert operation.name.collection == "operations"
+    assert operation.target == str(endpoint)
+    with pytest.raises(FailedPrecondition, match="is not done yet"):
+        server.plane.delete_operation(operation.name)
+    server.settle()
+    server.plane.delete_operation(operation.name)
+    for call in (server.plane.operation, server.plane.delete_operation, server.plane.cancel_operation):
+        with pytest.raises(NotFound):
+            call(operation.name)
+
+
+def test_who_waits_is_told_of_changes(server, endpoint):
+    before = server.nudges
+    operation = server.begin(endpoint)
+    assert server.nudges > before
+    before = server.nudges
+    server.serve()
+    assert server.nudges > before
+    server.serve()
+    server.done(operation)
+    before = server.nudges
+    server.serve()
+    assert server.nudges == before, "nothing has changed"
+
+
+def test_a_machine_that_has_begun_anew_serves_nothing_yet(server, make_server, endpoint):
+    server.deploy(endpoint)
+    revision = server.plane.revision()
+    assert server.plane.reached(revision)
+    again = make_server()
+    assert not again.plane.reached(revision)
+    assert again.plane.wish().models == server.plane.wish().models
+    again.serve()
+    assert again.plane.reached(revision)
+
+
+def test_every_machine_must_have_loaded_it(server, make_server, endpoint):
+    other = make_server("other")
+    other.serve()
+    operation = server.begin(endpoint)
+    server.serve()
+    assert server.deployed(endpoint) == {}
+    other.serve()
+    assert len(server.deployed(endpoint)) == 1
+    other.serve()
+    assert not server.plane.operation(operation.name).done
+    server.serve()
+    server.done(operation)
+
+
+def test_a_failure_on_one_machine_is_enough(server, make_server, endpoint):
+    other = make_server("other")
+    operation = server.begin(endpoint, id="7")
+    other.serve(d7="no such library")
+    assert server.failed(operation) == Failure(9, "no such library")
+
+
+def test_a_machine_that_is_gone_is_not_waited_for(server, make_server, endpoint):
+    other = make_server("other")
+    other.serve()
+    operation = server.begin(endpoint)
+    server.serve()
+    assert server.deployed(endpoint) == {}
+    server.clock.later(11)
+    server.serve()
+    server.serve()
+    server.done(operation)
+
+
+def test_this_machine_is_always_waited_for(server, endpoint):
+    revision = server.plane.revision()
+    server.serve()
+    server.clock.later(11)
+    server.begin(endpoint)
+    assert not server.plane.reached(revision + 1)
+
+
+def test_artifacts_are_copied_by_the_machine_that_was_asked(server, make_server):
+    other = make_server("other")
+    operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": str(server.artifact())})
+    assert other.plane.pending() == []
+    assert server.plane.pending() == [operation.name]
+
+
+def test_an_upload_that_a_crash_interrupted_starts_over(server, make_server):
+    document = {"displayName": "m", "artifactUri": str(server.artifact())}
+    operation = server.plane.upload_model(HERE, document, model_id="fraud")
+    server.store.add(document["artifactUri"])
+    again = make_server()
+    again.work()
+    again.done(operation)
+    again.store.verify(again.plane.model(FRAUD).artifact)
+
+
+def test_a_deployment_survives_crashes(server, make_server, endpoint):
+    operation = server.begin(endpoint)
+    for _ in range(2):
+        server = make_server()
+        assert not server.plane.operation(operation.name).done
+        server.serve()
+    server.done(operation)
+
+
+def test_what_nobody_foresaw_fails_the_operation_and_nothing_else(server, monkeypatch, caplog):
+    def broken(*_args, **_options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(server.store, "add", broken)
+    operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": "/x"})
+    server.work()
+    assert server.failed(operation).code == Code.INTERNAL.value
+    assert "a bug" in caplog.text
+
+
+def test_a_full_disk_is_told(server, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device", "/data/artifacts")
+
+    monkeypatch.setattr(server.store, "add", full)
+    operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": "/x"})
+    server.work()
+    assert server.failed(operation) == Failure(13, "/data/artifacts: No space left on device")
