@@ -5,8 +5,24 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import add_completion_class
 
-COMMANDS = ("serve", "up", "predict", "inspect", "config", "completion")
+from trivet.cli.bash import JoinedBashComplete
+
+COMMANDS = (
+    "serve",
+    "up",
+    "model",
+    "endpoint",
+    "deploy",
+    "traffic",
+    "undeploy",
+    "status",
+    "predict",
+    "inspect",
+    "config",
+    "completion",
+)
 
 EXAMPLES = """
 \b
@@ -18,6 +34,15 @@ Start with a model file; its framework is found from what is in it:
 Ask it, from another terminal:
   trivet predict http://localhost:8080 churn --input rows.jsonl
   curl localhost:8080/v1/models/churn:predict -d '{"instances": [[5.1, 3.5, 1.4, 0.2]]}'
+
+\b
+Keep models and endpoints, and change what is served while it serves:
+  trivet up
+  trivet model upload fraud models/fraud.cbm --alias champion
+  trivet endpoint create scoring
+  trivet deploy fraud@champion --to scoring --traffic 100
+  trivet traffic scoring fraud@1=50 fraud@2=50
+  trivet status --watch
 
 \b
 Look at a model without serving it, and at the settings in force:
@@ -56,6 +81,9 @@ class Commands(click.Group):
 @click.version_option(package_name="trivet", message="trivet %(version)s")
 def main() -> None:
     """Trivet turns trained models into services."""
+
+
+add_completion_class(JoinedBashComplete)
 
 
 def warn(message: str) -> None:

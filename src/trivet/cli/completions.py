@@ -1,0 +1,111 @@
+"""What the Tab key offers: models, versions, endpoints and deployed models of the running server.
+
+Nothing at all where there is no server, and quickly: somebody has pressed a key.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+import click
+from click.shell_completion import CompletionItem
+
+from trivet.cli.control import Control, Json, look
+from trivet.core.errors import ServingError
+from trivet.core.resources import Name
+
+_WITHIN = 1.0  # seconds
+_AT_MOST = 100
+
+Offers = Callable[[Control, click.Context, str], Iterator[str]]
+
+
+class _FromServer(click.ParamType[str]):
+    """A name that the server knows."""
+
+    offers: Offers
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what begins with what has been typed."""
+        places = {name: ctx.params.get(name) for name in ("server", "data", "project", "location")}
+        try:
+            control = Control(look(**places), timeout=_WITHIN)
+            found = [one for one in type(self).offers(control, ctx, incomplete) if one.startswith(incomplete)]
+        except (ServingError, ValueError):
+            return []
+        return [CompletionItem(one) for one in sorted(set(found))[:_AT_MOST]]
+
+
+def _models(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:
+    """Yield ids of models; after an `@` the versions and aliases of one."""
+    plain, at, _ = typed.partition("@")
+    if at:
+        for one in control.listed(f"{control.name('models', plain)}:listVersions"):
+            yield f"{plain}@{one['versionId']}"
+            yield from (f"{plain}@{alias}" for alias in one.get("versionAliases", []))
+        return
+    yield from _ids(control, "models", typed)
+
+
+def _endpoints(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:
+    """Yield ids of endpoints."""
+    yield from _ids(control, "endpoints", typed)
+
+
+def _deployed(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:
+    """Yield the models deployed at the endpoint that the command names, or at any."""
+    from trivet.cli.deployed import called
+
+    for one in _there(control, ctx):
+        yield called(one)
+
+
+def _shares(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:
+    """Yield the models deployed at an endpoint, ready for their share."""
+    yield from (f"{one}=" for one in _deployed(control, ctx, typed))
+
+
+def _there(control: Control, ctx: click.Context) -> Iterator[Json]:
+    endpoint = ctx.params.get("endpoint")
+    if endpoint:
+        yield from control.get(str(control.name("endpoints", endpoint))).get("deployedModels", [])
+        return
+    for one in control.get(f"{control.found.home}/endpoints", pageSize=_AT_MOST).get("endpoints", []):
+        yield from one.get("deployedModels", [])
+
+
+def _ids(control: Control, collection: str, typed: str) -> Iterator[str]:
+    if not re.fullmatch(r"[\w.-]*", typed):
+        return
+    path = f"{control.found.home}/{collection}"
+    page = control.get(path, filter=f'id:"{typed}*"' if typed else "", pageSize=_AT_MOST)
+    yield from (Name.parse(one["name"]).id for one in page.get(collection, []))
+
+
+class ModelRefType(_FromServer):
+    """A model, or one of its versions: `fraud`, `fraud@2`, `fraud@champion`."""
+
+    name = "model"
+    offers = staticmethod(_models)
+
+
+class EndpointType(_FromServer):
+    """An endpoint."""
+
+    name = "endpoint"
+    offers = staticmethod(_endpoints)
+
+
+class DeployedType(_FromServer):
+    """A model deployed at the command's endpoint."""
+
+    name = "deployed model"
+    offers = staticmethod(_deployed)
+
+
+class ShareType(_FromServer):
+    """A deployed model and its share of the traffic: `fraud@2=10`."""
+
+    name = "share"
+    offers = staticmethod(_shares)

@@ -1,0 +1,99 @@
+"""`trivet deploy`: serve a version of a model at an endpoint."""
+
+import json
+from typing import Any
+
+import click
+
+from trivet.cli import find
+from trivet.cli.completions import EndpointType, ModelRefType
+from trivet.cli.control import Control, Json, asks
+from trivet.cli.deployed import Served, called, split
+from trivet.core.errors import Aborted, InvalidArgument
+from trivet.core.resources import Name
+
+EPILOG = """
+\b
+  trivet deploy fraud@champion --to scoring                 the first model gets all of the traffic
+  trivet deploy fraud@2 --to scoring                        and a further one none
+  trivet deploy fraud@2 --to scoring --traffic 10           the others keep their proportions
+  trivet deploy fraud@2 --to scoring --placement process --replicas 4
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", type=ModelRefType())
+@click.option("--to", "endpoint", required=True, type=EndpointType(), help="The endpoint.")
+@click.option("--traffic", type=click.IntRange(0, 100), help="Its share; the others keep their proportions.")
+@click.option("--replicas", type=click.IntRange(min=1), help="Processes, where it runs in processes.")
+@click.option(
+    "--placement",
+    type=click.Choice(["auto", "inline", "thread", "process"]),
+    help="Where it runs.  [default: auto, as measured]",
+)
+@click.option("--max-rows", type=click.IntRange(min=1), help="Rows predicted together at most.")
+@click.option("--pool", help="Deployment resource pool to run in.")
+@click.option("--display-name", help="Name to show.  [default: that of the model]")
+@asks
+def command(
+    control: Control,
+    *,
+    model: str,
+    endpoint: str,
+    traffic: int | None,
+    pool: str | None,
+    display_name: str | None,
+    **options: Any,
+) -> None:
+    """Deploy MODEL (NAME, NAME@VERSION or NAME@ALIAS) at an endpoint, and wait until it answers there."""
+    version = find.model(control, model)
+    at = find.endpoint(control, endpoint)
+    name = Name.parse(version["name"]).at(version["versionId"])
+    deployed: Json = {"model": str(name), "displayName": display_name or version["displayName"]}
+    keys = {"replicas": "replicas", "placement": "placement", "max_rows": "maxRows"}
+    if own := {keys[key]: value for key, value in options.items() if value is not None}:
+        deployed["trivet"] = own
+    if pool:
+        deployed["sharedResources"] = str(control.name("deploymentResourcePools", pool))
+    body: Json = {"deployedModel": deployed}
+    if traffic is not None:
+        body["trafficSplit"] = _split(at, endpoint, traffic)
+    begun = control.post(f"{at['name']}:deployModel", body)
+    done = control.done(begun, f"Deploying {name.id}@{name.version} at {endpoint}")
+    _tell(control, control.get(at["name"]), done["deployedModel"]["id"])
+
+
+def _split(at: Json, endpoint: str, share: int) -> dict[str, int]:
+    """Return the whole split for a new model's share; raises InvalidArgument where nobody takes the rest."""
+    from trivet.core.traffic import NEW, active, admit
+
+    now = at.get("trafficSplit", {})
+    if share < 100 and not active(now):
+        raise InvalidArgument(
+            f"--traffic {share}: no other model at {endpoint} has traffic, to take the rest; "
+            "give 100, or leave it out"
+        )
+    return admit(now, NEW, share)
+
+
+def _tell(control: Control, at: Json, id_: str) -> None:
+    """Say what now answers, where it runs and how to call it."""
+    one = next((one for one in at.get("deployedModels", []) if one["id"] == id_), None)
+    if one is None:
+        raise Aborted(f"deployed model {id_} was undeployed again by somebody else")
+    served, where = Served(control).of(one), control.short(at["name"])
+    click.echo(f"{called(one)} is deployed at {where} as {id_}")
+    if served:
+        click.echo(f"runs:    {served['placement']['where']}: {served['placement']['reason']}")
+    click.echo(f"traffic: {split(at)}")
+    if at.get("trafficSplit", {}).get(id_):
+        click.echo(f"\n  {_call(control, at, served)}")
+    else:
+        click.echo(f"\nIt gets no traffic yet: `trivet traffic {where} {called(one)}=100` gives it all")
+
+
+def _call(control: Control, at: Json, served: Json | None) -> str:
+    """Return a command that asks the endpoint for a prediction."""
+    example = served["example"] if served else {"instances": []}
+    quoted = json.dumps(example, separators=(",", ":")).replace("'", r"'\''")
+    return f"curl {control.url}/v1/{at['name']}:predict -d '{quoted}'"
