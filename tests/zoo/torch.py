@@ -128,6 +128,8 @@ def archive(folder):
         "weights.pt": (folder / "weights.pt").read_bytes(),
     }
     (folder / "weights.pt").unlink()
+    inputs = [{"name": "data", "dtype": "float64", "shape": [10]}]
+    (folder / "signature.json").write_text(json.dumps({"inputs": inputs}))
     return archived(
         folder / "model.mar",
         files,

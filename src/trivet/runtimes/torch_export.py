@@ -61,7 +61,7 @@ def load_export(artifact: Artifact, torch: Any, device: Any) -> TorchPredictor:
         [Input(one.spec.name, one.dtype, one.single) for one in given],
         device,
         _sizes(program, rows),
-        thread_safe=not program.graph_signature.buffers_to_mutate,
+        thread_safe=not _writes(program),
     )
     signature = Signature(
         inputs=tuple(one.spec for one in given),
@@ -223,6 +223,14 @@ def _sizes(program: Any, rows: Any) -> Sizes:
         )
     least = int(known.lower) if known.lower > _LEAST_CHECKED else 1
     return Sizes(least, int(known.upper) if known.upper.is_Integer else None)
+
+
+def _writes(program: Any) -> bool:
+    """Whether any of its operators writes to a tensor, which may be one that is kept between calls."""
+    graphs = [module.graph for module in program.graph_module.modules() if hasattr(module, "graph")]
+    schemas = [getattr(node.target, "_schema", None) for graph in graphs for node in graph.nodes]
+    kept = bool(program.graph_signature.buffers_to_mutate)
+    return kept or any(schema.is_mutable for schema in schemas if schema is not None)
 
 
 def _caller(program: Any, leaves: Sequence[Any], made: Sequence[_Tensor | None]) -> Call:

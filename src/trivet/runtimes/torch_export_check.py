@@ -35,6 +35,7 @@ _SIMPLE = re.compile(
     r"_operator\.(add|sub|mul|truediv|floordiv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|not_|lshift|rshift"
     r"|getitem)|math\.[a-z0-9]+|torch\.(_sym_\w+|sym_\w+)"
 )
+_UNPICKLED = re.compile(r"GLOBAL (\S+)")
 _LIBRARIES = frozenset(("aten", "prims", "quantized", "quantized_decomposed", "torchvision"))
 _FILES = frozenset(("aten.from_file", "aten.save"))
 _CONTROL_FLOW = frozenset(
@@ -228,8 +229,9 @@ def _weights_only(content: bytes, name: str, torch: Any) -> None:
             raise ValueError("it is in an old format")
         torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is not weights only
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Doubtful(f"its {name} is a pickle of more than tensors ({reason[:120]})") from None
+        found = _UNPICKLED.search(str(error))
+        reason = f": {found[1]}" if found else ""
+        raise Doubtful(f"its {name} is a pickle of more than tensors{reason}") from None
 
 
 _RULES: Mapping[str, Callable[[str], bool]] = {

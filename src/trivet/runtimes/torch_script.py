@@ -36,7 +36,7 @@ def load_script(artifact: Artifact, torch: Any, device: Any) -> TorchPredictor:
     with opened(path) as archive:
         found = members(path, archive)
         for name, info in found.items():
-            if name.endswith(".py") and (what := _reaches_files(text(archive, info))):
+            if name.lower().endswith(".py") and (what := _reaches_files(text(archive, info))):
                 require_permission(artifact, f"its code calls {what}, which reaches files")
     try:
         with warnings.catch_warnings():
