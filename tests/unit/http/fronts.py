@@ -9,7 +9,7 @@ import signal
 import socket
 import traceback
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count
 from time import monotonic
 
@@ -119,6 +119,9 @@ class _Child:
             "buffered": sum(len(one._buffer) for one in connections),
             "gathered": sum(len(one._body._body) for one in connections if one._body),
             "ended": sum(one._ended for one in connections),
+            "high_water": max(
+                (one._transport.get_write_buffer_limits()[1] for one in connections), default=0
+            ),
             "waiting": len(self.marks.waiting),
             "sockets": sum(map(_is_socket, os.listdir("/proc/self/fd"))),
         }
@@ -242,6 +245,16 @@ class Front:
             return True
         status = os.waitpid(self.pid, 0)[1]
         return status == 0
+
+
+@contextmanager
+def stopped(front):
+    """Let a front do nothing for a while."""
+    os.kill(front.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(front.pid, signal.SIGCONT)
 
 
 class Place:

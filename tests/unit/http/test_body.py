@@ -189,3 +189,28 @@ def test_any_bytes_are_unzipped_or_refused(content):
             assert refused.status in (400, 413)  # noqa: PT017 - which of both it is, is not known before
         else:
             assert gzip.decompress(stream) == plain
+
+
+@given(
+    st.lists(st.binary(max_size=60), max_size=8),
+    st.sampled_from([b"", b"X: y\r\n", b"X: y\r\nZ:\r\n"]),
+    st.binary(max_size=50),
+    st.lists(st.integers(0, 10_000), max_size=3),
+)
+def test_a_body_that_is_cut_goes_on_as_another(chunks, trailers, rest, cuts):
+    content = b"".join(chunks)
+    for stream, new in (
+        (chunked(chunks, b";a", trailers), lambda: ChunkedBody(len(content))),
+        (content, lambda: SizedBody(len(content))),
+    ):
+        edges = [0, *sorted(cut % max(1, len(stream)) for cut in cuts), len(stream)]
+        body = new()
+        for start, end in pairwise(edges):
+            if start < end < len(stream):
+                assert body.feed(stream[start:end]) is None
+                so_far = body.so_far()
+                body = new()
+                assert not so_far or body.feed(so_far) is None
+        if stream:
+            assert body.feed(stream[edges[-2] :] + rest) == rest
+            assert body.whole() == content

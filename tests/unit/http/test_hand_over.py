@@ -1,8 +1,8 @@
 """Connections go from one process to another, and their callers notice nothing."""
 
-import os
-import signal
+import asyncio
 import socket
+import threading
 from collections import Counter
 from itertools import pairwise
 
@@ -10,8 +10,8 @@ import h11
 import pytest
 
 from tests.integration.raw import Raw, chunked
-from tests.unit.http.fakes import request
-from tests.unit.http.fronts import WITHIN, Place
+from tests.unit.http.fakes import request, server_of, turns
+from tests.unit.http.fronts import WITHIN, Place, stopped
 from trivet.http.handover import KIND
 
 MIB = 1 << 20
@@ -165,15 +165,12 @@ def test_who_leaves_while_its_connection_goes_is_forgotten(place, call):
     callers = [call(request("/hot")) for _ in range(20)]
     for caller in callers:
         body(caller)
-    os.kill(new.pid, signal.SIGSTOP)
-    try:
+    with stopped(new):
         old.result(old.begin_hand_over(new)[0])
         for caller in callers[:10]:
             caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # with a reset
         for caller in callers:
             caller.socket.close()
-    finally:
-        os.kill(new.pid, signal.SIGCONT)
     new.until(idle=0)
     assert old.connections() == 0
 
@@ -183,7 +180,10 @@ def test_who_does_not_read_its_answer_goes_once_it_has(place, call):
     caller = call(request("/large", b"a") + request("/hot", b"b"), receive_buffer=1 << 17)
     old.until(buffered=len(request("/hot", b"b")))
     old.hand_over(new)
-    assert old.connections() == 1
+    assert (old.connections(), old.tell("counts")["high_water"]) == (
+        1,
+        0,
+    )  # so that it is told when all is sent
     assert body(caller) == b"0:a".ljust(8 * MIB)
     assert body(caller) == b"1:b"
     assert old.connections() == 0
@@ -212,18 +212,64 @@ def test_what_takes_over_may_be_slow(place, call):
     callers = [call(request("/hot")) for _ in range(500)]
     for caller in callers:
         body(caller)
-    os.kill(new.pid, signal.SIGSTOP)
-    try:
+    with stopped(new):
         hands, takes = old.begin_hand_over(new)
-        old.until(moving=range(1, 500))
-        assert old.tell("counts")["states"]["moving"] > 100  # and it can say so: it does not wait itself
+        old.until(moving=range(100, 400))  # and it can say so: it does not wait itself
+        for caller in callers:
+            caller.send(request("/hot", b"x" * 10_000))
         assert not old.is_done(hands)
-    finally:
-        os.kill(new.pid, signal.SIGCONT)
+        assert old.tell("counts")["buffered"] == 0
     old.result(hands)
     new.result(takes)
-    for caller in callers:
-        assert body(caller.send(request("/hot", b"x"))) == b"1:x"
+    assert {body(caller) for caller in callers} == {b"1:" + b"x" * 10_000}
+
+
+def test_what_comes_to_a_process_that_hands_over_is_not_read_there(place, call):
+    old, new, third = place.fork(3)
+    caller, *others = [call(request("/hot")) for _ in range(500)]
+    assert len(answered([caller, *others])[1]) == 500
+    caller.send(request("/later"))
+    old.until(waiting=1)
+    old.hand_over(new)
+    new.until(idle=499)
+    with stopped(third):
+        hands, _ = new.begin_hand_over(third)
+        new.until(moving=range(100, 400))
+        old.tell("release")
+        old.until(answering=0, moving=0)
+        assert body(caller) == b"0:x"
+        sending = threading.Thread(target=caller.send, args=[request("/hot", b"x" * 20 * MIB)])
+        sending.start()
+        while not new.tell("counts")["buffered"]:
+            pass
+        assert new.tell("counts")["buffered"] < MIB
+    sending.join()
+    new.result(hands)
+    assert body(caller) == b"2:" + b"x" * 20 * MIB
+
+
+async def test_what_was_sent_is_taken_over_though_no_more_is_wanted():
+    server, callers = server_of(), []
+    given, taken = socket.socketpair(socket.AF_UNIX, KIND)
+    with socket.create_server(("127.0.0.1", 0)) as listening, given:
+        for number in range(3):
+            with socket.create_connection(listening.getsockname()) as caller, listening.accept()[0] as here:
+                socket.send_fds(given, [b"\3" + request("/hot", b"%d" % number)], [here.fileno()])
+                callers.append(caller.dup())
+        taking = asyncio.create_task(server.take_over(taken))
+        await asyncio.sleep(0)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        with pytest.raises(BrokenPipeError):
+            given.send(b"\3")
+    for number, caller in enumerate(callers):
+        with caller:
+            caller.setblocking(False)
+            answer = await asyncio.get_running_loop().sock_recv(caller, 1000)
+            assert answer.endswith(b"<%d>" % number)
+    server.abort()
+    await turns()
 
 
 def answered(callers, *sent):
@@ -255,7 +301,7 @@ def test_a_hand_over_that_fails_leaves_the_rest_as_it_was(place, call, how):
             taken.close()
         with pytest.raises(RuntimeError, match="Cancelled" if how == "cancelled" else "ConnectionReset"):
             old.result(hands)
-    old.until(moving=0)
+    old.until(moving=0, high_water=64 * 1024)
     left = old.tell("counts")["states"]
     assert 100 < left["idle"] + left["body"] < 500
     answers, idle = answered(idle, request("/hot"))
@@ -329,10 +375,13 @@ def test_a_connection_may_go_through_a_process_that_hands_over_itself(place, cal
         front.until(waiting=1)
         to.tell("listen")
         front.hand_over(to)
-    for number in (2, 0, 1):
+    retires = fronts[1].start("retire", 0, WITHIN)
+    for number in (2, 1, 0):
+        assert not fronts[1].is_done(retires)
         fronts[number].tell("release")
         assert body(callers[number]) == b"%d:a" % number
         assert body(callers[number].send(request("/hot", b"b"))) == b"3:b"
+    fronts[1].result(retires)
     for front in fronts[:3]:
         assert front.connections() == 0
 
