@@ -46,6 +46,7 @@ class Loader:
         self._channel = BlockingChannel(control)
         self._models: dict[str, LoadedModel] = {}
         self._grace = 0.0
+        self._is_fork = False
         self._children: set[int] = set()
 
     def run(self) -> None:
@@ -63,6 +64,8 @@ class Loader:
                     self._fork(number, serve, sockets=2)
                 case ForkLoader(id=number):
                     self._fork(number, None, sockets=1)
+        if self._is_fork:
+            os._exit(0)
 
     def _load(self, asked: Load) -> None:
         logs.configure(asked.log)
@@ -91,7 +94,7 @@ class Loader:
         if pid == 0 and serve is None:
             self._channel.close()
             self._channel = BlockingChannel(*given)
-            self._children = set()
+            self._children, self._is_fork = set(), True
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             return
         if pid == 0 and serve is not None:
