@@ -78,7 +78,8 @@ _GLANCE = 0.05
 """Seconds for which the answer to a change is held, so that what is done at once is said to be done."""
 
 _SETTLES_WITHIN = 10.0
-_LOOKS_EVERY = 1.0  # at least: not every change of another machine is heard of
+_PAUSES = (0.01, 1.0)
+"""Seconds between two looks, the first and the longest: what other machines do, nobody tells."""
 
 _FAULT = Internal("the control plane failed; its log says why")
 
@@ -193,10 +194,12 @@ class Api:
         """Look whenever something has changed, until it is so or these seconds have passed."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
+        pause, longest = _PAUSES
         while True:
             left = end - loop.time()
             # begun before the look, which could otherwise miss a change that comes right after it
-            change = asyncio.ensure_future(self._changed(max(0.0, min(left, _LOOKS_EVERY))))
+            change = asyncio.ensure_future(self._changed(max(0.0, min(left, pause))))
+            pause = min(2 * pause, longest)
             try:
                 if await self._in_thread(true):
                     return True
