@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from trivet.control import choice
 from trivet.control.fields import aliases, check_id, display_name, labels, masked, merged, text
 from trivet.control.listing import select
 from trivet.control.operations import Begun, Operations
@@ -59,7 +60,7 @@ class Models:
             "labels": labels(document, "model"),
             "aliases": list(aliases(document.get("versionAliases") or (), "model.versionAliases")),
             "document": {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE},
-            "framework": _framework(document),
+            "framework": choice.framework(document),
         }
         for field in ("description", "versionDescription"):
             text(document, field, "model")
@@ -215,32 +216,3 @@ def _refuse_deployed(tx: "Transaction", name: Name, version: str = "") -> None:
             f'The Model "{name.at(version)}" is deployed or being deployed at the following Endpoint(s): '
             f"[{endpoints}]. Undeploy it first"
         )
-
-
-def _framework(document: Document) -> str:
-    """Return the runtime that a model names, itself or by its image; empty where its artifact will say.
-
-    Raises InvalidArgument for a runtime that there is not, and where there is nothing to load;
-    FailedPrecondition for an image that stands for no runtime.
-    """
-    from trivet.runtimes import registry
-    from trivet.runtimes.base import WithoutArtifact
-
-    framework = options(document, "model").framework or ""
-    container = document.get("containerSpec")
-    if not framework and isinstance(container, Mapping) and container.get("imageUri"):
-        from trivet.control import prebuilt
-
-        framework = prebuilt.resolve(str(container["imageUri"])).framework
-    if framework:
-        try:
-            runtime = registry.get_runtime(framework)
-        except NotFound as error:
-            raise InvalidArgument(f"model.trivet.framework: {error}") from None
-        if isinstance(runtime, WithoutArtifact):
-            return framework
-    if not text(document, "artifactUri", "model"):
-        raise InvalidArgument(
-            "model.artifactUri: required; expected a folder or file: gs://, s3:// or a path"
-        )
-    return framework

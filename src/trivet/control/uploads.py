@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trivet.control.choice import detected
 from trivet.control.models import refuse_taken
 from trivet.control.operations import CANCELLED, Kind, Operations, failure_of
 from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, ServingError
-from trivet.core.resources import Artifact, Failure, ModelVersion, Name, Operation
-from trivet.serving.lifecycle import find
+from trivet.core.resources import Artifact, Document, Failure, ModelVersion, Name, Operation
 
 if TYPE_CHECKING:
     from trivet.catalog import Catalog, Transaction
@@ -43,7 +43,7 @@ class Uploads:
         try:
             for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
                 artifact = self._copied(operation)
-                framework = self._framework(artifact, operation.request["framework"])
+                framework = self._framework(artifact, operation.request)
                 if framework is not None and self._added(operation, artifact, framework):
                     return
             raise Aborted(f"{operation.target}: models with equal files were being deleted; upload it again")
@@ -62,17 +62,17 @@ class Uploads:
         source = operation.request["document"].get("artifactUri")
         return self.store.add(source, progress) if source else None
 
-    def _framework(self, artifact: Artifact | None, named: str) -> str | None:
+    def _framework(self, artifact: Artifact | None, request: Document) -> str | None:
         """Return the runtime of an artifact, None where that is gone again.
 
         Raises what says that it has none, by the name of its source.
         """
         if artifact is None:
-            return named
+            return str(request["framework"])
         path = Path()
         try:
             path = self.store.path(artifact)
-            return find(path, named)[0]
+            return detected(request["document"], request["framework"], path)
         except ServingError as error:
             if not self._is_there(artifact):
                 return None

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trivet.control.choice import default_output, to_load
 from trivet.control.options import Options, duration, options, replicas
 from trivet.control.settings import ControlSettings
 from trivet.core.errors import NotFound, ServingError
 from trivet.core.names import ModelRef
-from trivet.core.resources import Artifact, DeployedModel, Document, Endpoint, ModelVersion, Name
+from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name
 from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.wish import Address, Wish
 
@@ -26,7 +27,7 @@ def wish(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings) 
 
     Fetches artifacts that are not on this machine yet.
     """
-    models: list[tuple[ModelSpec, Artifact | None]] = []
+    models: list[tuple[ModelSpec, ModelVersion]] = []
     addresses: list[Address] = []
     with catalog.reading() as tx:
         revision = tx.revision()
@@ -39,15 +40,16 @@ def wish(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings) 
                     log.error("%s: deployed model %s: %s", endpoint.name, deployed.id, error)
             if any(deployed.state == "READY" for deployed in endpoint.deployed):
                 addresses.append(_address(endpoint, settings))
-    located = [replace(spec, path=_path(store, artifact)) for spec, artifact in models]
+    located = [replace(spec, path=_path(store, version)) for spec, version in models]
     return Wish(revision, tuple(located), tuple(addresses))
 
 
-def _path(store: "ArtifactStore", artifact: Artifact | None) -> Path:
+def _path(store: "ArtifactStore", version: ModelVersion) -> Path:
+    artifact = version.artifact
     if artifact is None:
         return Path()
     try:
-        return store.path(artifact)
+        return to_load(version.document, store.path(artifact))
     except ServingError as error:
         log.error("%s", error)
         return Path(artifact.key)  # there is nothing: whoever loads it says so of this model alone
@@ -62,7 +64,7 @@ class _Reader:
         self.versions: dict[Name, ModelVersion] = {}
         self.pools: dict[str, Document] = {}
 
-    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, Artifact | None]:
+    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, ModelVersion]:
         """Return how to serve a deployed model, but for where its artifact is."""
         version = self.version(deployed.model.at(deployed.version))
         said = options(deployed.document, "deployedModel").over(options(version.document, "model"))
@@ -73,7 +75,7 @@ class _Reader:
             ref=ModelRef(deployed.model.id, deployed.version),
             path=Path(),
             framework=version.framework,
-            output=said.output or "",
+            output=said.output or default_output(version.document),
             placement=said.placement or self.settings.placement,
             replicas=self.replicas(deployed, said),
             limits=said.limits(limits),
@@ -81,7 +83,7 @@ class _Reader:
             model=str(deployed.model),
             display_name=version.display_name,
         )
-        return spec, version.artifact
+        return spec, version
 
     def version(self, name: Name) -> ModelVersion:
         if name not in self.versions:

@@ -106,3 +106,14 @@ def test_what_is_broken_by_hand_does_not_keep_the_rest_from_being_served(server,
         tx.delete_model(HERE.child("models", "other"))
     assert [spec.id for spec in server.plane.wish().models] == [id_]
     assert "models/other" in caplog.text
+
+
+def test_an_artifact_whose_files_are_gone_does_not_keep_the_rest_from_being_served(server, endpoint, caplog):
+    server.deploy(endpoint)
+    server.upload("other")
+    server.deploy(endpoint, model=str(HERE.child("models", "other")))
+    server.store.remove(server.plane.model(FRAUD).artifact)
+    first, second = server.plane.wish().models
+    assert not first.path.exists()
+    assert second.path.exists()
+    assert "upload it again" in caplog.text

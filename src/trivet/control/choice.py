@@ -1,0 +1,84 @@
+"""Which runtime a model is for, and which of its files that loads: by its own word, its image or its content.
+
+What `trivet.framework` says goes before the container image; without either the artifact's content tells.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trivet.control import prebuilt
+from trivet.control.fields import text
+from trivet.control.options import options
+from trivet.control.prebuilt import Prebuilt
+from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.core.resources import Document
+from trivet.runtimes import registry
+from trivet.runtimes.base import WithoutArtifact
+from trivet.serving.lifecycle import find
+
+
+def framework(document: Document) -> str:
+    """Return the runtime that a model names, itself or by its image; empty where its artifact will say.
+
+    Raises InvalidArgument for a runtime or prebuilt image that there is not, and where there is nothing to
+    load; FailedPrecondition for an image that stands for no runtime.
+    """
+    named = options(document, "model").framework
+    container = _container(document)
+    if container is not None:
+        named = container.framework
+    if named:
+        try:
+            runtime = registry.get_runtime(named)
+        except NotFound as error:
+            if container is None:
+                raise InvalidArgument(f"model.trivet.framework: {error}") from None
+            raise FailedPrecondition(
+                f"image {container.image!r}: {container.title} models are not served yet; save the model as "
+                "ONNX and upload it without an image, or with trivet.framework = onnx"
+            ) from None
+        if isinstance(runtime, WithoutArtifact):
+            return named
+    if not text(document, "artifactUri", "model"):
+        raise InvalidArgument(
+            "model.artifactUri: required; expected a folder or file: gs://, s3:// or a path"
+        )
+    return named or ""
+
+
+def detected(document: Document, named: str, folder: Path) -> str:
+    """Return the runtime for an artifact's folder.
+
+    Raises NotFound, InvalidArgument or FailedPrecondition where there is not one model for it.
+    """
+    return find(to_load(document, folder), named)[0]
+
+
+def to_load(document: Document, folder: Path) -> Path:
+    """Return what is loaded of an artifact's folder: the file that the image takes, or whatever is in it.
+
+    Raises FailedPrecondition where the image does not take what is there.
+    """
+    container = _container(document)
+    return folder if container is None else prebuilt.check(container, folder)
+
+
+def default_output(document: Document) -> str:
+    """Return what predictions are where neither the request nor the model says: as the image has it."""
+    container = _container(document)
+    return container.output if container else ""
+
+
+def _container(document: Document) -> Prebuilt | None:
+    spec = document.get("containerSpec")
+    image = spec.get("imageUri") if isinstance(spec, Mapping) else None
+    if not image or options(document, "model").framework:
+        return None
+    container = prebuilt.resolve(str(image))
+    if container is None:
+        raise FailedPrecondition(
+            f"model.containerSpec.imageUri {image!r}: it is not one of Google's prebuilt containers, and "
+            "images of one's own are not run yet; leave it out to serve the artifact by its content, or name "
+            "a runtime in trivet.framework"
+        )
+    return container
