@@ -39,7 +39,6 @@ def models(tmp_path_factory):
 
 def constant(value, operator="Add"):
     """Return an ONNX model that adds a constant to its input, which tests set to zero."""
-    import onnx
     from onnx import TensorProto, helper
 
     graph = helper.make_graph(

@@ -28,7 +28,7 @@ def wish_of(settings: Settings, scratch: Path) -> Wish:
     specs = []
     for name, model in settings.models.items():
         try:
-            path = storage.fetch(model.path, scratch / name)
+            path = storage.fetch(model.path, scratch / name) if model.path else Path()  # as echo has
         except ServingError as error:
             error.add_note(name)
             raise
