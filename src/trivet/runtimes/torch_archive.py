@@ -36,6 +36,8 @@ class Unpacked:
 
     folder: Path
     manifest: Mapping[str, Any]
+    remove: Callable[[], object] = lambda: None
+    """Removes the files now, if they were unpacked; called again, it does nothing."""
 
     def file(self, key: str) -> Path | None:
         """Return a file that the manifest names; None if it names none."""
@@ -56,7 +58,7 @@ def unpack(path: Path) -> Unpacked:
         files = folder / "model"
         with zipfile.ZipFile(path) as archive:
             _extract(archive, files, path)
-        made = Unpacked(files, _manifest(files, path.name))
+        manifest = _manifest(files, path.name)
     except BROKEN as error:
         remove()
         told = error.strerror if isinstance(error, OSError) else None
@@ -64,6 +66,7 @@ def unpack(path: Path) -> Unpacked:
     except BaseException:
         remove()
         raise
+    made = Unpacked(files, manifest, remove)
     weakref.finalize(made, remove)
     return made
 
@@ -134,10 +137,12 @@ def _folder() -> tuple[Path, Callable[[], None]]:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     Path(locked).rename(folder / _LOCK)  # under this name it was always locked
 
+    held = [descriptor]
+
     def remove() -> None:
-        if os.getpid() == owner:  # a fork of it may end earlier
+        if held and os.getpid() == owner:  # a fork of it may end earlier
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(descriptor)
+            os.close(held.pop())
 
     return folder, remove
 

@@ -10,6 +10,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -33,37 +34,48 @@ _REQUIREMENT = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)")
 Entry = Callable[[list[Any] | None, Any], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What answers: its name, its object if it is a class, and what is called with rows and the context."""
+
+    name: str
+    made: Any
+    entry: Entry
+    context: Any
+    files: Unpacked
+
+
 class HandlerPredictor:
     """Passes rows to a handler; it is called by one thread at a time."""
 
-    def __init__(
-        self, owner: str, entry: Entry, context: Any, signature: Signature, rows: Unpack, files: Unpacked
-    ) -> None:
+    def __init__(self, handler: Handler, signature: Signature, rows: Unpack) -> None:
         self.signature = signature
-        self.traits = Traits()
-        self._owner = owner
-        self._entry = entry
-        self._context = context
+        self.traits = Traits(idempotent=bool(getattr(handler.made, "idempotent", True)))
+        self._handler = handler
         self._rows = rows
-        self._files = files  # are removed with this
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Give the column `prediction`; raises Internal unless there is one entry per row."""
         rows = [_row(one) for one in self._rows(instances)]
-        self._context.begin(len(rows))
+        context = self._handler.context
+        context.begin(len(rows))
         try:
-            answer = self._entry(rows, self._context)
+            answer = self._handler.entry(rows, context)
         except Exception as error:
             code = getattr(error, "error_code", None)  # a PredictionException, whoever's
             if isinstance(code, int):
                 raise _answered(code, str(getattr(error, "message", error))) from error
             raise
-        for one in self._context.request_processor:
+        for one in context.request_processor:
             if one.status >= 400:
                 raise _answered(one.status, one.phrase)
         if isinstance(answer, list | tuple):
             answer = [_text(one) if isinstance(one, bytes | bytearray) else one for one in answer]
-        return predictions(answer, instances.count, self._owner)
+        return predictions(answer, instances.count, self._handler.name)
+
+    def close(self) -> None:
+        """Remove the unpacked files, for a process that ends without saying goodbye to its objects."""
+        self._handler.files.remove()
 
 
 def load_archive(artifact: Artifact, device: Any) -> HandlerPredictor:
@@ -83,20 +95,18 @@ def load_archive(artifact: Artifact, device: Any) -> HandlerPredictor:
     package = ModelPackage(files.folder)
     context.load_module = package.load
     with package.found_by_plain_names(), chdir(files.folder), _told(artifact.path, files):
-        owner, made, entry = _handler(package, files, context)
+        handler = _handler(package, files, context)
     declared = artifact.declared or Signature(())
     signature = Signature(
         inputs=(TensorSpec("instance", "json", nullable=True),),
         outputs=(TensorSpec("prediction", "json", nullable=True),),
-        example=getattr(made, "example", None) if declared.example is None else declared.example,
+        example=getattr(handler.made, "example", None) if declared.example is None else declared.example,
     )
-    return HandlerPredictor(
-        owner, entry, context, signature, rows_of(declared.inputs or signature.inputs), files
-    )
+    return HandlerPredictor(handler, signature, rows_of(declared.inputs or signature.inputs))
 
 
-def _handler(package: ModelPackage, files: Unpacked, context: Any) -> tuple[str, Any, Entry]:
-    """Import the handler and initialise it: return its name, its object, and what to call with rows."""
+def _handler(package: ModelPackage, files: Unpacked, context: Any) -> Handler:
+    """Import the handler and initialise it."""
     name, _, function = str(files.manifest["model"]["handler"]).partition(":")
     stem = name.removesuffix(".py").rpartition("/")[2]
     file = files.folder / f"{stem}.py"
@@ -104,12 +114,13 @@ def _handler(package: ModelPackage, files: Unpacked, context: Any) -> tuple[str,
     if function or hasattr(module, "handle"):
         entry: Entry = getattr(module, function or "handle")
         entry(None, context)
-        return f"{stem}.{function or 'handle'}", None, entry
+        return Handler(f"{stem}.{function or 'handle'}", None, entry, context, files)
     kind = _class_of(module, stem)
     made = kind()
     if hasattr(made, "initialize"):
         made.initialize(context)
-    return kind.__name__, made, made.handle if hasattr(made, "handle") else _in_steps(made)
+    entry = made.handle if hasattr(made, "handle") else _in_steps(made)
+    return Handler(kind.__name__, made, entry, context, files)
 
 
 def _known_to_torchserve(name: str) -> ModuleType:
