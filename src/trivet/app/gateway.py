@@ -1,6 +1,7 @@
 """The gateway process: TLS, gRPC and the proxy. What it does is `trivet.gateway`'s; this runs it."""
 
 import asyncio
+import logging
 import socket
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from trivet.app import logs
 from trivet.app.children import Child, Hears, Seat, spawn
 from trivet.app.messages import Channel, Guard, Message, Ready
 from trivet.config import Settings
-from trivet.core.errors import FailedPrecondition
+from trivet.core.errors import FailedPrecondition, ServingError
+
+log = logging.getLogger("trivet")
 
 _ENDS_WITHIN = 3.0  # seconds
 
@@ -94,15 +97,17 @@ async def _serve(control: socket.socket, sockets: tuple[socket.socket, ...]) -> 
     from trivet.gateway import server
 
     named = dict(zip(asked.sockets, sockets, strict=True))
-    channel.send(Ready())
-    await server.serve(
-        named.get("tls"),
-        named.get("proxy"),
-        (asked.host, asked.port),
-        Path(asked.data),
-        stop,
-        tunnel=asked.settings.gateway.tunnel,
-    )
+    address, tunnel = (asked.host, asked.port), asked.settings.gateway.tunnel
+    channel.send(Ready())  # callers may connect, since the sockets listen already
+    try:
+        await server.serve(
+            named.get("tls"), named.get("proxy"), address, Path(asked.data), stop, tunnel=tunnel
+        )
+    except ServingError as error:  # plain HTTP is served all the same
+        log.error("neither TLS nor the proxy is served: %s", error)
+        for one in sockets:
+            one.close()
+        await stop.wait()
     channel.close()
 
 
