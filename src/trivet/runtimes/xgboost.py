@@ -1,4 +1,4 @@
-"""XGBoost models (JSON, UBJSON or pickled), answered by XGBoost itself on one thread.
+"""XGBoost models (JSON, UBJSON, legacy binary or pickled), answered by XGBoost itself on one thread.
 
 The answers are those of `XGBClassifier.predict` and `predict_proba` or of `XGBRegressor.predict` (so, of
 a model stopped early, those of its best iteration), whether or not the model was trained with them. A
@@ -25,10 +25,9 @@ from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
 from trivet.core.signature import Parameters, ParameterSpec, Signature, TensorSpec, matrix
-from trivet.runtimes import classifier, pickles
+from trivet.runtimes import classifier, pickles, xgboost_legacy
 from trivet.runtimes.base import Artifact, head, need, unreadable
 
-_LEGACY = b"binf"
 _CLASSIFIERS = ("binary:logistic", "multi:softprob", "multi:softmax")
 _TAIL = 4096
 _JSON_VERSION = re.compile(rb'"version"\s*:\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]')
@@ -210,7 +209,7 @@ class _Description:
 
 
 class XGBoostRuntime:
-    """Loads what `save_model` of XGBoost 1.3 and later writes as JSON or UBJSON, and pickled models."""
+    """Loads what `save_model` of any XGBoost writes, and pickled models."""
 
     def recognises(self, path: Path) -> bool:
         """Whether the file is a model in JSON, UBJSON, the legacy binary format, or the pickle of a Booster.
@@ -219,23 +218,25 @@ class XGBoostRuntime:
         """
         start = head(path)
         return (
-            start.startswith(_LEGACY)
-            or (start.startswith(b"{L") and b"\x07learner{" in start[:64])
+            (start.startswith(b"{L") and b"\x07learner{" in start[:64])
             or (start.startswith(b'{"') and b'"learner"' in start)
+            or xgboost_legacy.is_legacy(path)
             or pickles.is_booster(path)
         )
 
     def load(self, artifact: Artifact) -> Predictor:
         """Load the model.
 
-        Raises FailedPrecondition for a broken file, for the legacy binary format, and for a file newer
-        than the library: XGBoost loads some of those without a word and then predicts wrong numbers.
+        Raises FailedPrecondition for a broken file, and for a file newer than the library: XGBoost loads
+        some of those without a word and then predicts wrong numbers.
         """
         library = need("xgboost", "xgboost")
         content = artifact.path.read_bytes()
         _refuse_newer(artifact.path, content, library.__version__)
         if pickles.is_pickle(artifact.path):
             content = _unpickled(artifact)
+        elif xgboost_legacy.is_legacy(artifact.path):
+            content = _converted(artifact.path, content)
         _refuse_others(artifact.path, content)
         booster = library.Booster({"nthread": 1})
         try:
@@ -283,13 +284,16 @@ def _unpickled(artifact: Artifact) -> bytes:
     return bytes(booster.save_raw("ubj"))
 
 
+def _converted(path: Path, content: bytes) -> bytes:
+    """Return a model in the legacy binary format as JSON."""
+    try:
+        return xgboost_legacy.to_json(content)
+    except (ValueError, OverflowError) as error:
+        raise unreadable(path, "XGBoost", error) from None
+
+
 def _refuse_others(path: Path, content: bytes) -> None:
     """Refuse what XGBoost would not read, or would read wrongly."""
-    if content.startswith(_LEGACY):
-        raise FailedPrecondition(
-            f"{path.name} is in XGBoost's legacy binary format, which only XGBoost up to 3.0 reads. "
-            'Convert it: load it with XGBoost 2.1 or 3.0 and save it with save_model("model.ubj")'
-        )
     if not content.startswith((b'{"', b"{L")):  # an empty one ends the process in XGBoost's hands
         raise FailedPrecondition(f"{path.name} is not an XGBoost model: it is neither JSON nor UBJSON")
     if not content.rstrip().endswith(b"}") or (content[1:2] == b"L" and b"\x07version[" not in content[-64:]):

@@ -6,23 +6,16 @@ import pytest
 
 from tests.unit.runtimes.asking import predict, same
 from tests.zoo.xgboost import CASES
-from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from trivet.core.signature import Signature, TensorSpec
-from trivet.runtimes.base import Artifact
+from trivet.runtimes.base import Artifact, Permissions
+from trivet.runtimes.registry import detect
 from trivet.runtimes.xgboost import RUNTIME
 
 
 @pytest.fixture(scope="module")
 def models(zoo: Any) -> dict[str, Path]:
     return {case.name: zoo(case) for case in CASES}
-
-
-def test_the_legacy_format_is_recognised_and_refused(tmp_path: Path) -> None:
-    legacy = tmp_path / "model.bst"
-    legacy.write_bytes(b"binf" + bytes(200))
-    assert RUNTIME.recognises(legacy)
-    with pytest.raises(FailedPrecondition, match=r"up to 3\.0 reads.*save_model\(\"model\.ubj\"\)"):
-        RUNTIME.load(Artifact(legacy))
 
 
 @pytest.mark.parametrize(
@@ -83,3 +76,36 @@ def test_a_linear_model_is_answered_as_xgboost_does(tmp_path: Path) -> None:
     predictor = RUNTIME.load(Artifact(tmp_path / "model.json"))
     assert not predictor.traits.thread_safe
     assert same(predict(predictor, data.tolist()), model.predict(data))
+
+
+def test_a_booster_in_a_pickle_is_recognised_and_asks_for_permission(tmp_path: Path) -> None:
+    import pickle
+
+    import xgboost
+    from sklearn.datasets import load_iris
+
+    data = xgboost.DMatrix(load_iris().data, load_iris().target, nthread=1)
+    booster = xgboost.train({"objective": "multi:softprob", "num_class": 3, "nthread": 1}, data, 3)
+    for protocol in range(6):
+        file = tmp_path / f"model{protocol}"
+        file.write_bytes(pickle.dumps(booster, protocol))
+        assert detect(file) == ("xgboost", file)
+        with pytest.raises(PermissionDenied, match="--allow-pickle"):
+            RUNTIME.load(Artifact(file))
+        predictor = RUNTIME.load(Artifact(file, None, Permissions(pickle=True)))
+        answered = predict(predictor, load_iris().data.tolist(), output="booster")
+        assert same(answered, booster.predict(data))
+
+
+def test_a_pickle_of_a_newer_library_is_refused(tmp_path: Path) -> None:
+    import pickle
+
+    import xgboost
+
+    booster = xgboost.train({"nthread": 1}, xgboost.DMatrix([[1.0], [2.0]], [1.0, 2.0], nthread=1), 1)
+    installed = b"".join(b"i%c" % int(part) for part in xgboost.__version__.split("."))
+    content = pickle.dumps(booster)
+    assert content.count(installed + b"}") == 2
+    (tmp_path / "model.pkl").write_bytes(content.replace(installed + b"}", b"i\x63i\x01i\x02}"))
+    with pytest.raises(FailedPrecondition, match=r"written by XGBoost 99\.1\.2"):
+        RUNTIME.load(Artifact(tmp_path / "model.pkl", None, Permissions(pickle=True)))
