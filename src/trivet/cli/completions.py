@@ -30,11 +30,12 @@ class _FromServer(click.ParamType[str]):
         """Return what begins with what has been typed."""
         places = {name: ctx.params.get(name) for name in ("server", "data", "project", "location")}
         try:
-            control = Control(look(**places), timeout=_WITHIN)
-            found = [one for one in type(self).offers(control, ctx, incomplete) if one.startswith(incomplete)]
+            with Control(look(**places), timeout=_WITHIN) as control:
+                offers = list(type(self).offers(control, ctx, incomplete))
         except (ServingError, ValueError):
             return []
-        return [CompletionItem(one) for one in sorted(set(found))[:_AT_MOST]]
+        found = sorted({one for one in offers if one.startswith(incomplete)})
+        return [CompletionItem(one) for one in found[:_AT_MOST]]
 
 
 def _models(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:

@@ -43,7 +43,8 @@ def asks(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def asking(server: str | None, data: str | None, **given: Any) -> None:
         where = {name: given.pop(name) for name in ("project", "location")}
-        command(Control(look(server, data, **where)), **given)
+        with Control(look(server, data, **where)) as control:
+            command(control, **given)
 
     for option in reversed(_OPTIONS):
         asking = option(asking)
@@ -101,8 +102,14 @@ class Control:
         self._timeout = timeout
         self.look()
 
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
     def look(self) -> None:
-        """Find the server anew: it may have been started again elsewhere."""
+        """Find the server anew: it may have been started again elsewhere, and left no connection."""
         self.found = self._looks()
         self.url = self.found.addresses["http"]
         self._connection = Connection(self.url, self._timeout)
