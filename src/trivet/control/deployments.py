@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from trivet.control.fields import display_name, masked, merged
 from trivet.control.operations import Begun, Operations
-from trivet.control.options import one_kind, options, replicas
+from trivet.control.options import one_kind, options, replicas, said
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import DeployedModel, Document, Endpoint, Name, Operation
 from trivet.core.traffic import check, replace_without, withdraw
@@ -97,11 +99,14 @@ class Deployments:
                 f"{where}.model: {model} is not in the location of the endpoint, {endpoint.name.location}"
             )
         version = tx.version(model)
-        if options(document, where).framework is not None:
+        own = options(document, where)
+        if own.framework is not None:
             raise InvalidArgument(f"{where}.trivet.framework: it is the model's; upload a version with it")
         one_kind(document, where)
         replicas(document, where)
         kept = {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE}
+        if served := said(structs.replace(own.over(options(version.document, "model")), framework=None)):
+            kept["trivet"] = served  # a change of the model's holds for later deployments
         return DeployedModel(
             id=self._id(tx, str(document.get("id") or "")),
             model=version.name,

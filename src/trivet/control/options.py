@@ -6,15 +6,16 @@ says, and that before the settings. `dedicatedResources` are Google's, and give 
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from msgspec import Meta, Struct, ValidationError, convert, structs
+from msgspec import Meta, Struct, ValidationError, convert, structs, to_builtins
 
 from trivet.core.errors import InvalidArgument
 from trivet.core.resources import Document
 from trivet.serving.batching import BatchLimits
+from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.placement import Asked
 
 _AT = re.compile(r" - at `\$\.(?P<field>[^`]+)`$")
@@ -77,6 +78,19 @@ def options(document: Document, where: str) -> Options:
         if value is not None and not isfinite(value):
             raise InvalidArgument(f"{where}.trivet.{name}: expected a finite number of seconds; got {value}")
     return read
+
+
+def to_serve_as(spec: ModelSpec) -> Document:
+    """Return the object `trivet` that says how a model is served already."""
+    limits = asdict(spec.limits)
+    return said(
+        Options(output=spec.output or None, placement=spec.placement, replicas=spec.replicas, **limits)
+    )
+
+
+def said(given: Options) -> Document:
+    """Return options as the object `trivet` has them, without those that say nothing."""
+    return cast(Document, to_builtins(given))
 
 
 def replicas(document: Document, where: str) -> int:

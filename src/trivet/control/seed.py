@@ -1,10 +1,10 @@
 """Enters into an empty catalog what is served already, where models come from settings (`trivet serve`)."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trivet.control.options import to_serve_as
 from trivet.control.settings import ControlSettings
 from trivet.core.resources import DeployedModel, Endpoint, ModelVersion, Name
 from trivet.serving.lifecycle import ModelSpec
@@ -24,6 +24,7 @@ def seed(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings, 
     with catalog.transaction() as tx:
         if tx.revision():
             return
+        specs = {spec.id: spec for spec in wish.models}
         versions: dict[str, ModelVersion] = {}
         for spec in sorted(wish.models, key=_age):
             versions[spec.id] = tx.add_version(
@@ -41,7 +42,7 @@ def seed(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings, 
                 )
             )
         for address in wish.addresses:
-            deployed = tuple(_deployed(id_, versions, now) for id_ in address.versions.values())
+            deployed = tuple(_deployed(specs[id_], versions[id_], now) for id_ in address.versions.values())
             tx.add_endpoint(
                 Endpoint(
                     name=settings.parent.child("endpoints", address.names[0]),
@@ -55,9 +56,16 @@ def seed(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings, 
         tx.bump()
 
 
-def _deployed(id_: str, versions: Mapping[str, ModelVersion], now: datetime) -> DeployedModel:
-    version = versions[id_]
-    return DeployedModel(id_, version.name, version.version, version.display_name, now, state="READY")
+def _deployed(spec: ModelSpec, version: ModelVersion, now: datetime) -> DeployedModel:
+    return DeployedModel(
+        id=spec.id,
+        model=version.name,
+        version=version.version,
+        display_name=version.display_name,
+        created=now,
+        document={"trivet": to_serve_as(spec)},
+        state="READY",
+    )
 
 
 def _model(spec: ModelSpec, settings: ControlSettings) -> Name:

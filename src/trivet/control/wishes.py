@@ -67,7 +67,7 @@ class _Reader:
     def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, ModelVersion]:
         """Return how to serve a deployed model, but for where its artifact is."""
         version = self.version(deployed.model.at(deployed.version))
-        said = options(deployed.document, "deployedModel").over(options(version.document, "model"))
+        said = options(deployed.document, "deployedModel")
         limits = self.settings.limits
         if timeout := endpoint.document.get("clientConnectionConfig", {}).get("inferenceTimeout"):
             limits = replace(limits, timeout=duration(timeout, "inferenceTimeout"))

@@ -69,6 +69,16 @@ def test_the_endpoints_timeout_holds_where_no_model_says(server):
     assert [spec.limits.timeout for spec in server.plane.wish().models] == [1200, 5]
 
 
+def test_what_a_model_says_later_holds_for_later_deployments(server):
+    server.upload("fraud", trivet={"maxRows": 20})
+    endpoint = server.endpoint("scoring")
+    first = server.deploy(endpoint, trivet={"maxWait": 1})
+    server.plane.update_model(FRAUD, {"trivet": {"maxRows": 30}}, ["trivet"])
+    server.deploy(endpoint)
+    assert [spec.limits.max_rows for spec in server.plane.wish().models] == [20, 30]
+    assert server.deployed(endpoint)[first].document["trivet"] == {"maxRows": 20, "maxWait": 1}
+
+
 @pytest.mark.parametrize(
     ("fields", "flavour"),
     [
