@@ -95,7 +95,7 @@ class HttpServer:
     async def retire(self, idle_for: float, within: float) -> None:
         """Let every connection end with its next answer, or when it has been idle for these seconds.
 
-        Returns when all have ended, or after `within` seconds.
+        Returns when all have ended, or after `within` seconds. After `hand_over` they go instead of ending.
         """
         self._retires = True
         if not self._moves:
@@ -105,6 +105,9 @@ class HttpServer:
                 while self._connections or (self._moves and self._taking):
                     self._none_left.clear()
                     await self._none_left.wait()
+                if self.moving is not None:
+                    with suppress(ConnectionError):
+                        await self.moving.sent()  # to the end: the last one may be long
 
     async def hand_over(self, to: socket.socket) -> None:
         """Accept no more, and give all connections to the server that takes over from the other end of `to`.

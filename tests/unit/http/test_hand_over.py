@@ -1,6 +1,7 @@
 """Connections go from one process to another, and their callers notice nothing."""
 
 import asyncio
+import os
 import socket
 import threading
 from collections import Counter
@@ -8,10 +9,13 @@ from itertools import pairwise
 
 import h11
 import pytest
+import uvloop
 
 from tests.integration.raw import Raw, chunked
 from tests.unit.http.fakes import request, server_of, turns
 from tests.unit.http.fronts import WITHIN, Place, stopped
+from trivet.http import server as servers
+from trivet.http.connection import Connection
 from trivet.http.handover import KIND
 
 MIB = 1 << 20
@@ -238,14 +242,14 @@ def test_what_comes_to_a_process_that_hands_over_is_not_read_there(place, call):
         old.tell("release")
         old.until(answering=0, moving=0)
         assert body(caller) == b"0:x"
-        sending = threading.Thread(target=caller.send, args=[request("/hot", b"x" * 20 * MIB)])
+        sending = threading.Thread(target=caller.send, args=[request("/hot", b"x" * 12 * MIB)])
         sending.start()
-        while not new.tell("counts")["buffered"]:
-            pass
+        sending.join(0.3)
+        assert sending.is_alive()
         assert new.tell("counts")["buffered"] < MIB
     sending.join()
     new.result(hands)
-    assert body(caller) == b"2:" + b"x" * 20 * MIB
+    assert body(caller) == b"2:" + b"x" * 12 * MIB
 
 
 async def test_what_was_sent_is_taken_over_though_no_more_is_wanted():
@@ -270,6 +274,30 @@ async def test_what_was_sent_is_taken_over_though_no_more_is_wanted():
             assert answer.endswith(b"<%d>" % number)
     server.abort()
     await turns()
+
+
+def test_a_connection_that_was_accepted_just_before_goes_as_well(monkeypatch):
+    async def accept_and_hand_over():
+        server, begun = server_of(), asyncio.get_running_loop().create_future()
+        given, taken = socket.socketpair(socket.AF_UNIX, KIND)
+        taken.setblocking(False)
+
+        def accepted(server):
+            begun.set_result(asyncio.create_task(server.hand_over(given)))  # before the connection is made
+            return Connection(server)
+
+        monkeypatch.setattr(servers, "Connection", accepted)
+        listening = socket.create_server(("127.0.0.1", 0))
+        with taken, socket.create_connection(listening.getsockname()):
+            await server.listen(listening)
+            await (await begun)
+            message, sent, _, _ = socket.recv_fds(taken, 10, 1)
+            os.close(*sent)
+            assert message == b"\3"
+            assert repr(server).startswith("<HttpServer 0 connections")
+        server.abort()
+
+    uvloop.run(accept_and_hand_over())
 
 
 def answered(callers, *sent):
@@ -352,6 +380,24 @@ def test_who_retires_has_handed_over_all(place, call):
     old.result(retires)
     assert body(caller) == b"0:a"
     assert body(caller.send(request("/hot", b"b"))) == b"1:b"
+
+
+def test_who_retires_has_handed_over_all_of_the_last(place, call):
+    old, new = place.fork(2)
+    large = request("/hot", b"x" * 220_000)
+    caller = call(request("/later", b"a") + large)
+    old.until(waiting=1, buffered=len(large))
+    old.hand_over(new)
+    with stopped(new):
+        old.tell("release")
+        assert body(caller) == b"0:a"
+        old.until(moving=0, closing=0)
+        retires = old.start("retire", 0, WITHIN)
+        old.tell("counts")
+        assert not old.is_done(retires)
+    old.result(retires)
+    old.kill()
+    assert body(caller) == b"1:" + b"x" * 220_000
 
 
 def test_who_retires_already_can_hand_over(place, call):
