@@ -88,9 +88,15 @@ def list_versions(control: ControlPlane, asked: Asked) -> Json:
 
 
 def update(control: ControlPlane, asked: Asked) -> Json:
-    """`PATCH models/M`: of the model that is sent, only what the mask names."""
-    changes = without_output(shapes.model(asked.body, "model"))
-    return model_json(control.update_model(asked.name("models"), changes, asked.mask()))
+    """`PATCH models/M`: of the model that is sent, only what the mask names.
+
+    The SDK never names the version that it changes, but sends the whole of it.
+    """
+    sent = shapes.model(asked.body, "model")
+    name = asked.name("models")
+    if not name.version:
+        name = name.at(sent.get("versionId", ""))
+    return model_json(control.update_model(name, without_output(sent), asked.mask()))
 
 
 def merge_aliases(control: ControlPlane, asked: Asked) -> Json:

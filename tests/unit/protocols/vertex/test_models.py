@@ -136,6 +136,16 @@ async def test_of_a_whole_model_only_the_masked_fields_are_changed(calls):
     assert (await calls.error("PATCH", "models/m", {}, "updateMask=artifactUri"))[0] == "INVALID_ARGUMENT"
 
 
+async def test_the_version_that_is_sent_whole_is_the_one_that_changes(calls):
+    await calls.upload()
+    await calls.upload(versionAliases=["default"])
+    sent = {**await calls.ok("GET", "models/m@1"), "versionDescription": "the first"}
+    changed = await calls.ok("PATCH", "models/m", sent, "updateMask=versionDescription")
+    assert (changed["versionId"], changed["versionDescription"]) == ("1", "the first")
+    default = await calls.ok("GET", "models/m")
+    assert (default["versionId"], "versionDescription" in default) == ("2", False)
+
+
 async def test_a_model_is_copied(calls):
     await calls.upload()
     body = {"sourceModel": f"{PARENT}/models/m@1", "modelId": "copy"}
