@@ -15,7 +15,7 @@ from trivet.core.names import ModelRef
 from trivet.core.predictor import AsyncPredictor, Predictor, Traits
 from trivet.core.signature import Parameters, Signature, declare
 from trivet.runtimes import registry
-from trivet.runtimes.base import Artifact, Permissions, WithoutArtifact
+from trivet.runtimes.base import Artifact, OwnProcess, Permissions, WithoutArtifact
 from trivet.serving.batching import BatchLimits
 from trivet.serving.placement import Asked, Placement, WarmUp, place
 from trivet.serving.replica import FAULTS, Awaited
@@ -101,13 +101,16 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     if spec.output:
         defaults = signature.resolve({"output": spec.output}, defaults)
     warm_up = _warm_up(spec, predictor, signature, defaults)
+    where = place(spec.placement, predictor.traits, warm_up)
+    if spec.placement == "auto" and where.where != "process" and isinstance(runtime, OwnProcess):
+        where = Placement("process", "its framework has threads of its own, which a fork would lose")
     info = ModelInfo(
         spec=spec,
         framework=framework,
         traits=predictor.traits,
         signature=signature,
         defaults=defaults,
-        placement=place(spec.placement, predictor.traits, warm_up),
+        placement=where,
         warm_up=warm_up,
         size=0 if isinstance(runtime, WithoutArtifact) else size_of(path),
         load_seconds=time.perf_counter() - started,

@@ -12,9 +12,12 @@ from torch.export import Dim
 from tests.unit.runtimes.asking import predict, same
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import FailedPrecondition, Internal, InvalidArgument
+from trivet.core.names import ModelRef
 from trivet.core.signature import Signature, TensorSpec, declare
-from trivet.runtimes.base import Artifact, OwnProcess
+from trivet.runtimes.base import Artifact, OwnProcess, Permissions
 from trivet.runtimes.torch import RUNTIME
+from trivet.serving import lifecycle
+from trivet.serving.lifecycle import ModelSpec
 
 ROWS = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
 
@@ -70,8 +73,12 @@ def test_a_program_says_what_it_takes_and_gives(tmp_path):
     assert same(predict(predictor, ROWS.tolist()), directly(Linear(), ROWS).numpy())
 
 
-def test_it_is_loaded_where_nothing_is_forked():
+def test_it_is_loaded_where_nothing_is_forked(tmp_path):
     assert isinstance(RUNTIME, OwnProcess)
+    path = save(tmp_path, Linear(), torch.zeros(4, 3))
+    for asked_for, where in (("auto", "process"), ("inline", "inline")):
+        spec = ModelSpec(ModelRef("m"), path, placement=asked_for)
+        assert lifecycle.load(spec, Permissions()).info.placement.where == where
 
 
 def test_outputs_are_called_as_the_author_called_them(tmp_path):
