@@ -13,14 +13,15 @@ from trivet.gateway.authority import Authority
 log = logging.getLogger("trivet")
 
 _MOST = 256
-_ZONES = tuple(name[1:] for name in hosts.STATIC if name.startswith("*."))
+_ZONES = tuple(name[1:] for name in hosts.STATIC if name.startswith("*.") and name != "*.localhost")
 
 
 class Contexts:
     """TLS as the server speaks it: `main`, and one more for each name that the certificate there lacks.
 
-    A wildcard stands for one label alone, and the name of a dedicated endpoint has the project's number in
-    it, as regional hosts have their region: certificates for those are signed when first asked for.
+    A wildcard stands for one label alone, and not below `localhost` in OpenSSL's eyes; the name of a
+    dedicated endpoint has the project's number in it, as regional hosts have their region. Certificates for
+    those are signed when first asked for.
     """
 
     def __init__(self, authority: Authority, protocols: Sequence[str]) -> None:
@@ -44,7 +45,7 @@ class Contexts:
         return context
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        if name is None or not hosts.is_googles(name):
+        if name is None or not (hosts.is_googles(name) or hosts.is_local(name)):
             return
         name = name.lower()
         if any(name.endswith(zone) and "." not in name.removesuffix(zone) for zone in _ZONES):

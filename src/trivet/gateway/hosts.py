@@ -5,7 +5,9 @@ import re
 STATIC = ("localhost", "*.localhost", "127.0.0.1", "::1", "*.googleapis.com", "*.prediction.vertexai.goog")
 """Names that every server certificate has; deeper ones below Google's domains get their own."""
 
-_GOOGLES = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+(googleapis\.com|prediction\.vertexai\.goog)")
+_LABELS = r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+"
+_GOOGLES = re.compile(_LABELS + r"(googleapis\.com|prediction\.vertexai\.goog)")
+_LOCAL = re.compile(_LABELS + "localhost")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
 _ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]")
 
@@ -13,6 +15,11 @@ _ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]")
 def is_googles(host: str) -> bool:
     """Whether a name is below googleapis.com, or that of a dedicated endpoint (prediction.vertexai.goog)."""
     return len(host) <= 253 and _GOOGLES.fullmatch(host.lower().removesuffix(".")) is not None
+
+
+def is_local(host: str) -> bool:
+    """Whether a name is below localhost, and so always this machine's (RFC 6761)."""
+    return len(host) <= 253 and _LOCAL.fullmatch(host.lower().removesuffix(".")) is not None
 
 
 def parse(authority: str) -> tuple[str, int] | None:

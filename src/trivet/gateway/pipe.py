@@ -1,13 +1,12 @@
 """Two streams joined: what one says, the other hears."""
 
 import asyncio
-from contextlib import suppress
 from time import monotonic
 
 from trivet.gateway.streams import Stream
 
 LINGERS = 5.0
-"""Seconds for which a client may go on sending after its answer has ended, so that it can read that."""
+"""Seconds for which a client may go on sending after its answer has ended."""
 
 
 class Pipe:
@@ -29,34 +28,34 @@ class Pipe:
         """Pass bytes on, as fast as they are taken, until both ways have ended; raises OSError.
 
         A client that ends its way still gets the answer. When the server ends its own, the client has some
-        seconds left, in which nobody listens any more.
+        seconds left: closing on what it still sends would take the answer's end away from it.
         """
-        up = asyncio.create_task(self._pass(self._client, self._server, answered=False))
-        down = asyncio.create_task(self._pass(self._server, self._client, answered=True))
+        asking, answering = asyncio.create_task(self._ask()), asyncio.create_task(self._answer())
         try:
-            await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            if up.done():
-                up.result()
-                await down
-            else:
-                down.result()
-                await self._linger(up)
+            await asyncio.wait((asking, answering), return_when=asyncio.FIRST_COMPLETED)
+            if not answering.done():
+                asking.result()
+            await answering
+            await asyncio.wait((asking,), timeout=LINGERS)
         finally:
-            up.cancel()
-            down.cancel()
-            await asyncio.gather(up, down, return_exceptions=True)
+            asking.cancel()
+            answering.cancel()
+            await asyncio.gather(asking, answering, return_exceptions=True)
 
-    async def _linger(self, up: asyncio.Task[None]) -> None:
-        """Read what the client still sends: closing on it would take the answer's end away from it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGERS):
-                with suppress(OSError):
-                    await up
-                while await self._client.read():
-                    pass
+    async def _ask(self) -> None:
+        hears = True
+        while data := await self._client.read():
+            self._answered, self._since = False, monotonic()
+            if hears:
+                try:
+                    await self._server.write(data)
+                except OSError:  # it may have answered before, and that is still to be passed on
+                    hears = False
+        if hears:
+            await self._server.end()
 
-    async def _pass(self, source: Stream, sink: Stream, *, answered: bool) -> None:
-        while data := await source.read():
-            self._answered, self._since = answered, monotonic()
-            await sink.write(data)
-        await sink.end()
+    async def _answer(self) -> None:
+        while data := await self._server.read():
+            self._answered, self._since = True, monotonic()
+            await self._client.write(data)
+        await self._client.end()

@@ -1,5 +1,6 @@
 """HTTP errors as gRPC statuses: the canonical code of the body, else the nearest to the HTTP status."""
 
+from contextlib import suppress
 from string import printable
 from typing import Any
 from urllib.parse import quote
@@ -80,9 +81,10 @@ def _error(body: bytes) -> dict[str, Any]:
 def _details(code: Any, text: str, details: Any) -> bytes:
     status = status_pb2.Status(code=code.value[0], message=text)
     for detail in details if isinstance(details, list) else ():
-        try:
-            status.details.append(ParseDict(detail, AnyMessage(), ignore_unknown_fields=True))
-        except (ParseError, TypeError):
-            continue  # of a type that nobody here knows
+        # one of a type that nobody here knows is left out
+        with suppress(ParseError, TypeError):
+            parsed = ParseDict(detail, AnyMessage(), ignore_unknown_fields=True)
+            if parsed.type_url:
+                status.details.append(parsed)
     packed = bytes(status.SerializeToString()) if status.details else b""
     return packed if len(packed) <= _DETAILS else b""

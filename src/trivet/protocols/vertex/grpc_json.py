@@ -43,13 +43,12 @@ def of_object(content: Any, kind: Any) -> Any:
     if not isinstance(content, dict):
         raise Internal(f"the server's answer is no {kind.DESCRIPTOR.name}: expected an object")
     for field in _values(kind.DESCRIPTOR):
-        value = content.pop(field.json_name, None)
-        if field.is_repeated and isinstance(value, list):
-            into = getattr(message, field.name)
-            for one in value:
+        value, into = content.get(field.json_name), getattr(message, field.name)
+        if not field.is_repeated and value is not None:
+            _write(into, content.pop(field.json_name))
+        elif field.is_repeated and isinstance(value, list):
+            for one in content.pop(field.json_name):
                 _write(into.add(), one)
-        elif not field.is_repeated and value is not None:
-            _write(getattr(message, field.name), value)
     try:
         return ParseDict(content, message, ignore_unknown_fields=True)
     except ParseError as error:
