@@ -49,6 +49,7 @@ log = logging.getLogger("trivet")
 
 _GATHERS_WITHIN = 2.0  # seconds
 _TELLS_WITHIN = 1.0
+_HANDS_OVER_WITHIN = 10.0
 
 
 def run(
@@ -71,7 +72,9 @@ class _Front:
     listens: asyncio.Event = field(default_factory=asyncio.Event)
     retires: "asyncio.Queue[Retire | None]" = field(default_factory=asyncio.Queue)
     gathering: "dict[int, asyncio.Future[list[Sample]]]" = field(default_factory=dict)
+    taking: "set[asyncio.Task[None]]" = field(default_factory=set)
     ids: Iterator[int] = field(default_factory=lambda: count(1))
+    drain_timeout: float = 0.0
 
     async def serve(self, control: socket.socket, listening: socket.socket, heir: socket.socket) -> None:
         self.channel = await Channel.open(control, self.received, self.alone)
@@ -79,6 +82,7 @@ class _Front:
         if not isinstance(asked, Serve):
             return
         logs.configure(asked.settings.log)
+        self.drain_timeout = asked.settings.server.drain_timeout
         self.deployments = Deployments(self.models, self.plane, permissions_of(asked.settings))
         if not self.deploy(asked.serving):
             return
@@ -91,9 +95,9 @@ class _Front:
         obeying = asyncio.create_task(self.obey(http, listening))
         inheriting = asyncio.create_task(self.inherit(http, heir))
         retire = await self.retires.get() or Retire(0, 0, asked.settings.server.drain_timeout)
-        for task in (obeying, inheriting):
-            task.cancel()
+        obeying.cancel()
         await self.retire(retire, http)
+        inheriting.cancel()
 
     async def obey(self, http: HttpServer, listening: socket.socket) -> None:
         """Do what the supervisor says, one thing after the other."""
@@ -112,11 +116,15 @@ class _Front:
         to = socket.socket(socket.AF_UNIX, fronts.HEIR)
         to.setblocking(False)
         try:
-            await asyncio.get_running_loop().sock_connect(to, path)
-            await http.hand_over(to)
-        except OSError as error:
-            log.warning("connections stay with this front until they end: %s", error)
+            async with asyncio.timeout(_HANDS_OVER_WITHIN):
+                await asyncio.get_running_loop().sock_connect(to, path)
+                await http.hand_over(to)
+        except (OSError, TimeoutError) as error:
+            # the other one has ended, and nobody must be answered by this one
+            log.warning("connections end, since they cannot be handed over: %r", error)
+            to.close()
             http.stop_listening()
+            self.retires.put_nowait(Retire(0, 0, self.drain_timeout))
         self.channel.send(Silent())
 
     async def inherit(self, http: HttpServer, heir: socket.socket) -> None:
@@ -125,7 +133,9 @@ class _Front:
         with suppress(OSError):  # the front that only waits has nobody before it
             while True:
                 connection, _ = await loop.sock_accept(heir)
-                await http.take_over(connection)
+                task = asyncio.create_task(http.take_over(connection))
+                self.taking.add(task)
+                task.add_done_callback(self.taking.discard)
 
     def alone(self) -> None:
         """The supervisor has ended: so must this."""

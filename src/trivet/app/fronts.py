@@ -10,13 +10,13 @@ from pathlib import Path
 from trivet.app.children import Child, Seat, together
 from trivet.app.messages import HandOver, Listen, Retire, Serving
 from trivet.core.errors import FailedPrecondition
+from trivet.http import handover
 
 LINGERS_IDLE = 5.0
 """Seconds for which an idle connection of a front that is replaced may still bring one request: a client
 that believes its connection open must not find it closed under its hands."""
 
-HEIR = socket.SOCK_SEQPACKET
-"""The kind of the sockets over which connections are handed over."""
+HEIR = handover.KIND
 
 Fork = Callable[[str, socket.socket, socket.socket], Awaitable[Child]]
 """Forks a front with this name, a socket to listen on and one for its predecessor; tells it what to serve."""

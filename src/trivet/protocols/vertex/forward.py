@@ -18,8 +18,8 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _INVOKE = re.compile(
     r"/+v1(?:beta1)?/projects/[^/]+/locations/[^/]+/endpoints/[^/]+(?:/deployedModels/[^/]+)?/invoke/.*"
 )
-_CONTROL = re.compile(r"/+(?:(?:v1(?!/+models(?:/|$))|v1beta1|ui)/.*|computeMetadata/.*|token)")
-"""Everything of Google's but /v1/models, which are the plain names of what is served."""
+_CONTROL = re.compile(r"/+(?:(?:v1|v1beta1|ui)/+projects(?:/.*)?|computeMetadata/.*|token)")
+"""Everything of Google's, which is below a project, and what its libraries ask of a machine there."""
 
 
 class _Matching(AsgiRoute):
