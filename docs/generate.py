@@ -68,6 +68,10 @@ def cli_page() -> str:
     for name in COMMANDS:
         command = main.get_command(click.Context(main), name)
         parts.append(f"## `trivet {name}`\n\n```text\n{_help(command, f'trivet {name}')}\n```\n")
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in below:
+            full = f"trivet {name} {one.name}"
+            parts.append(f"### `{full}`\n\n```text\n{_help(one, full)}\n```\n")
     return "\n".join(parts)
 
 

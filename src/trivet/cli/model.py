@@ -24,7 +24,7 @@ def command() -> None:
 
 @command.command("upload")
 @click.argument("name")
-@click.argument("path", metavar="PATH_OR_URI", required=False, type=ModelType())
+@click.argument("path", metavar="[PATH_OR_URI]", required=False, type=ModelType())
 @click.option("--alias", "aliases", multiple=True, help="A name for this version, as champion; may repeat.")
 @click.option("--image", metavar="URI", help="Prebuilt prediction container that the model is made for.")
 @click.option("--framework", help="Framework of the files.  [default: found from what is in them]")
@@ -43,7 +43,8 @@ def upload(
 ) -> None:
     """Upload the model at PATH_OR_URI (a file, a folder, gs:// or s3://) as NAME.
 
-    The server copies it. Where there is a model of that name, this is its next version.
+    The server copies it. Where there is a model of that name, this is its next version. A framework that
+    needs no files, as `--framework echo`, needs no PATH_OR_URI.
     """
     full = control.name("models", name)
     if full.version:

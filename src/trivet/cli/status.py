@@ -71,7 +71,7 @@ def _watch(gauge: "Gauge", *, as_json: bool) -> None:
                 else:
                     where.print(_drawn(overview, where.width))
                 pause.wait(_SECOND)
-        with Live(console=where, auto_refresh=False, vertical_overflow="crop") as live:
+        with Live(console=where, auto_refresh=False, vertical_overflow="ellipsis") as live:
             while True:
                 live.update(_glance(gauge, where.width), refresh=True)
                 pause.wait(_SECOND)

@@ -118,6 +118,14 @@ def test_without_a_server_every_command_says_how_to_start_one(command):
     assert result.stderr == f"Error: no server at {NOWHERE}: start one with `trivet up`\n"
 
 
+@pytest.mark.parametrize("group", ["model", "endpoint"])
+def test_every_command_below_a_group_explains_itself(group):
+    for name in main.get_command(None, group).commands:
+        told = CliRunner().invoke(main, [group, name, "--help"]).output
+        assert told.startswith(f"Usage: main {group} {name} [OPTIONS]")
+        assert "--server URL" in told
+
+
 @pytest.mark.parametrize("words", ["deploy f", "traffic s f", "undeploy f", "model show f@", "endpoint rm "])
 def test_completion_is_silent_without_a_server(words):
     arguments = f"trivet {words}"
