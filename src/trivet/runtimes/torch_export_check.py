@@ -11,6 +11,8 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from importlib import import_module
 from io import BytesIO
 from typing import Any
 
@@ -37,6 +39,10 @@ _SIMPLE = re.compile(
 )
 _UNPICKLED = re.compile(r"GLOBAL (\S+)")
 _LIBRARIES = frozenset(("aten", "prims", "quantized", "quantized_decomposed", "torchvision"))
+_REGISTERED_BY = {
+    "quantized_decomposed": "torch.ao.quantization.fx._decomposed",
+    "torchvision": "torchvision",
+}
 _FILES = frozenset(("aten.from_file", "aten.save"))
 _CONTROL_FLOW = frozenset(
     (
@@ -200,9 +206,12 @@ def _operator(target: str, torch: Any) -> None:
         return
     if library not in _LIBRARIES or overload is None or f"{library}.{name}" in _FILES:
         raise Doubtful(f"its graph calls {target[:80]!r}")
+    if library in _REGISTERED_BY:
+        with suppress(ImportError):
+            import_module(_REGISTERED_BY[library])
     known = getattr(getattr(getattr(torch.ops, library), name, None), overload, None)
     if not isinstance(known, torch._ops.OpOverload):
-        raise Doubtful(f"its graph calls {target[:80]!r}, which this version of PyTorch does not have")
+        raise ValueError(f"its graph calls {target[:80]!r}, which is not to be found in what is installed")
 
 
 def _pickled(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> Iterator[str]:
