@@ -94,7 +94,9 @@ def aliases(given: Any, where: str) -> tuple[str, ...]:
 
 
 def camel(path: str) -> str:
-    """Return a mask's path in camelCase: `dedicated_resources.min_replica_count` or as it was."""
+    """Return a mask's path in camelCase, whether it is that or snake_case; keys of labels as they are."""
+    if path.startswith("labels."):
+        return path
     return ".".join(
         re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), part) if part.islower() else part
         for part in path.split(".")
@@ -140,7 +142,8 @@ def _put(into: dict[str, Any], source: Any, path: Sequence[str]) -> None:
         inner = into.get(first)
         below = dict(inner) if isinstance(inner, Mapping) else {}
         _put(below, given, rest)
-        into[first] = below
+        if below or inner is not None:
+            into[first] = below
     elif given is None:
         into.pop(first, None)
     else:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from trivet.control.settings import ControlSettings
-from trivet.core.errors import Cancelled, Code, FailedPrecondition, ServingError, model_error
+from trivet.core.errors import Cancelled, Code, FailedPrecondition, NotFound, ServingError, model_error
 from trivet.core.resources import Document, Failure, Location, Name, Node, Operation, Page, Query
 from trivet.serving.replica import FAULTS
 
@@ -163,7 +163,10 @@ class Operations:
 
     def _go_on(self, name: Name) -> None:
         with self.catalog.transaction() as tx:
-            operation = tx.operation(name)
+            try:
+                operation = tx.operation(name)
+            except NotFound:
+                return  # another has ended it, and it has been forgotten
             failure = _failed(operation, tx.nodes(self.settings.alive_within))
             if operation.done or (failure is None and operation.revision > self._served(tx)):
                 return  # it has gone on in the meantime

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, ValidationError, convert, structs, to_builtins
 
 from trivet.core.errors import InvalidArgument
 from trivet.core.resources import Document
+from trivet.core.signature import unknown
 from trivet.serving.batching import BatchLimits
 from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.placement import Asked
@@ -66,6 +67,10 @@ def options(document: Document, where: str) -> Options:
     given = document.get("trivet")
     if given is None:
         return Options()
+    known = Options.__struct_encode_fields__
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in known:
+            raise InvalidArgument(f"{where}.trivet.{name}: {unknown(name, known, 'field')}")
     try:
         read = convert(given, Options)
     except ValidationError as error:
@@ -73,8 +78,8 @@ def options(document: Document, where: str) -> Options:
         field, said = (f".{match['field']}", str(error)[: match.start()]) if match else ("", str(error))
         got = f"; got {given[match['field']]!r}" if match and match["field"] in given else ""
         raise InvalidArgument(f"{where}.trivet{field}: {said}{got}") from None
-    for name in ("max_wait", "timeout"):
-        value = getattr(read, name)
+    for name in ("maxWait", "timeout"):
+        value = given.get(name)
         if value is not None and not isfinite(value):
             raise InvalidArgument(f"{where}.trivet.{name}: expected a finite number of seconds; got {value}")
     return read

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from trivet.control.choice import detected
 from trivet.control.models import refuse_taken
-from trivet.control.operations import CANCELLED, Kind, Operations, failure_of
+from trivet.control.operations import CANCELLED, Kind, Operations
 from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, ServingError
-from trivet.core.resources import Artifact, Document, Failure, ModelVersion, Name, Operation
+from trivet.core.resources import Artifact, Document, ModelVersion, Name, Operation
+from trivet.serving.replica import FAULTS
 
 if TYPE_CHECKING:
     from trivet.catalog import Catalog, Transaction
@@ -38,7 +39,7 @@ class Uploads:
         kinds["deleteModel"] = kinds["deleteModelVersion"] = Kind(work=self.sweep)
 
     def upload(self, operation: Operation) -> None:
-        """Copy the artifact, find out what it is, and add the version; or have neither, and the failure."""
+        """Copy the artifact, find out what it is, and add the version; or leave neither, and raise why."""
         artifact: Artifact | None = None
         try:
             for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
@@ -47,8 +48,9 @@ class Uploads:
                 if framework is not None and self._added(operation, artifact, framework):
                     return
             raise Aborted(f"{operation.target}: models with equal files were being deleted; upload it again")
-        except (OSError, ServingError) as error:
-            self._fail(operation, artifact, failure_of(error))
+        except FAULTS:
+            self._discard(artifact)
+            raise
         finally:
             self._cancelled.discard(operation.name)
 
@@ -99,11 +101,11 @@ class Uploads:
         except FailedPrecondition:
             return False
 
-    def _fail(self, operation: Operation, artifact: Artifact | None, failure: Failure) -> None:
-        with self.catalog.transaction() as tx:
-            if artifact is not None and not tx.artifact_is_used(artifact.key):
-                self.store.remove(artifact)
-            self.operations.fail(tx, tx.operation(operation.name), failure)
+    def _discard(self, artifact: Artifact | None) -> None:
+        if artifact is not None:
+            with self.catalog.transaction() as tx:
+                if not tx.artifact_is_used(artifact.key):
+                    self.store.remove(artifact)
 
     def cancel(self, tx: "Transaction", operation: Operation) -> None:
         """Ask the copying to end; it is what fails the operation."""

@@ -1,6 +1,7 @@
 import pytest
 
 from tests.unit.control.conftest import ALL, FRAUD, HERE
+from trivet.control import choice
 from trivet.core.errors import Code, FailedPrecondition, NotFound
 from trivet.core.resources import Failure
 
@@ -116,9 +117,11 @@ def test_what_nobody_foresaw_fails_the_operation_and_nothing_else(server, monkey
     def broken(*_args, **_options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(server.store, "add", broken)
-    operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": "/x"})
+    monkeypatch.setattr(choice, "find", broken)
+    document = {"displayName": "m", "artifactUri": str(server.artifact())}
+    operation = server.plane.upload_model(HERE, document)
     server.work()
+    assert server.kept() == set()
     assert server.failed(operation).code == Code.INTERNAL.value
     assert "a bug" in caplog.text
 
