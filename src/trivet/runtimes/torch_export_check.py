@@ -35,7 +35,9 @@ _ONE_LINE = re.compile(r"[^\"#\\\n\r]*")
 _OPERATOR = re.compile(r"torch\.ops\.(\w+)\.(\w+)(?:\.(\w+))?")
 _SIMPLE = re.compile(
     r"_operator\.(add|sub|mul|truediv|floordiv|mod|pow|neg|pos|eq|ne|lt|le|gt|ge|and_|or_|not_|lshift|rshift"
-    r"|getitem)|math\.[a-z0-9]+|torch\.(_sym_\w+|sym_\w+)"
+    r"|getitem)|math\.[a-z0-9]+|torch\.(_sym_\w+|sym_\w+)|torch\._functorch\.predispatch\."
+    r"(_add_batch_dim|_remove_batch_dim|_vmap_increment_nesting|_vmap_decrement_nesting"
+    r"|lazy_load_decompositions)"
 )
 _UNPICKLED = re.compile(r"GLOBAL (\S+)")
 _LIBRARIES = frozenset(("aten", "prims", "quantized", "quantized_decomposed", "torchvision"))
@@ -58,7 +60,7 @@ _FUNCTIONS = frozenset(
         "FloorDiv", "ModularIndexing", "Where", "PythonMod", "CleanDiv", "CeilToInt", "FloorToInt", "CeilDiv",
         "LShift", "RShift", "PowByNatural", "FloatPow", "FloatTrueDiv", "IntTrueDiv", "TruncToFloat",
         "TruncToInt", "RoundToInt", "RoundDecimal", "ToFloat", "Identity", "cast_symbool_to_symint_guardless",
-        "IsNonOverlappingAndDenseIndicator",
+        "IsNonOverlappingAndDenseIndicator", "max", "min", "abs", "int", "float", "bool", "round",
     )
 )  # fmt: skip
 _CONSTANTS = frozenset(("true", "false", "oo", "int_oo", "inf", "L", "math", "torch"))

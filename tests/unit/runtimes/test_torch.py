@@ -324,6 +324,29 @@ def test_control_flow_and_blocks_without_gradients_are_served(tmp_path):
     assert predict(predictor, [[-1, -1, -1]]).tolist() == [[-3, -3, -3]]
 
 
+def test_models_of_many_operators_are_served(tmp_path):
+    class Many(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleDict({"a-b c/d": nn.Linear(3, 3)})
+            self.mix = nn.TransformerEncoderLayer(3, 1, 8, batch_first=True)
+
+        def forward(self, x):
+            y = torch.einsum("bi,bj->bij", x, self.parts["a-b c/d"](x))
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                z = self.parts["a-b c/d"](x)
+            padded = nn.functional.pad(x, (0, max(0, 8 - x.shape[1])))[:, :4].sum(1)
+            times = torch.vmap(lambda row: row @ torch.ones(3))(x)
+            return self.mix(y).where(y > 0, torch.tensor(float("-inf"))).amax((1, 2)), z, padded, times
+
+    model, rows = Many(), torch.tensor(ROWS)
+    predictor = load(tmp_path, model)
+    with torch.inference_mode():
+        expected = model(rows)
+    for column, one in zip(asked(predictor, ROWS.tolist()).values(), expected, strict=True):
+        assert np.array_equal(column, one.float().numpy())
+
+
 def test_an_answer_of_another_length_is_the_models_fault(tmp_path):
     predictor = load(tmp_path, Linear())
     object.__setattr__(predictor._net, "call", lambda tensors: {"output": tensors[0][:1]})

@@ -250,6 +250,7 @@ def test_a_broken_program_is_refused_by_name(tmp_path, change, quiet):
         "L['x'].size()[0] == L['more']['a-b'].size()[1]",
         "(8*(L['ids'].size()[1] // 2)) != 0 and math.floor(2.5) > 1",
         "torch.sym_max(L['x'].size()[0], 3) <= 7",
+        "L['x'].size()[1] + max(0, 8 + ((-1)*L['x'].size()[1])) >= 4",
         "oo",
     ],
 )
