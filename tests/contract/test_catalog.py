@@ -174,6 +174,16 @@ def test_putting_an_endpoint_replaces_its_deployed_models(one):
     assert one.endpoint(stored.name) == put
 
 
+def test_the_versions_that_are_deployed_come_at_once(one):
+    first, second, other = (one.add_version(model(id_)) for id_ in ("5", "5", "6"))
+    assert one.deployed_versions() == {}
+    one.add_endpoint(endpoint("a", deployed=(deployed("1"), deployed("2", "6"), deployed("3"))))
+    assert set(one.deployed_versions()) == {first.name.at("1"), other.name.at("1")}
+    one.add_endpoint(endpoint("b", deployed=(deployed("4", version="2"),)))
+    found = one.deployed_versions()[second.name.at("2")]
+    assert replace(found, aliases=()) == replace(one.version(second.name, "2"), aliases=())
+
+
 def test_deployed_models_are_found_by_model_version_and_pool(one):
     shared = pool().name
     one.add_endpoint(endpoint("a", deployed=(deployed("1", pool=str(shared)), deployed("2", version="2"))))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Text, and_, cast, delete, func, insert, or_, select, update
 
 from trivet.catalog import tables
 from trivet.catalog.listing import Field, Listed, page, under
@@ -124,6 +124,20 @@ class Models(Rows):
         ids = [row.model for row in rows]
         aliases = self._aliases(and_(tables.aliases.c.parent == str(parent), tables.aliases.c.model.in_(ids)))
         return Page([_version(row, aliases) for row in rows], token)
+
+    def deployed_versions(self) -> Mapping[Name, ModelVersion]:
+        """Return every version that is deployed anywhere, by its full name; without aliases but `default`."""
+        table, deployed = tables.versions, tables.deployed
+        joined = select(table).join(
+            deployed,
+            and_(
+                deployed.c.model_parent == table.c.parent,
+                deployed.c.model == table.c.model,
+                deployed.c.version == cast(table.c.version, Text),
+            ),
+        )
+        found = [_version(row, {}) for row in self._connection.execute(joined)]
+        return {one.name.at(one.version): one for one in found}
 
     def artifact_is_used(self, key: str) -> bool:
         """Return whether a version has the artifact of this key."""

@@ -61,7 +61,7 @@ class _Reader:
     def __init__(self, tx: "Transaction", settings: ControlSettings) -> None:
         self.tx = tx
         self.settings = settings
-        self.versions: dict[Name, ModelVersion] = {}
+        self.versions = dict(tx.deployed_versions())  # one by one they would take seconds for a thousand
         self.pools: dict[str, Document] = {}
 
     def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, ModelVersion]:

@@ -74,7 +74,7 @@ _PARTS = {
     "{resource}": r"(?P<resource>projects/.+)",
 }
 
-_GLANCE = 0.05
+_GLANCE = 0.01
 """Seconds for which the answer to a change is held, so that what is done at once is said to be done."""
 
 _SETTLES_WITHIN = 10.0
