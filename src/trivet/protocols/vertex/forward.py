@@ -53,16 +53,17 @@ async def _invoke(request: Request) -> Response:
 def _forward(control: Control) -> Callable[[Request], Awaitable[Response]]:
     async def forward(request: Request) -> Response:
         headers = {name.lower(): value for name, value in reversed(request.headers.items())}
-        address = f"http://{headers.get('host') or _bound(request.scope)}"
-        if headers.get("origin", address) != address:
-            raise PermissionDenied(f"web pages of {headers['origin'][:100]} may not call this server")
+        host = headers.get("host") or _bound(request.scope)
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host:
+            raise PermissionDenied(f"web pages of {origin[:100]} may not call this server")
         call = Call(
             method=request.method,
             path=request.scope["path"],
             query=request.scope["query_string"].decode("latin-1"),
             headers=headers,
             body=await request.body(),
-            address=address,
+            address=f"http://{host}",
         )
         reply = await control(call)
         return Response(reply.body, reply.status, reply.headers, media_type=reply.media_type)

@@ -62,7 +62,6 @@ class Online:
 
     plane: DataPlane
     protocol: VertexProtocol
-    count: int = 0
 
     def serve(self, name, split, *predictors, **spec):
         """Deploy predictors at an address, as `d1`, `d2`, ...; "echo" is the runtime of that name."""

@@ -113,13 +113,17 @@ async def test_the_root_says_that_it_is_a_metadata_server_to_who_asks(client):
     assert "metadata-flavor" not in (await client.get("/")).headers
 
 
-async def test_web_pages_of_others_do_not_reach_the_control_plane(client, control):
-    path = f"{ENDPOINT}:undeployModel"
-    answer = await client.post(path, json={}, headers={"Origin": "https://evil.example"})
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8081", ""])
+async def test_web_pages_of_others_do_not_reach_the_control_plane(client, control, origin):
+    answer = await client.post(f"{ENDPOINT}:undeployModel", json={}, headers={"Origin": origin})
     assert (answer.status_code, answer.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
     assert control.calls == []
-    own = await client.post(path, json={}, headers={"Origin": "http://127.0.0.1:8080"})
-    assert own.status_code == 418
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8080", "https://127.0.0.1:8080"])
+async def test_web_pages_of_the_server_itself_do(client, control, origin):
+    answer = await client.post(f"{ENDPOINT}:undeployModel", json={}, headers={"Origin": origin})
+    assert answer.status_code == 418
 
 
 async def test_who_names_no_host_is_told_where_the_server_listens(client, control):

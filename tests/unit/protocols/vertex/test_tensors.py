@@ -2,6 +2,7 @@ import base64
 import json
 import math
 import struct
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from trivet.core.errors import InvalidArgument
 from trivet.core.signature import Signature, TensorSpec
 from trivet.protocols.vertex import tensor_answers, tensors
+from trivet.protocols.vertex.direct import _direct, _read
 from trivet.protocols.vertex.tensors import Tensor
 
 ONE = Signature((TensorSpec("x", "float64"),))
@@ -206,3 +208,28 @@ def test_rows_of_numbers_survive_the_way_there_and_back(rows):
     back = read([json.loads(json.dumps(tensor))], MATRIX)
     assert back == (rows if rows else [])
     assert not any(math.isnan(value) for row in back for value in row)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+_FIELDS = msgspec.structs.fields(Tensor)
+any_tensor = st.recursive(
+    st.dictionaries(
+        st.sampled_from([field.encode_name for field in _FIELDS]),
+        st.lists(st.integers(-3, 2**70) | st.sampled_from(["1", "x", "NaN", "aGk="]), max_size=4) | anything,
+        max_size=3,
+    ),
+    lambda inner: st.fixed_dictionaries(
+        {}, optional={"listVal": st.lists(inner, max_size=3), "structVal": st.dictionaries(st.text(), inner)}
+    ),
+)
+
+
+@given(st.lists(any_tensor, max_size=3), st.sampled_from([ONE, TWO, MATRIX, IMAGE, ANY]))
+def test_whatever_is_sent_is_read_or_refused(inputs, signature):
+    with suppress(InvalidArgument):
+        _read(_direct, body := json.dumps({"inputs": inputs}).encode())
+        rows = tensors.rows(_direct(body).inputs, signature)
+        assert isinstance(rows, list)
