@@ -9,7 +9,8 @@ from tests.unit.protocols.vertex.calls import PARENT
 from trivet.protocols.vertex.api import TABLE
 
 VALUES = [
-    None, True, 0, -1, 1.5, 10**30, "", "x", "\x00", "a" * 70_000, [], [None], [[]], {}, {"": None}, {"a": []},
+    None, True, 0, -1, 1.5, 10**30, "", "x", "\x00", "a" * 70_000, [], [None], [[]], {}, {"": None},
+    {"a": []},
 ]  # fmt: skip
 NAMES = ["..", "a b", "é", "a\r\nb", "@", "a@", "@1", "m@default", "\x00", "a" * 300, "%2e"]
 QUERIES = [
