@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from trivet import config
+from trivet import config, settings
 from trivet.cli import COMMANDS, main
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -30,8 +30,8 @@ def settings_page() -> str:
     for section, kind in config.SECTIONS.items():
         parts.append(f"## `[{section}]`\n\n{inspect.getdoc(kind)}\n")
         parts += _rows(kind, lambda name, section=section: f"TRIVET_{section}_{name}".upper())
-    parts.append(f"## `[models.NAME]`\n\n{inspect.getdoc(config.Model)}\n")
-    parts += _rows(config.Model, lambda name: "")
+    parts.append(f"## `[models.NAME]`\n\n{inspect.getdoc(settings.Model)}\n")
+    parts += _rows(settings.Model, lambda name: "")
     return "\n".join(parts) + "\n"
 
 

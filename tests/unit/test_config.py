@@ -3,8 +3,8 @@ import json
 import pytest
 
 from trivet import config
-from trivet.config import Model
 from trivet.core.errors import InvalidArgument
+from trivet.settings import Model
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ SAMPLES = {
     "log.format": "json",
     "log.requests": "all",
     "artifacts.trusted_types": ("a.B", "c.D"),
+    "catalog.data": "/data",
+    "catalog.url": "postgresql+psycopg:///trivet",
+    "catalog.store": "gs://bucket/store",
+    "catalog.project": "p",
+    "catalog.location": "europe-west1",
+    "storage.buckets": ("gs://a=/a", "gs://b=/b"),
     "container.predict_route": "/p",
     "container.health_route": "/h",
 }

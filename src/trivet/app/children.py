@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from trivet.app.channel import Channel
 from trivet.app.messages import (
-    Channel,
     Exited,
     Failed,
     Forked,

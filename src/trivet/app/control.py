@@ -13,12 +13,18 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
-from trivet import config
 from trivet.app import logs
 from trivet.app.calls import answer_calls
-from trivet.app.messages import Applied, Channel, Failed, Manage, Message, Ready, Wished
+from trivet.app.channel import Channel
+from trivet.app.messages import (
+    Applied,
+    Failed,
+    Manage,
+    Message,
+    Ready,
+    Wished,
+)
 from trivet.catalog import Catalog
-from trivet.config import Settings
 from trivet.control.artifacts import ArtifactStore
 from trivet.control.plane import ControlPlane, ControlSettings
 from trivet.control.seed import seed
@@ -28,6 +34,8 @@ from trivet.protocols.base import Call, Reply
 from trivet.protocols.vertex.api import Api
 from trivet.serving import hop
 from trivet.serving.offload import apart
+from trivet.settings import Catalog as CatalogSettings
+from trivet.settings import Settings
 
 log = logging.getLogger("trivet")
 
@@ -47,7 +55,7 @@ def run(control: socket.socket, listening: socket.socket) -> None:
 def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     """Open the catalog and the store; raises FailedPrecondition where one cannot be."""
     settings, data = asked.settings, Path(asked.data)
-    lasting = settings.catalog if asked.seed is None else config.Catalog()
+    lasting = settings.catalog if asked.seed is None else CatalogSettings()
     catalog = Catalog(lasting.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
     store = ArtifactStore(lasting.store or data / "artifacts", buckets_of(settings))
     store.clean()

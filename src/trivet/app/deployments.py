@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trivet.app.messages import Remote, Serving
+from trivet.app.messages import (
+    Remote,
+    Serving,
+)
 from trivet.core.errors import ServingError, model_error
 from trivet.runtimes.base import Permissions
 from trivet.serving.lifecycle import LoadedModel, ModelSpec, load

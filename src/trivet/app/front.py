@@ -17,10 +17,10 @@ from trivet import protocols
 from trivet.app import fronts, logs
 from trivet.app.asgi import application
 from trivet.app.calls import ControlClient
+from trivet.app.channel import Channel
 from trivet.app.child import settle
 from trivet.app.deployments import CannotLoad, Deployments
 from trivet.app.messages import (
-    Channel,
     Failed,
     Gather,
     HandOver,
@@ -36,12 +36,12 @@ from trivet.app.messages import (
 )
 from trivet.app.models import permissions_of
 from trivet.codecs.json_body import BodyLimits
-from trivet.config import Settings
 from trivet.http.server import HttpServer
 from trivet.protocols.base import ContainerRoutes, Services
 from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel
 from trivet.serving.plane import DataPlane
+from trivet.settings import Settings
 from trivet.telemetry import Metrics, Sample
 
 log = logging.getLogger("trivet")

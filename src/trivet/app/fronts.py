@@ -8,7 +8,12 @@ from itertools import count
 from pathlib import Path
 
 from trivet.app.children import Child, Seat, together
-from trivet.app.messages import HandOver, Listen, Retire, Serving
+from trivet.app.messages import (
+    HandOver,
+    Listen,
+    Retire,
+    Serving,
+)
 from trivet.core.errors import FailedPrecondition
 from trivet.http import handover
 

@@ -8,10 +8,15 @@ from pathlib import Path
 import uvloop
 
 from trivet.app import logs
+from trivet.app.channel import Channel
 from trivet.app.children import Child, Hears, Seat, spawn
-from trivet.app.messages import Channel, Guard, Message, Ready
-from trivet.config import Settings
+from trivet.app.messages import (
+    Guard,
+    Message,
+    Ready,
+)
 from trivet.core.errors import FailedPrecondition, ServingError
+from trivet.settings import Settings
 
 log = logging.getLogger("trivet")
 

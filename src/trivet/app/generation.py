@@ -11,13 +11,19 @@ from typing import Any
 from trivet.app import memory
 from trivet.app.children import Child, Hears, Loader, Seat, spawn, together
 from trivet.app.fronts import LINGERS_IDLE, Fronts
-from trivet.app.messages import Listen, Load, Retire, Serve, Serving
+from trivet.app.messages import (
+    Listen,
+    Load,
+    Retire,
+    Serve,
+    Serving,
+)
 from trivet.app.models import Where, permissions_of, where
 from trivet.app.replicas import Group
-from trivet.config import Settings
 from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 from trivet.serving.wish import Wish
+from trivet.settings import Settings
 from trivet.telemetry import Metrics
 
 log = logging.getLogger("trivet")

@@ -17,9 +17,9 @@ from functools import partial
 from types import FrameType
 
 from trivet.app import front, logs, replica
+from trivet.app.channel import BlockingChannel
 from trivet.app.child import settle
 from trivet.app.messages import (
-    BlockingChannel,
     Exited,
     Failed,
     Forked,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from trivet.config import Log
+from trivet.settings import Log
 
 FIELDS = ("request_id", "method", "path", "status", "code", "duration_ms")
 _encode = msgspec.json.Encoder().encode

@@ -9,11 +9,14 @@ from itertools import count
 from pathlib import Path
 
 from trivet.app.children import Child, Hears, Seat, spawn
-from trivet.app.messages import Applied, Manage
-from trivet.config import Settings
+from trivet.app.messages import (
+    Applied,
+    Manage,
+)
 from trivet.core.errors import ServingError
 from trivet.core.resources import Failure
 from trivet.serving.wish import Address, Wish
+from trivet.settings import Settings
 
 log = logging.getLogger("trivet")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from trivet import storage
-from trivet.config import Model, Settings
 from trivet.core.errors import ServingError
 from trivet.core.names import ModelRef
 from trivet.runtimes import registry
@@ -14,6 +13,7 @@ from trivet.runtimes.base import OwnProcess, Permissions
 from trivet.serving.batching import BatchLimits
 from trivet.serving.lifecycle import ModelSpec, find
 from trivet.serving.wish import Address, Wish
+from trivet.settings import Model, Settings
 
 Where = Literal["shared", "apart", "own"]
 """Which process loads a model. `shared` ones are loaded once, by the loader, which then forks fronts and

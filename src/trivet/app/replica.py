@@ -12,10 +12,9 @@ from dataclasses import replace
 import uvloop
 
 from trivet.app import logs
+from trivet.app.channel import BlockingChannel, Channel
 from trivet.app.child import settle
 from trivet.app.messages import (
-    BlockingChannel,
-    Channel,
     Failed,
     Load,
     Loaded,

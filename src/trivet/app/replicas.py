@@ -7,7 +7,9 @@ from itertools import count
 from pathlib import Path
 
 from trivet.app.children import Child, Seat, together
-from trivet.app.messages import Remote
+from trivet.app.messages import (
+    Remote,
+)
 from trivet.core.errors import FailedPrecondition, Unavailable
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from trivet.app import logs
 from trivet.app.manager import Manager
 from trivet.app.supervisor import Announce, Supervisor
-from trivet.config import Server, Settings
 from trivet.core.errors import FailedPrecondition
+from trivet.settings import Server, Settings
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")

@@ -19,13 +19,20 @@ from trivet.app.fronts import LINGERS_IDLE
 from trivet.app.gateway import Gateway
 from trivet.app.generation import Generation
 from trivet.app.manager import Manager
-from trivet.app.messages import Gather, Measure, Measured, Message, Retire, Wished
+from trivet.app.messages import (
+    Gather,
+    Measure,
+    Measured,
+    Message,
+    Retire,
+    Wished,
+)
 from trivet.app.models import wish_of
-from trivet.config import Settings
 from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo
 from trivet.serving.offload import apart
 from trivet.serving.wish import Wish
+from trivet.settings import Settings
 from trivet.telemetry import Metrics, Sample, add_up
 
 log = logging.getLogger("trivet")

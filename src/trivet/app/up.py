@@ -15,9 +15,9 @@ from trivet.app.gateway import Gateway
 from trivet.app.manager import Manager
 from trivet.app.serve import address, adopt_orphans, allow_many_connections, listen
 from trivet.app.supervisor import Supervisor
-from trivet.config import Settings
 from trivet.core.errors import FailedPrecondition
 from trivet.serving.lifecycle import ModelInfo
+from trivet.settings import Settings
 
 SERVER = "server.json"
 """The file of the data folder that says where the server is that has it."""

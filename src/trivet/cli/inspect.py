@@ -31,10 +31,10 @@ def command(
 
     from trivet import storage
     from trivet.app.models import spec
-    from trivet.config import Model
     from trivet.runtimes.base import Permissions
     from trivet.serving.batching import BatchLimits
     from trivet.serving.lifecycle import load
+    from trivet.settings import Model
 
     name, framework, path = parse(model)
     permissions = Permissions(allow_pickle, allow_python, trust_type)

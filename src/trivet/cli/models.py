@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from trivet.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from trivet.config import Model
+    from trivet.settings import Model
 
 _FRAMEWORK = re.compile(r"([a-z][a-z0-9_]*):(?!//)(.*)", re.DOTALL)
 _NAMED = re.compile(r"([^=/:]+)=(.*)", re.DOTALL)
@@ -51,7 +51,7 @@ def _name(path: str) -> str:
 
 def settings(texts: Sequence[str], options: dict[str, Any]) -> dict[str, "Model"]:
     """Return the models of a command line; `options` hold for each of them."""
-    from trivet.config import Model
+    from trivet.settings import Model
 
     models: dict[str, Model] = {}
     for text in texts:

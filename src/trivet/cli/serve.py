@@ -57,6 +57,7 @@ def command(
     threads.keep_to_one()
     from trivet import config
     from trivet.app import serve
+    from trivet.settings import Settings
 
     keys = {
         "workers": "server.workers",
@@ -70,7 +71,7 @@ def command(
     flags = {keys[name]: value for name, value in given.items() if value not in (None, ())}
     own = {"output": output, "placement": placement, "replicas": replicas}
 
-    def reread() -> config.Settings:
+    def reread() -> Settings:
         read = config.load(flags, settings(models, {k: v for k, v in own.items() if v is not None}))
         if not read.models:
             raise InvalidArgument("nothing to serve: name a model, as in `trivet serve model.onnx`")

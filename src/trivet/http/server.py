@@ -11,7 +11,6 @@ from http import HTTPStatus
 from itertools import count
 from time import monotonic
 
-from trivet.config import Limits, Log
 from trivet.http import head as heads
 from trivet.http.asgi import App, Exchange
 from trivet.http.connection import Connection
@@ -21,6 +20,7 @@ from trivet.http.refusal import Refusal
 from trivet.http.states import ANSWERING, CLOSING, HEAD, IDLE, LINGERING, MOVING
 from trivet.protocols.base import HotRoute, HttpProtocol, RequestHead
 from trivet.serving.plane import DataPlane
+from trivet.settings import Limits, Log
 
 log = logging.getLogger("trivet")
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trivet.app.channel import BlockingChannel, Channel, Messages, encode
 from trivet.app.messages import (
-    BlockingChannel,
-    Channel,
     Exited,
     Failed,
     ForkFront,
@@ -19,15 +18,12 @@ from trivet.app.messages import (
     Loaded,
     Measured,
     Message,
-    Messages,
     Ready,
     Remote,
     Retire,
     Serve,
     Serving,
-    encode,
 )
-from trivet.config import Log, Settings
 from trivet.core.errors import InvalidArgument
 from trivet.core.names import ModelRef
 from trivet.core.predictor import Traits
@@ -36,6 +32,7 @@ from trivet.runtimes.base import Permissions
 from trivet.serving import hop
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 from trivet.serving.placement import Placement, WarmUp
+from trivet.settings import Log, Settings
 from trivet.telemetry import Metrics
 
 SPEC = ModelSpec(ModelRef("m", "2"), Path("/models/m"), output="detailed", placement="process")

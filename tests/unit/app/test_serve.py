@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from trivet.app import serve
-from trivet.config import Server
 from trivet.core.errors import FailedPrecondition
+from trivet.settings import Server
 
 
 @pytest.mark.parametrize(

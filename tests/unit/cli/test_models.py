@@ -1,8 +1,8 @@
 import pytest
 
 from trivet.cli.models import parse, settings
-from trivet.config import Model
 from trivet.core.errors import InvalidArgument
+from trivet.settings import Model
 
 
 @pytest.mark.parametrize(

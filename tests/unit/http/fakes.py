@@ -3,12 +3,12 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from trivet.config import Limits, Log
 from trivet.core.errors import NotFound
 from trivet.http.connection import Connection
 from trivet.http.server import HttpServer
 from trivet.protocols.base import JSON
 from trivet.serving.plane import DataPlane
+from trivet.settings import Limits, Log
 from trivet.telemetry import Metrics
 
 HIGH_WATER = 64 * 1024

@@ -16,11 +16,11 @@ from time import monotonic
 import uvloop
 
 from tests.unit.http.fakes import Waiting
-from trivet.config import Limits, Log
 from trivet.http.handover import KIND
 from trivet.http.server import HttpServer
 from trivet.protocols.base import JSON
 from trivet.serving.plane import DataPlane
+from trivet.settings import Limits, Log
 from trivet.telemetry import Metrics
 
 WITHIN = 20.0  # seconds; a bound for hangs, not a measurement

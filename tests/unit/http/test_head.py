@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.config import Limits, Log
 from trivet.http.head import parse
 from trivet.http.refusal import Refusal
 from trivet.http.server import HttpServer
 from trivet.serving.plane import DataPlane
+from trivet.settings import Limits, Log
 from trivet.telemetry import Metrics
 
 FIRST = b"POST /v1/models/m:predict HTTP/1.1\r\n"

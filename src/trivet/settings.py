@@ -1,0 +1,196 @@
+"""What can be set: every section and setting, with its default. `config` puts them together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from trivet.serving.batching import BatchLimits
+from trivet.serving.placement import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server listens and how it stops."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback unless told otherwise: there is no authentication yet."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 picks a free one."""
+
+    drain_window: Annotated[float, Meta(ge=0)] = 0.0
+    """Seconds after SIGTERM in which `/readyz` already says no, but requests are still accepted, so that
+    balancers notice. Kubernetes wants about 5."""
+
+    drain_timeout: Annotated[float, Meta(ge=0)] = 30.0
+    """Seconds that requests in flight have to finish after that."""
+
+    workers: Annotated[int, Meta(ge=0)] = 0
+    """How many fronts, processes that answer requests; 0 is one for each core this server may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a single request may ask for."""
+
+    max_body_bytes: Annotated[int, Meta(ge=1)] = 32 * 1024 * 1024
+    """Bytes of a request's body, after decompression; more is refused with 413."""
+
+    max_instances: Annotated[int, Meta(ge=1)] = 4096
+    """Instances in one request."""
+
+    max_depth: Annotated[int, Meta(ge=1, le=200)] = 100
+    """How deep a request's JSON may be nested."""
+
+    max_header_bytes: Annotated[int, Meta(ge=256)] = 32 * 1024
+    """Bytes of a request's first line and headers; more is refused with 431."""
+
+    max_connections: Annotated[int, Meta(ge=1)] = 16384
+    """Connections of one front; more are refused with 503."""
+
+    receive_timeout: Annotated[float, Meta(gt=0)] = 60.0
+    """Seconds in which a request must have come whole, and its answer must have been taken; else 408."""
+
+    idle_timeout: Annotated[float, Meta(gt=0)] = 620.0
+    """Seconds for which a connection may be idle between requests. More than load balancers keep theirs
+    (Google's: 600), so that it is they who close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """What the files of a model may do. They can never grant it to themselves."""
+
+    allow_pickle: bool = False
+    """Load pickle and joblib files, which run any code they contain, with the server's rights."""
+
+    allow_python: bool = True
+    """Run the code of Python predictors (`predictor.py`)."""
+
+    trusted_types: tuple[str, ...] = ()
+    """Types that skops files may contain besides those that skops itself trusts, which are most of
+    scikit-learn's. Trees and nearest neighbours need some; the error names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious messages to write."""
+
+    format: Literal["auto", "json", "text"] = "auto"
+    """`json` is one object per line; `text` is for people; `auto` is text in a terminal."""
+
+    requests: Literal["errors", "all", "none"] = "errors"
+    """Which requests to log: those answered with 4xx or 5xx, all, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model to serve. Its table is named `models.NAME` or `models."NAME@VERSION"`."""
+
+    path: str = ""
+    """File, folder or URI (gs://, s3://) of the artifact; in `trivet.toml`, relative to that file."""
+
+    framework: str = ""
+    """Framework of the artifact; found from its content where empty."""
+
+    output: Literal["", "labels", "probabilities", "detailed"] = ""
+    """What a classifier answers where the request's parameters do not say."""
+
+    placement: Asked = "auto"
+    """Where the model runs: `inline` in the fronts' event loops, on a `thread` of each, in a `process` of
+    its own, or where its measured speed says (`auto`)."""
+
+    replicas: Annotated[int, Meta(ge=1)] = 1
+    """How many processes run the model, where it runs in processes."""
+
+    max_rows: Annotated[int, Meta(ge=1)] | None = None
+    """As `batching.max_rows`, for this model."""
+
+    max_wait: Annotated[float, Meta(ge=0)] | None = None
+    """As `batching.max_wait`, for this model."""
+
+    max_queued_rows: Annotated[int, Meta(ge=1)] | None = None
+    """As `batching.max_queued_rows`, for this model."""
+
+    timeout: Annotated[float, Meta(gt=0)] | None = None
+    """As `batching.timeout`, for this model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a platform tells a prediction container, by `AIP_*` variables."""
+
+    predict_route: str = ""
+    """Path that predicts with the one model served (`AIP_PREDICT_ROUTE`)."""
+
+    health_route: str = ""
+    """Path that answers 200 when the model is ready (`AIP_HEALTH_ROUTE`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Where `trivet up` keeps what exists, and what plain names mean."""
+
+    data: str = ".trivet"
+    """Folder for everything that `trivet up` keeps. Also `TRIVET_DATA`."""
+
+    url: str = ""
+    """SQLAlchemy URL of the catalog, as `postgresql+psycopg://user@host/database`, which several servers may
+    share; SQLite in the data folder where empty."""
+
+    store: str = ""
+    """Folder or URI (gs://, s3://) for the copies of artifacts; in the data folder where empty."""
+
+    project: str = "local"
+    """The project of plain names, as in `trivet endpoint create scoring`."""
+
+    location: str = "us-central1"
+    """The location of plain names. Google's SDKs know a fixed list."""
+
+    all_dedicated: bool = False
+    """Tell SDKs that every endpoint is a dedicated one: they then predict over the TLS port, where raw and
+    streaming predictions work without a proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where artifacts come from."""
+
+    buckets: tuple[str, ...] = ()
+    """Buckets that are local folders: `gs://bucket=/folder`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """How `trivet up` is reached by TLS, by gRPC and through a proxy."""
+
+    tls_port: Annotated[int, Meta(ge=-1, le=65535)] = 8443
+    """Port for HTTPS and gRPC; 0 picks a free one, -1 opens none."""
+
+    proxy_port: Annotated[int, Meta(ge=-1, le=65535)] = 8081
+    """Port of the proxy through which Google's SDKs find this server without a change; 0 picks a free one,
+    -1 opens none."""
+
+    tunnel: bool = True
+    """Whether the proxy lets callers reach hosts that are not Google's, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a server, and where each value came from."""
+
+    server: Server = field(default_factory=Server)
+    limits: Limits = field(default_factory=Limits)
+    batching: BatchLimits = field(default_factory=BatchLimits)
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    log: Log = field(default_factory=Log)
+    container: Container = field(default_factory=Container)
+    catalog: Catalog = field(default_factory=Catalog)
+    storage: Storage = field(default_factory=Storage)
+    gateway: Gateway = field(default_factory=Gateway)
+    models: Mapping[str, Model] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
