@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.integration.server import STARTS_WITHIN, up
+from tests.integration.test_processes import until
 from trivet.cli import main
 
 HOME = "projects/local/locations/us-central1"
@@ -349,3 +351,41 @@ def test_status_is_watched_by_programs_as_lines(cli, fresh):
         lines = [json.loads(watch.stdout.readline()) for _ in range(2)]
         watch.kill()
     assert all(line["endpoints"] for line in lines)
+
+
+SLOW = """
+import pathlib, threading
+here = pathlib.Path({folder!r})
+class Predictor:
+    example = 1
+    def __init__(self):
+        (here / "begun").touch()
+        while not (here / "go").exists():
+            threading.Event().wait(0.01)
+    def predict(self, instances):
+        return instances
+"""
+
+
+def test_a_command_waits_for_a_server_that_is_started_again(tmp_path):
+    (tmp_path / "predictor.py").write_text(SLOW.format(folder=str(tmp_path)))
+    data = tmp_path / "data"
+    environment = {**os.environ, "TRIVET_DATA": str(data)}
+
+    def trivet(line):
+        command = [sys.executable, "-m", "trivet", *shlex.split(line)]
+        return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE)
+
+    with up(data) as first:
+        for line in (f"model upload slow {tmp_path}/predictor.py", "endpoint create at"):
+            trivet(line).communicate(timeout=STARTS_WITHIN)
+        deploying = trivet("deploy slow --to at")
+        until((tmp_path / "begun").exists)
+        first.stop(signal.SIGKILL)
+        (tmp_path / "go").touch()
+    with up(data) as second:
+        told, _ = deploying.communicate(timeout=STARTS_WITHIN)
+        assert deploying.returncode == 0
+        assert f"curl {second.url}/v1/" in told
+        assert predict(told)["predictions"] == [1]
+        second.stop()

@@ -4,7 +4,7 @@ A model or an endpoint is named by its id, or by its display name where only one
 with Google's SDK has a number for an id. A deployed model is named by its model, as `fraud@2`, or by its id.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from trivet.cli.control import Control, Json
@@ -19,31 +19,23 @@ _HINTS_FROM = 1000
 def model(control: Control, text: str) -> Json:
     """Return a version of a model; raises NotFound, with the name that is nearest."""
     plain, _, version = text.partition("@")
-    try:
-        return control.get(str(control.name("models", text)))
-    except (NotFound, InvalidArgument) as error:  # a display name may be anything
-        known = _resources(control, "models", plain)
-        same = [one for one in known if plain in (_id(one), one["displayName"])]
-        if not same:
-            raise _unknown("model", plain, known, "`trivet model ls` shows what there is") from None
-        if version and any(_id(one) == plain for one in same):
-            has = _versions(control, same[0])
-            raise NotFound(f"{plain} has no version or alias {version}; it has {has}") from error
-        found = Name.parse(_one("models", plain, same)["name"])
-        return control.get(str(found.at(version)))
+    if (one := _by_id(control, "models", text)) is not None:
+        return one
+    if version and (one := _by_id(control, "models", plain)) is not None:
+        raise NotFound(f"{plain} has no version or alias {version}; it has {_versions(control, one)}")
+    found = _by_display_name(control, "models", plain)
+    if found is None:
+        raise _unknown(control, "models", plain, "`trivet model ls` shows what there is")
+    name = Name.parse(found["name"])
+    return control.get(str(name.at(version)))
 
 
 def endpoint(control: Control, text: str) -> Json:
     """Return an endpoint; raises NotFound, with the name that is nearest."""
-    try:
-        return control.get(str(control.name("endpoints", text)))
-    except (NotFound, InvalidArgument):
-        known = _resources(control, "endpoints", text)
-        same = [one for one in known if one["displayName"] == text]
-        if not same:
-            create = f"create it with `trivet endpoint create {text}`"
-            raise _unknown("endpoint", text, known, create) from None
-        return _one("endpoints", text, same)
+    one = _by_id(control, "endpoints", text) or _by_display_name(control, "endpoints", text)
+    if one is None:
+        raise _unknown(control, "endpoints", text, f"create it with `trivet endpoint create {text}`")
+    return one
 
 
 def deployed(control: Control, at: Json, text: str) -> Json:
@@ -78,24 +70,40 @@ def _of_model(control: Control, there: Sequence[Json], text: str) -> list[Json]:
     return found
 
 
-def _resources(control: Control, collection: str, text: str) -> list[Json]:
-    """Return those that could be meant: of one that is named in full, others of its project."""
-    home = control.found.home
-    parent = control.name(collection, text).parent if text.startswith("projects/") else home
-    key = f"{parent}/{collection}"
-    return list(control.get(key, pageSize=_HINTS_FROM).get(collection, []))
+def _by_id(control: Control, collection: str, text: str) -> Json | None:
+    try:
+        return control.get(str(control.name(collection, text)))
+    except NotFound:
+        return None
+    except InvalidArgument:
+        if text.startswith("projects/"):
+            raise
+        return None  # a display name may be anything
 
 
-def _one(collection: str, text: str, found: Sequence[Json]) -> Json:
-    if len(found) == 1:
-        return found[0]
-    ids = ", ".join(_id(one) for one in found)
-    raise InvalidArgument(f"{len(found)} {collection} have the display name {text}: say which, by id: {ids}")
+def _by_display_name(control: Control, collection: str, text: str) -> Json | None:
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    listed = control.listed(_parent(control, collection, text), filter=f'display_name="{quoted}"')
+    found = list(listed)
+    if len(found) > 1:
+        ids = ", ".join(_id(one) for one in found)
+        raise InvalidArgument(
+            f"{len(found)} {collection} have the display name {text}: say which, by id: {ids}"
+        )
+    return found[0] if found else None
 
 
-def _unknown(kind: str, text: str, known: Iterable[Json], what_to_do: str) -> NotFound:
-    near = _nearest(text, [name for one in known for name in (_id(one), one["displayName"])])
-    return NotFound(f"there is no {kind} {text}{near or f'; {what_to_do}'}")
+def _parent(control: Control, collection: str, text: str) -> str:
+    """Return the list that a name is in: of one that is written in full, that of its project."""
+    full = text.startswith("projects/")
+    return f"{control.name(collection, text).parent if full else control.found.home}/{collection}"
+
+
+def _unknown(control: Control, collection: str, text: str, what_to_do: str) -> NotFound:
+    page = control.get(_parent(control, collection, text), pageSize=_HINTS_FROM)
+    names = [name for one in page.get(collection, []) for name in (_id(one), one["displayName"])]
+    near = _nearest(text, names)
+    return NotFound(f"there is no {collection[:-1]} {text}{near or f'; {what_to_do}'}")
 
 
 def _versions(control: Control, one: Json) -> str:
