@@ -29,7 +29,7 @@ from trivet.control.artifacts import ArtifactStore
 from trivet.control.plane import ControlPlane, ControlSettings
 from trivet.control.seed import seed
 from trivet.core.errors import model_error
-from trivet.core.resources import Name
+from trivet.core.resources import Location, Name
 from trivet.protocols.base import Call, Reply
 from trivet.protocols.vertex.api import Api
 from trivet.serving import hop
@@ -121,10 +121,11 @@ class _Process:
             self._channel.send(Failed("", "the catalog", hop.failure(model_error(error))))
             self._channel.close()
             return
-        api = Api(self._plane, _in_thread, self._changes.wait)
+        home = Location(asked.settings.catalog.project, asked.settings.catalog.location)
+        api = Api(self._plane, _in_thread, self._changes.wait, home)
         answer = api.answer
         if asked.seed is not None:  # the caller's project is as good as any
-            here = f"/projects/{asked.settings.catalog.project}/locations/{asked.settings.catalog.location}"
+            here = f"/{home}"
 
             async def answer(call: Call) -> Reply:
                 return await api.answer(msgspec.structs.replace(call, path=_PARENT.sub(here, call.path, 1)))
@@ -178,6 +179,7 @@ class _Process:
             if applied is not None:
                 try:
                     await _in_thread(partial(self._plane.applied, applied.revision, applied.failures))
+                    self._changes.tell()
                 except Exception:
                     log.exception("the catalog cannot be written")
             while self._applied is applied:
