@@ -17,9 +17,10 @@ import numpy as np
 from trivet.core.errors import FailedPrecondition
 from trivet.core.signature import FLOATS, Signature, TensorSpec, numpy_dtype
 from trivet.runtimes.base import Artifact, unreadable
-from trivet.runtimes.torch_export_check import COMPILED, Doubtful, check
+from trivet.runtimes.torch_export_check import COMPILED, Doubtful, check, graph_of
 from trivet.runtimes.torch_files import members, opened, require_permission
 from trivet.runtimes.torch_tensors import Call, Input, Net, Sizes, TorchPredictor, agrees, chosen, dtype_of
+from trivet.runtimes.torch_trees import stand_in
 
 _HINT = "export it with that axis dynamic: dynamic_shapes={...: {0: torch.export.Dim.DYNAMIC}}"
 _MAX_EXAMPLE = 4096
@@ -81,9 +82,12 @@ def _judge(artifact: Artifact, torch: Any) -> None:
                 f"{path.name} holds compiled code (AOTInductor); save it with torch.export.save"
             )
         try:
-            check(archive, found, torch)
-        except Doubtful as doubt:
-            require_permission(artifact, str(doubt))
+            graph = graph_of(archive, found)
+            try:
+                check(archive, found, graph, torch)
+            except Doubtful as doubt:
+                require_permission(artifact, str(doubt))
+            stand_in(graph)
         except (KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, "a torch.export", ValueError(f"something is missing: {error}")) from None
 
@@ -133,22 +137,35 @@ def _input(argument: Any, values: Mapping[str, Any]) -> Any:
     )
 
 
-def _rows(path: Path, given: Sequence[_Tensor]) -> Any:
-    """Return the size of the first axis, which all inputs share."""
+def _rows(path: Path, given: Sequence[_Tensor]) -> list[Any]:
+    """Return the sizes of the inputs' first axes: all the same number, or symbols, which may be any.
+
+    Each input may have a symbol of its own: PyTorch makes them one only where the model does.
+    """
     if not given:
         raise FailedPrecondition(f"{path.name} takes no tensors; expected at least one of shape [N, ...]")
-    first = given[0]
-    for one in given:
-        if one.rows != first.rows:
+    fixed = [one for one in given if isinstance(one.rows, int)]
+    for one in fixed:
+        if one.rows != fixed[0].rows:
             raise FailedPrecondition(
-                f"the model's inputs {first.spec.name!r} and {one.spec.name!r} differ in their first axis, "
-                f"that of the instances ({first.rows} and {one.rows}); {_HINT}"
+                f"the model's inputs {fixed[0].spec.name!r} and {one.spec.name!r} differ in their first "
+                f"axis, that of the instances ({fixed[0].rows} and {one.rows}); {_HINT}"
             )
-    return first.rows
+    for one in given:
+        if not isinstance(one.rows, int) and not one.rows.is_Symbol:
+            raise FailedPrecondition(
+                f"the model's input {one.spec.name!r} takes {one.rows} instances, which Trivet cannot "
+                f"arrange for; {_HINT}"
+            )
+    return [one.rows for one in (*fixed, *given)]
 
 
-def _outputs(program: Any, values: Mapping[str, Any], rows: Any) -> list[_Tensor | None]:
-    """Describe what the program gives, in order; an output that is always None is left out."""
+def _outputs(program: Any, values: Mapping[str, Any], rows: Sequence[Any]) -> list[_Tensor | None]:
+    """Describe what the program gives, in order; an output that is always None is left out.
+
+    Every other must have as many rows as the inputs, when those have all the same.
+    """
+    same = {one: rows[0] for one in rows[1:] if not isinstance(one, int)}
     from torch.utils import _pytree as pytree
 
     specs = _of_user(program.graph_signature.output_specs)
@@ -162,10 +179,10 @@ def _outputs(program: Any, values: Mapping[str, Any], rows: Any) -> list[_Tensor
         if type(argument).__name__ != "TensorArgument":
             raise FailedPrecondition(f"the model's output {name!r} is no tensor; leave it out")
         one = _tensor(f"output {name!r}", name, values[argument.name])
-        if one.rows != rows:
+        if (one.rows if isinstance(one.rows, int) else one.rows.subs(same)) != rows[0]:
             raise FailedPrecondition(
-                f"the model's output {name!r} has {one.rows} entries for {rows} instances; expected one for "
-                "each, along its first axis"
+                f"the model's output {name!r} has {one.rows} entries for {rows[0]} instances; expected one "
+                "for each, along its first axis"
             )
         found.append(one)
     return found
@@ -212,17 +229,13 @@ def _example(program: Any, leaves: Sequence[Any]) -> Any:
     return next(iter(values.values())) if len(values) == 1 else values
 
 
-def _sizes(program: Any, rows: Any) -> Sizes:
-    """Return how many rows the program takes."""
-    if isinstance(rows, int):
-        return Sizes(rows, rows)
-    known = program.range_constraints.get(rows)
-    if not rows.is_Symbol or known is None:
-        raise FailedPrecondition(
-            f"the model takes {rows} instances, which Trivet cannot arrange for; {_HINT}"
-        )
-    least = int(known.lower) if known.lower > _LEAST_CHECKED else 1
-    return Sizes(least, int(known.upper) if known.upper.is_Integer else None)
+def _sizes(program: Any, rows: Sequence[Any]) -> Sizes:
+    """Return how many rows the program takes at once."""
+    if isinstance(rows[0], int):
+        return Sizes(rows[0], rows[0])
+    ranges = [program.range_constraints[one] for one in rows if one in program.range_constraints]
+    least = max((int(one.lower) for one in ranges if one.lower > _LEAST_CHECKED), default=1)
+    return Sizes(least, min((int(one.upper) for one in ranges if one.upper.is_Integer), default=None))
 
 
 def _writes(program: Any) -> bool:

@@ -76,7 +76,12 @@ class Doubtful(Exception):
     """Something in a file that an export does not write, or that could do more than compute."""
 
 
-def check(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], torch: Any) -> None:
+def graph_of(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> Any:
+    """Return the graph as JSON; raises ValueError where there is none."""
+    return _json(archive, members, GRAPH)
+
+
+def check(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], graph: Any, torch: Any) -> None:
     """Judge a whole archive; raises Doubtful, which says what is wrong.
 
     A file that cannot be read at all raises whatever reading it raises, most often ValueError.
@@ -84,7 +89,6 @@ def check(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], torc
     for name in members:
         if not _MEMBERS.fullmatch(name):
             raise Doubtful(f"it holds {name[:80]!r}, which is no part of an exported program")
-    graph = _json(archive, members, GRAPH)
     _strings(graph, "")
     for target in set(_operators(graph)):
         _operator(target, torch)

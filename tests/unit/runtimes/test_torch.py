@@ -2,12 +2,14 @@ import io
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.utils import _pytree as pytree
 
 from tests.unit.runtimes.asking import predict, same
 from trivet.codecs.json_rows import RowDecoder
@@ -110,6 +112,45 @@ def test_one_value_per_instance_is_a_bare_one(tmp_path):
     assert predict(predictor, [[1, 2], {"b": 4, "a": 3}]).tolist() == [3, 7]
 
 
+class Detailed(dict):
+    """As the outputs of `transformers` are: a class that PyTorch must be told of."""
+
+
+@dataclass
+class Scored:
+    scores: torch.Tensor
+    hint: torch.Tensor | None = None
+
+
+class Answers(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x):
+        return self.kind(scores=x.sum(1))
+
+
+@pytest.mark.parametrize("kind", [Detailed, Scored])
+def test_outputs_in_a_class_that_is_not_there_have_its_fields(tmp_path, kind):
+    """The library that has the class need not be installed."""
+    if kind is Scored:
+        pytree.register_dataclass(kind, serialized_type_name="some.library.Scored")
+    else:
+        pytree.register_pytree_node(
+            kind,
+            lambda one: (list(one.values()), list(one)),
+            lambda values, context: kind(zip(context, values, strict=True)),
+            serialized_type_name="some.library.Detailed",
+        )
+    path = save(tmp_path, Answers(kind), torch.zeros(4, 3))
+    pytree._deregister_pytree_node(kind)
+    predictor = RUNTIME.load(Artifact(path))
+    assert [one.name for one in predictor.signature.outputs] == ["scores"]
+    assert predict(predictor, [[1, 2, 3]]).tolist() == [6]
+    assert same(predict(RUNTIME.load(Artifact(path)), ROWS.tolist()), torch.tensor(ROWS).sum(1).numpy())
+
+
 def declared_outputs(*names):
     return Signature((), tuple(TensorSpec(name, "float32", (2,)) for name in names))
 
@@ -205,6 +246,24 @@ def test_a_range_of_rows_is_kept(tmp_path):
         assert np.allclose(predict(predictor, ROWS[:count].tolist()), expected, atol=1e-6)
 
 
+def test_inputs_that_the_model_does_not_compare_get_equally_many_rows(tmp_path):
+    class Factors(nn.Module):
+        def forward(self, x, k):
+            return x * k, k.sum(1)
+
+    rows = torch.zeros(4, 3), torch.zeros(4, 3)
+    shapes = ({0: Dim("a", min=1, max=6)}, {0: Dim.DYNAMIC})
+    predictor = load(tmp_path, Function(lambda x, k: (x * 2, k.sum(1))), *rows, shapes=shapes)
+    assert predictor._net.sizes.parts(10) == [6, 4]
+    instances = [{"x": [index] * 3, "k": [index, 0, 0]} for index in range(10)]
+    columns = asked(predictor, instances)
+    assert columns["output_0"][:, 0].tolist() == [2 * index for index in range(10)]
+    assert columns["output_1"].tolist() == list(range(10))
+    predictor = load(tmp_path, Factors(), rows[0], rows[1][:1], shapes=({0: Dim.DYNAMIC}, {}))
+    assert predictor._net.sizes.parts(3) == [1, 1, 1]
+    assert asked(predictor, instances)["output_0"][:, 0].tolist() == [index**2 for index in range(10)]
+
+
 def test_rows_of_any_number_may_be_one(tmp_path):
     assert load(tmp_path, Linear())._net.sizes.parts(1000) == [1000]
     predictor = load(tmp_path, Linear(), rows=Dim("rows", min=2))
@@ -242,7 +301,7 @@ def refusals():
         ("complex", Function(lambda x: x.abs()), (rows.to(torch.complex64),), None, "dtype torch.complex64"),
         ("total", Linear(lambda x, y: y.sum()), (rows,), None, "'output' has no axis of instances"),
         ("columns", Linear(lambda x, y: y.T), (rows,), None, r"'output' has 2 entries for s\d+ instances"),
-        ("differs", Function(lambda x, y: x + y.sum()), (rows, other), None, "'x' and 'y' differ"),
+        ("differs", Function(lambda x, y: x + y.sum()), (rows, other), ({}, {}), "'x' and 'y' differ"),
         ("scalar", Function(lambda x, y: x * y), (rows, torch.tensor(1.0)), ({}, {}), "'y' has no axis"),
         ("number", Function(lambda x, k: x * k), (rows, 7), count, "'k' is a number"),
         ("size", Linear(lambda x, y: (y, x.shape[0])), (rows,), None, "'output_1' is no tensor"),
