@@ -25,6 +25,7 @@ from trivet.app.messages import (
     Ready,
 )
 from trivet.core.errors import model_error
+from trivet.core.predictor import Closing
 from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel, load
 from trivet.serving.plane import batch_metrics, labels_of
@@ -97,7 +98,7 @@ async def _serve(control: socket.socket, listening: socket.socket, model: Loaded
         await asyncio.wait_for(server.stop(), _GRACE)
     channel.send(Measured(0, metrics.samples()))
     channel.close()
-    if isinstance(model.predictor, Awaited):
+    if isinstance(model.predictor, Closing):
         model.predictor.close()
 
 

@@ -69,3 +69,12 @@ class AsyncPredictor(Protocol):
     async def predict_async(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance, in order."""
         ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A predictor that holds what does not end with its process, such as files that it unpacked."""
+
+    def close(self) -> None:
+        """Give it up; nothing is asked of the predictor any more."""
+        ...

@@ -96,7 +96,6 @@ def _load(path: Path, torch: Any) -> Any:
     """Read the program; what PyTorch says of a failure goes to its log, where it is caught."""
     told = _Told()
     log = logging.getLogger("torch.export")
-    level, log.disabled = log.level, False
     log.addFilter(told)
     try:
         with path.open("rb") as file, warnings.catch_warnings():
@@ -106,7 +105,6 @@ def _load(path: Path, torch: Any) -> Any:
         raise unreadable(path, "a torch.export", told.error or error) from None
     finally:
         log.removeFilter(told)
-        log.setLevel(level)
 
 
 class _Told(logging.Filter):
@@ -173,6 +171,8 @@ def _outputs(program: Any, values: Mapping[str, Any], rows: Sequence[Any]) -> li
     found: list[_Tensor | None] = []
     for keys, index in pytree.tree_flatten_with_path(numbered)[0]:
         name, argument = _output_name(keys), specs[index].arg
+        if any(one and one.spec.name == name for one in found):
+            raise FailedPrecondition(f"two of the model's outputs would be called {name!r}; rename one")
         if type(argument).__name__ == "ConstantArgument" and argument.value is None:
             found.append(None)
             continue

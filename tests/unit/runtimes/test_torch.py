@@ -305,6 +305,7 @@ def refusals():
         ("scalar", Function(lambda x, y: x * y), (rows, torch.tensor(1.0)), ({}, {}), "'y' has no axis"),
         ("number", Function(lambda x, k: x * k), (rows, 7), count, "'k' is a number"),
         ("size", Linear(lambda x, y: (y, x.shape[0])), (rows,), None, "'output_1' is no tensor"),
+        ("twice", Linear(lambda x, y: {"a_b": y, "a": {"b": y}}), (rows,), None, "would be called 'a_b'"),
         ("nothing", Function(lambda: torch.zeros(2, 2)), (), (), "takes no tensors"),
     ]
 
