@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from trivet.app.calls import answer_calls
 from trivet.app.channel import Channel
 from trivet.app.messages import (
     Applied,
+    Expected,
     Failed,
     Manage,
     Message,
@@ -103,6 +104,7 @@ class _Process:
         self._told: asyncio.Queue[Manage | None] = asyncio.Queue()
         self._over = asyncio.Event()
         self._further = asyncio.Event()
+        self._expected: Sequence[str] = ()
         self._applied: Applied | None = None
         self._running: set[str] = set()
         self._tasks: set[asyncio.Future[None]] = set()
@@ -168,6 +170,9 @@ class _Process:
                     wish = await _in_thread(self._plane.wish)
                     sent = wish.revision
                     self._channel.send(Wished(wish))
+                if (expected := await _in_thread(self._plane.frameworks)) != self._expected:
+                    self._expected = expected
+                    self._channel.send(Expected(list(expected)))
             except Exception:  # the database may be away for a while
                 log.exception("the catalog cannot be read")
             await changed

@@ -14,6 +14,7 @@ from trivet.app.fronts import LINGERS_IDLE, Fronts
 from trivet.app.messages import (
     Listen,
     Load,
+    Preload,
     Retire,
     Serve,
     Serving,
@@ -60,6 +61,7 @@ class Generation:
         self._alive: set[Child] = set()  # from birth on, so that none is forgotten
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._expected: list[str] = []
 
     def __repr__(self) -> str:
         return f"<Generation {len(self._wish.models)} models, {self.fronts!r}>"
@@ -144,6 +146,11 @@ class Generation:
         self._later(self._dismiss(over, loader))
         return failures
 
+    def expect(self, frameworks: Sequence[str]) -> None:
+        """Know that models of these frameworks may be deployed at any time."""
+        self._expected = list(frameworks)
+        self._loader.child.channel.send(Preload(self._expected))
+
     def children(self) -> Iterator[Child]:
         """Yield every process that has not ended."""
         yield from list(self._alive)
@@ -222,6 +229,7 @@ class Generation:
             loader.child.kill()
             raise
         self._infos = {info.spec.id: info for info in infos}
+        loader.child.channel.send(Preload(self._expected))
         return loader.child
 
     async def _succeed(

@@ -11,9 +11,10 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from types import FrameType
 
 from trivet.app import front, logs, replica
@@ -30,8 +31,11 @@ from trivet.app.messages import (
     Loaded,
     Loading,
     Message,
+    Preload,
 )
-from trivet.core.errors import model_error
+from trivet.core.errors import NotFound, model_error
+from trivet.runtimes import registry
+from trivet.runtimes.base import Imports, OwnProcess
 from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel, load
 from trivet.serving.replica import FAULTS
@@ -57,6 +61,8 @@ class Loader:
             match message:
                 case Load():
                     self._load(message)
+                case Preload(frameworks=frameworks):
+                    _preload(frameworks)
                 case ForkFront(id=number):
                     self._fork(number, partial(front.run, models=dict(self._models)), sockets=3)
                 case ForkReplica(id=number, model=name):
@@ -128,3 +134,14 @@ class Loader:
             self._channel.send(message)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+def _preload(frameworks: Sequence[str]) -> None:
+    """Import libraries; one that cannot be imported is told of where a model needs it."""
+    for framework in frameworks:
+        with suppress(NotFound):
+            runtime = registry.get_runtime(framework)
+            if isinstance(runtime, Imports) and not isinstance(runtime, OwnProcess):
+                for library in runtime.libraries:
+                    with suppress(*FAULTS):
+                        import_module(library)

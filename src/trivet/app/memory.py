@@ -20,6 +20,8 @@ def check(spec: ModelSpec, copies: int = 1) -> None:
 
     What a model needs beyond its files cannot be told before it is loaded.
     """
+    if spec.path == Path():  # it has no files
+        return
     left = available()
     needed = size_of(spec.path) * copies
     if left is not None and needed > left:

@@ -157,6 +157,18 @@ class Wished(Struct, tag=True):
     wish: Wish
 
 
+class Expected(Struct, tag=True):
+    """From the control process: there are models of these frameworks, which may be deployed at any time."""
+
+    frameworks: list[str]
+
+
+class Preload(Struct, tag=True):
+    """To the loader: import what models of these frameworks need, so that they are loaded the quicker."""
+
+    frameworks: list[str]
+
+
 class Applied(Struct, tag=True):
     """To the control process: this revision is served, but for the models that failed, by their ids."""
 
@@ -203,5 +215,5 @@ class Gather(Struct, tag=True):
 Message = (
     Load | Loading | Loaded | Failed | ForkFront | ForkReplica | ForkLoader | Forked | Exited
     | Serve | Serving | Ready | Listen | HandOver | Silent | Retire | Measure | Measured | Gather
-    | Manage | Wished | Applied | Guard
+    | Manage | Wished | Applied | Expected | Preload | Guard
 )  # fmt: skip

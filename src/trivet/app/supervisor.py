@@ -20,6 +20,7 @@ from trivet.app.gateway import Gateway
 from trivet.app.generation import Generation
 from trivet.app.manager import Manager
 from trivet.app.messages import (
+    Expected,
     Gather,
     Measure,
     Measured,
@@ -161,8 +162,8 @@ class Supervisor:
             await generation.load(wish)
             return wish
         await generation.load(Wish(0))
-        wish = await self._manager.wish()
-        self._manager.applied(wish.revision, await generation.apply(wish))
+        await generation.apply((await self._manager.wish()).of_addresses())
+        self._manager.again()  # what is still to be deployed must not keep the rest from being served
         return None
 
     async def _follow(self) -> None:
@@ -272,6 +273,9 @@ class Supervisor:
                         done.set_result(None)
             case Gather(id=number):
                 self._do(self._gather(child, number))
+            case Expected(frameworks=frameworks):
+                if self._generations:
+                    self._generations[-1].expect(frameworks)
             case Wished(wish=wish):
                 self._manager.wished(child, wish)
 

@@ -139,6 +139,12 @@ class Models(Rows):
         found = [_version(row, {}) for row in self._connection.execute(joined)]
         return {one.name.at(one.version): one for one in found}
 
+    def frameworks(self) -> list[str]:
+        """Return the frameworks of all versions, in alphabetical order; versions without one do not count."""
+        table = tables.versions
+        rows = self._connection.scalars(select(table.c.framework).distinct().order_by(table.c.framework))
+        return [framework for framework in rows if framework]
+
     def artifact_is_used(self, key: str) -> bool:
         """Return whether a version has the artifact of this key."""
         table = tables.versions

@@ -39,7 +39,7 @@ def command(
     name, framework, path = parse(model)
     permissions = Permissions(allow_pickle, allow_python, trust_type)
     with TemporaryDirectory(prefix="trivet-") as scratch:
-        local = storage.fetch(path, Path(scratch))
+        local = storage.fetch(path, Path(scratch)) if path else Path()  # as echo has
         asked = Model(path=path, framework=framework)
         loaded = load(spec(name, asked, local, BatchLimits()), permissions).info
     if as_json:

@@ -270,6 +270,11 @@ class ControlPlane:
         """Return the newest revision of the wish: cheap, for the process's main loop."""
         return self._catalog.revision()
 
+    def frameworks(self) -> Sequence[str]:
+        """Return the frameworks of all models that there are."""
+        with self._catalog.reading() as tx:
+            return tx.frameworks()
+
     def wish(self) -> Wish:
         """Return what is to be served, as of the newest revision."""
         return wish(self._catalog, self._store, self._settings)

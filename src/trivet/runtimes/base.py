@@ -82,6 +82,16 @@ class WithoutArtifact(Protocol):
 
 
 @runtime_checkable
+class Imports(Protocol):
+    """A runtime whose libraries take a while to import: `libraries` are modules that loading needs.
+
+    Where a model of the framework was uploaded, they are imported before it is deployed.
+    """
+
+    libraries: tuple[str, ...]
+
+
+@runtime_checkable
 class OwnProcess(Protocol):
     """A runtime whose models are not loaded in a process that is forked later.
 

@@ -98,6 +98,8 @@ class _Regressor:
 class CatBoostRuntime:
     """Loads what `save_model` writes in CatBoost's own format."""
 
+    libraries = ("catboost",)
+
     def recognises(self, path: Path) -> bool:
         """Whether the file starts as CatBoost's format does."""
         return head(path, len(_MAGIC)) == _MAGIC

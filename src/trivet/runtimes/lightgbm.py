@@ -263,6 +263,8 @@ class _Regressor:
 class LightGBMRuntime:
     """Loads what `Booster.save_model` writes."""
 
+    libraries = ("lightgbm",)
+
     def recognises(self, path: Path) -> bool:
         """Whether the first line is `tree`, as in no other text."""
         return head(path, 6).startswith((b"tree\n", b"tree\r\n"))

@@ -122,6 +122,8 @@ class OnnxClassifier:
 class OnnxRuntime:
     """Loads with everything that could run on several threads kept to one."""
 
+    libraries = ("onnxruntime",)
+
     def recognises(self, path: Path) -> bool:
         """Read the top level of the protobuf message."""
         return path.is_file() and onnx_file.is_model(path)

@@ -75,6 +75,8 @@ class SklearnClassifier:
 class SklearnRuntime:
     """Loads skops files with the types that are trusted, pickles only with the operator's permission."""
 
+    libraries = ("sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline", "joblib")
+
     def recognises(self, path: Path) -> bool:
         """Look for a skops archive or a pickle, compressed as joblib does or plain."""
         return sklearn_files.is_skops(path) or (pickles.is_pickle(path) and not pickles.is_booster(path))

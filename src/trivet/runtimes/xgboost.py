@@ -211,6 +211,8 @@ class _Description:
 class XGBoostRuntime:
     """Loads what `save_model` of any XGBoost writes, and pickled models."""
 
+    libraries = ("xgboost",)
+
     def recognises(self, path: Path) -> bool:
         """Whether the file is a model in JSON, UBJSON, the legacy binary format, or the pickle of a Booster.
 

@@ -45,3 +45,8 @@ class Wish:
     revision: int
     models: tuple[ModelSpec, ...] = ()
     addresses: tuple[Address, ...] = ()
+
+    def of_addresses(self) -> "Wish":
+        """Return the same without models that no address leads to: those that are still to be deployed."""
+        ids = {id_ for one in self.addresses for id_ in (*one.split, *one.versions.values())}
+        return replace(self, models=tuple(spec for spec in self.models if spec.id in ids))
