@@ -86,7 +86,7 @@ class Call(Struct, array_like=True):
     """A request that is answered by the control plane, wherever that runs.
 
     `path` has its escapes undone; `query` is as sent; header names are lower case. `address` is the URL at
-    which the caller found the server.
+    which the caller found the server, `bound` the one at which the server took the connection.
     """
 
     method: str
@@ -95,6 +95,7 @@ class Call(Struct, array_like=True):
     headers: dict[str, str]
     body: bytes
     address: str = ""
+    bound: str = ""
 
 
 class Reply(Struct, array_like=True):

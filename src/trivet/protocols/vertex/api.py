@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from trivet.control.plane import ControlPlane
 from trivet.core.errors import Internal, NotFound, ServingError, Unavailable, Unimplemented
@@ -108,7 +109,7 @@ class Api:
     """Answers calls to a control plane.
 
     `changed` returns when something in the catalog may have changed, or after so many seconds. `home` is
-    the project and location of clients that name none.
+    the project and location of clients that name none, `tls` the `host:port` of the TLS port.
     """
 
     def __init__(
@@ -117,11 +118,13 @@ class Api:
         in_thread: InThread,
         changed: Callable[[float], Awaitable[None]],
         home: Location = HOME,
+        tls: str = "",
     ) -> None:
         self._control = control
         self._in_thread = in_thread
         self._changed = changed
         self._home = home
+        self._tls = tls
 
     async def answer(self, call: Call) -> Reply:
         """Return the reply to a call; every failure is one, in the form of Google's APIs."""
@@ -154,7 +157,7 @@ class Api:
                     parts=match.groupdict(),
                     query=read_query(call.query),
                     body={} if method in ("GET", "DELETE") else read_body(call.body),
-                    address=call.address,
+                    address=plain_address(call, self._tls),
                     home=self._home,
                 )
                 answer = await self._in_thread(partial(handler, self._control, asked))
@@ -208,6 +211,24 @@ class Api:
                 await change
             finally:
                 change.cancel()
+
+
+def plain_address(call: Call, tls: str) -> str:
+    """Return the URL at which a caller finds the server over plain HTTP.
+
+    One who came by the TLS port is told the other port of that host. Behind the proxy the server has the name
+    of a host of Google's, where nothing of ours is without TLS.
+    """
+    try:
+        found, bound = urlsplit(call.address), urlsplit(call.bound)
+        host = found.hostname or ""
+        if call.bound and host.endswith(".googleapis.com"):
+            return call.bound
+        if bound.port and tls and found.port == urlsplit(f"//{tls}").port:
+            return f"http://{f'[{host}]' if ':' in host else host}:{bound.port}"
+    except ValueError:  # what is no address is given back as it came
+        pass
+    return call.address
 
 
 def refusal(error: ServingError, status: int = 0, **headers: str) -> Reply:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.protocols.vertex.calls import PARENT
 from trivet.core.resources import Location
-from trivet.protocols.vertex.api import TABLE, Api
+from trivet.protocols.base import Call
+from trivet.protocols.vertex.api import TABLE, Api, plain_address
 
 
 async def test_an_unknown_path_is_named(calls):
@@ -114,3 +115,22 @@ async def test_places_and_permissions(calls, api):
         assert await told(method, f"{model}:getIamPolicy") == {"version": 1, "etag": "ACAB"}
     allowed = await told("GET", "projects/-/serviceAccounts/a@b.c/allowedLocations")
     assert allowed == {"locations": ["us-central1"], "encodedLocations": "0x0"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("served.example", "served.example"),
+        ("served.example:9000", "served.example:9000"),
+        ("localhost:8443", "localhost:8080"),
+        ("served.example:8443", "served.example:8080"),
+        ("[::1]:8443", "[::1]:8080"),
+        ("us-central1-aiplatform.googleapis.com", "127.0.0.1:8080"),
+        ("[::1", "[::1"),
+        ("a:b", "a:b"),
+    ],
+)
+def test_plain_http_is_at_the_plain_port(asked, found):
+    call = Call("GET", "/", "", {}, b"", f"http://{asked}", "http://127.0.0.1:8080")
+    assert plain_address(call, "localhost:8443") == f"http://{found}"
