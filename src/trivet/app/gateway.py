@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from pathlib import Path
 
@@ -113,7 +114,7 @@ async def _serve(control: socket.socket, sockets: tuple[socket.socket, ...]) -> 
         for one in sockets:
             one.close()
         await stop.wait()
-    channel.close()
+    os._exit(0)  # gRPC has threads
 
 
 def _listen(host: str, port: int, option: str) -> socket.socket:
