@@ -54,6 +54,7 @@ class Upstream:
         self.asked: list[Asked] = []
         self.answers: dict[tuple[str, str], Answered | Callable[[Asked], Answered]] = {}
         self.left = threading.Event()  # set when a client leaves before its answer has ended
+        self.arrived = threading.Semaphore(0)
         upstream = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,6 +74,7 @@ class Upstream:
                     self.client_address[1],
                 )
                 upstream.asked.append(asked)
+                upstream.arrived.release()
                 answer = upstream.answers.get((asked.method, asked.path))
                 if answer is None:
                     answer = refused(404, "NOT_FOUND", f"{asked.method} {asked.path}: not recorded")
@@ -105,6 +107,11 @@ class Upstream:
         self.address = self._server.server_address
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
+
+    def await_asked(self, many: int) -> None:
+        """Wait until so many requests are here."""
+        for _ in range(many):
+            assert self.arrived.acquire(timeout=ENDS_WITHIN)
 
     def forget(self) -> None:
         self.asked.clear()

@@ -15,6 +15,9 @@ _BACKLOG = 512
 _CLOSES_WITHIN = 5.0  # seconds for a peer to take what is left
 _IDLE_AFTER = 1.0  # seconds after an answer
 _LOOKS_EVERY = 0.1
+_PAUSES = 1.0  # seconds without a connection more, where there is no room for one
+
+Answer = Callable[[PlainStream], Awaitable[None]]
 
 
 class Connections:
@@ -22,69 +25,85 @@ class Connections:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._loop = asyncio.get_running_loop()
         self._open: dict[asyncio.Task[None], Pipe | None] = {}
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[socket.socket] = []
         self._told = False
 
     def __repr__(self) -> str:
         return f"<Connections {len(self._open)} open>"
 
-    async def listen(
-        self, listening: socket.socket, answer: Callable[[PlainStream], Awaitable[None]]
-    ) -> None:
+    def listen(self, listening: socket.socket, answer: Answer) -> None:
         """Accept connections from now on. An OSError that answering raises ends that connection only."""
-
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            client = PlainStream(reader, tune(writer))
-            if len(self._open) >= self._most:
-                self._tell_of_limit()
-                client.abort()
-                return
-            task = asyncio.create_task(self._run(client, answer))
-            self._open[task] = None
-            task.add_done_callback(self._open.pop)
-
-        server = await asyncio.start_server(connected, sock=listening, limit=CHUNK, backlog=_BACKLOG)
-        self._servers.append(server)
+        listening.setblocking(False)
+        listening.listen(_BACKLOG)
+        self._listening.append(listening)
+        self._loop.add_reader(listening, self._accept, listening, answer)
 
     async def join(self, client: Stream, server: Stream, *, in_turns: bool) -> None:
-        """Pass bytes between the two until both have ended; closes the second, raises OSError.
-
-        `in_turns` says that a client speaks, then its server: after the server's turn the connection is
-        idle.
-        """
-        task, pipe = asyncio.current_task(), Pipe(client, server)
-        if in_turns and task in self._open:
-            self._open[task] = pipe
+        """Pass bytes between the two until both have ended; closes the second, raises OSError."""
+        task = asyncio.current_task()
+        assert task is not None
+        pipe = self._open[task] = Pipe(client, server, in_turns=in_turns)
         try:
             await pipe.run()
         finally:
             await server.close(_CLOSES_WITHIN)
 
     def stop_listening(self) -> None:
-        """Accept no more; connections there are go on."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        """Accept no more, and close the ports; connections there are go on."""
+        for listening in self._listening:
+            self._loop.remove_reader(listening)
+            listening.close()
+        self._listening.clear()
 
     async def drain(self, within: float) -> None:
-        """End each connection once it is idle, and all after these seconds."""
+        """End each connection once it is idle, those that have asked nothing yet, and all in the end."""
+        await asyncio.sleep(0)  # what was accepted just now must have begun, to be closed
         until = monotonic() + within
         while self._open and monotonic() < until:
             for task, pipe in list(self._open.items()):
-                if pipe is not None and pipe.is_idle(_IDLE_AFTER):
+                if pipe is None or pipe.is_idle(_IDLE_AFTER):
                     task.cancel()
             await asyncio.wait(self._open, timeout=min(_LOOKS_EVERY, within))
         await self.abort()
 
     async def abort(self) -> None:
         """End all connections at once."""
+        await asyncio.sleep(0)
         left = list(self._open)
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    async def _run(self, client: PlainStream, answer: Callable[[PlainStream], Awaitable[None]]) -> None:
+    def _accept(self, listening: socket.socket, answer: Answer) -> None:
+        """Accept what waits: without asyncio's server, which loses what comes just when it is closed."""
+        for _ in range(_BACKLOG):
+            try:
+                given, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("no connection can be accepted: %s", error)
+                self._loop.remove_reader(listening)
+                self._loop.call_later(_PAUSES, self._accept_again, listening, answer)
+                return
+            if len(self._open) >= self._most:
+                self._tell_of_limit()
+                given.close()
+                continue
+            task = asyncio.create_task(self._run(given, answer))
+            self._open[task] = None
+            task.add_done_callback(self._open.pop)
+
+    def _accept_again(self, listening: socket.socket, answer: Answer) -> None:
+        if listening in self._listening:
+            self._loop.add_reader(listening, self._accept, listening, answer)
+
+    async def _run(self, given: socket.socket, answer: Answer) -> None:
+        given.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=given, limit=CHUNK)
+        client = PlainStream(reader, tune(writer))
         try:
             await answer(client)
         except OSError as error:

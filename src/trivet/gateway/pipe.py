@@ -10,10 +10,13 @@ LINGERS = 5.0
 
 
 class Pipe:
-    """A client joined to what answers it."""
+    """A client joined to what answers it.
 
-    def __init__(self, client: Stream, server: Stream) -> None:
-        self._client, self._server = client, server
+    `in_turns` says that one speaks, then the other, so that after the server's turn the pipe is idle.
+    """
+
+    def __init__(self, client: Stream, server: Stream, *, in_turns: bool = True) -> None:
+        self._client, self._server, self._in_turns = client, server, in_turns
         self._answered = False
         self._since = monotonic()
 
@@ -22,7 +25,7 @@ class Pipe:
 
     def is_idle(self, seconds: float) -> bool:
         """Whether the last bytes were the server's, so long ago that they ended an answer."""
-        return self._answered and monotonic() - self._since >= seconds
+        return self._in_turns and self._answered and monotonic() - self._since >= seconds
 
     async def run(self) -> None:
         """Pass bytes on, as fast as they are taken, until both ways have ended; raises OSError.

@@ -77,14 +77,13 @@ class Gateway:
 
     def __init__(self, upstream: tuple[str, int], data: Path, options: Options) -> None:
         self._upstream, self._data, self._options = upstream, data, options
-        self._connections = Connections(options.max_connections)
 
     def __repr__(self) -> str:
-        return f"<Gateway {self._connections!r}>"
+        return f"<Gateway of {self._upstream[0]}:{self._upstream[1]}>"
 
     async def run(self, tls: socket.socket | None, proxy: socket.socket | None, stop: asyncio.Event) -> None:
         """Serve until told to stop, then let requests finish; raises FailedPrecondition."""
-        connections, options = self._connections, self._options
+        options, connections = self._options, Connections(self._options.max_connections)
         async with AsyncExitStack() as stack:
             for listening in filter(None, (tls, proxy)):
                 stack.callback(listening.close)
@@ -96,10 +95,10 @@ class Gateway:
             stack.push_async_callback(rpc.stop, 0)
             entrance = Entrance(contexts, connections, self._upstream, rpc, options.handshake_timeout)
             if tls is not None:
-                await connections.listen(tls, entrance.answer)
+                connections.listen(tls, entrance.answer)
             if proxy is not None:
                 doors = Proxy(connections, entrance.answer, tunnel=options.tunnel)
-                await connections.listen(proxy, doors.answer)
+                connections.listen(proxy, doors.answer)
             await stop.wait()
             connections.stop_listening()
             async with asyncio.TaskGroup() as ending:
