@@ -97,8 +97,9 @@ class Model:
     framework: str = ""
     """Framework of the artifact; found from its content where empty."""
 
-    output: Literal["", "labels", "probabilities", "detailed"] = ""
-    """What a classifier answers where the request's parameters do not say."""
+    output: Literal["", "labels", "probabilities", "detailed", "booster"] = ""
+    """What a classifier answers where the request's parameters do not say; `booster` is what XGBoost's own
+    `Booster.predict` gives."""
 
     placement: Asked = "auto"
     """Where the model runs: `inline` in the fronts' event loops, on a `thread` of each, in a `process` of
@@ -162,6 +163,11 @@ class Storage:
 
     buckets: tuple[str, ...] = ()
     """Buckets that are local folders: `gs://bucket=/folder`."""
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Return the local folder of each such bucket."""
+        return dict(one.rsplit("=", 1) for one in self.buckets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,6 @@ from trivet.protocols.vertex.api import Api
 from trivet.serving import hop
 from trivet.serving.offload import apart
 from trivet.settings import Catalog as CatalogSettings
-from trivet.settings import Settings
 
 log = logging.getLogger("trivet")
 
@@ -59,7 +58,7 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     settings, data = asked.settings, Path(asked.data)
     lasting = settings.catalog if asked.seed is None else CatalogSettings()
     catalog = Catalog(lasting.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
-    store = ArtifactStore(lasting.store or data / "artifacts", buckets_of(settings))
+    store = ArtifactStore(lasting.store or data / "artifacts", settings.storage.folders)
     store.clean()
     about = ControlSettings(
         node=asked.node,
@@ -74,11 +73,6 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     plane = ControlPlane(catalog, store, about, nudge)
     plane.recover()
     return plane
-
-
-def buckets_of(settings: Settings) -> dict[str, str]:
-    """Return the local folders of buckets."""
-    return dict(one.rsplit("=", 1) for one in settings.storage.buckets)
 
 
 class Changes:

@@ -28,7 +28,9 @@ def wish_of(settings: Settings, scratch: Path) -> Wish:
     specs = []
     for name, model in settings.models.items():
         try:
-            path = storage.fetch(model.path, scratch / name) if model.path else Path()  # as echo has
+            path = Path()
+            if model.path:  # which echo has none of
+                path = storage.fetch(model.path, scratch / name, settings.storage.folders)
         except ServingError as error:
             error.add_note(name)
             raise

@@ -34,7 +34,7 @@ Without MODEL, the models of trivet.toml are served. Every option below is also 
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks one.  [default: 8080]")
 @click.option(
     "--output",
-    type=click.Choice(["labels", "probabilities", "detailed"]),
+    type=click.Choice(["labels", "probabilities", "detailed", "booster"]),
     help="What classifiers answer where the request does not say.  [default: labels]",
 )
 @click.option(
