@@ -50,7 +50,7 @@ def saved(model, inputs, file: Path, rows=torch.export.Dim.DYNAMIC) -> Path:
 def scripted(model, file: Path, inputs) -> Path:
     """Save TorchScript, with the signature that it needs."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         torch.jit.script(model).save(str(file))
     (file.parent / "signature.json").write_text(json.dumps({"inputs": inputs}))
     return file
@@ -147,7 +147,7 @@ def exported(path):
 @cache
 def script(path):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         return torch.jit.load(str(path)).eval()
 
 

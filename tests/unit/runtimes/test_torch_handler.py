@@ -270,7 +270,7 @@ class Net(nn.Module):
 
 def saved(folder, weights=(2.0, 3.0), *, script):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         net = Net(weights)
         torch.jit.script(net).save(str(folder / "w")) if script else torch.save(
             net.state_dict(), folder / "w"

@@ -48,7 +48,7 @@ class Nested(nn.Module):
 def save(folder, model, example=None):
     path = folder / "model.pt"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")
         made = torch.jit.script(model.eval()) if example is None else torch.jit.trace(model.eval(), example)
         made.save(str(path))
     return path
