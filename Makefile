@@ -4,17 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/constraints.txt
+SDK1 := .venv-sdk1
 
-.PHONY: help demo test lint format docs docs-serve bench bench-abuse serve clean
+.PHONY: help demo test sdk1 lint format docs docs-serve bench bench-abuse serve clean
 
 help:  ## show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo  ## set up, train models on real data, serve them and call them
 	$(BIN)/python examples/01-tour/run.py
 
-test: $(VENV)/.test  ## set up and run all tests
+test: $(VENV)/.test $(SDK1)/.ready  ## set up and run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+sdk1: $(SDK1)/.ready  ## set up what tests run the last 1.x of Google's SDK in
 
 lint: $(VENV)/.test  ## check formatting, style, types and layering
 	$(BIN)/ruff format --check .
@@ -48,7 +51,7 @@ serve: $(VENV)/.demo  ## serve MODEL: make serve MODEL=model.onnx
 	$(BIN)/trivet serve $(MODEL)
 
 clean:  ## remove what was made
-	rm -rf $(VENV) site build
+	rm -rf $(VENV) $(SDK1) site build
 
 $(VENV)/.venv:
 	$(PYTHON) -m venv $(VENV)
@@ -61,5 +64,12 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints/constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "Installing everything the tests need (once, about two minutes) ..."
-	$(PIP) --editable '.[models,gcs,dev]'
+	$(PIP) --editable '.[models,torch,gcs,google,postgres,dev]'
+	touch $@
+
+$(SDK1)/.ready: pyproject.toml constraints/sdk1.txt
+	@echo "Installing the last 1.x of Google's SDK, for the tests (once, about a minute) ..."
+	$(PYTHON) -m venv $(SDK1)
+	$(SDK1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/sdk1.txt \
+		--editable '.[google]' aiohttp pytest pytest-asyncio
 	touch $@
