@@ -1,10 +1,12 @@
 """Trivet serves one trained model three ways: online, in batch and in SQL."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from trivet.connect import connect as connect
     from trivet.core.errors import FailedPrecondition as FailedPrecondition
     from trivet.core.errors import InvalidArgument as InvalidArgument
     from trivet.core.errors import NotFound as NotFound
@@ -18,6 +20,7 @@ __all__ = [
     "ServingError",
     "Unavailable",
     "__version__",
+    "connect",
 ]
 
 
@@ -25,6 +28,7 @@ def __getattr__(name: str) -> object:
     """Import on first use, so that `import trivet` costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'trivet' has no attribute {name!r}")
-    from trivet.core import errors
-
-    return getattr(errors, name)
+    home = import_module("trivet.connect" if name == "connect" else "trivet.core.errors")
+    found: object = getattr(home, name)
+    globals()[name] = found  # importing trivet.connect has put the module there
+    return found
