@@ -198,3 +198,23 @@ def test_a_data_folder_is_one_servers(server, tmp_path):
     with up(tmp_path / "data", wait="") as second:
         assert "is in use by another `trivet up`" in second.told()
         assert second.process.returncode == 1
+
+
+def test_a_server_that_is_told_to_stop_during_a_deploy_stops(tmp_path, models):
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "predictor.py").write_text(
+        "import time\nfrom pathlib import Path\n(Path(__file__).parent / 'loading').touch()\ntime.sleep(60)\n"
+    )
+    with up(tmp_path / "data") as server:
+        plane = Plane(server.client)
+        plane.endpoint("e")
+        one = plane.deploy("e", plane.upload(models(1), "m"))
+        body = {"deployedModel": {"model": plane.upload(slow, "slow"), "displayName": "d"}}
+        plane.post("endpoints/e:deployModel", body)
+        since = time.monotonic()
+        while not list((tmp_path / "data").rglob("loading")) and time.monotonic() - since < 1:
+            time.sleep(0.01)  # the copy is read-only, so that this may never come
+        assert plane.predict("e", [0])["deployedModelId"] == one
+        assert server.stop() == 0
+        assert "Traceback" not in server.told()

@@ -88,8 +88,7 @@ class Supervisor:
         try:
             if await self._or_signal(starting) is None:
                 self._announce(address, self._serving.models)
-                self._do(self._follow())
-                await self._obey()
+                await self._obey(asyncio.create_task(self._follow()))
             else:
                 self._kill()
         except BaseException:
@@ -183,12 +182,14 @@ class Supervisor:
                 log.error("%s cannot be served: %s", id_, failure)
             manager.applied(wish.revision, failures)
 
-    async def _obey(self) -> None:
+    async def _obey(self, following: asyncio.Task[None]) -> None:
         """Do what signals say until one of them says to stop, and has been done."""
         while (number := await self._signals.get()) == signal.SIGHUP:
             if stopped := await self._or_signal(asyncio.create_task(self._reload_alone())):
                 number = stopped  # which both generations obey, however far they are
                 break
+        following.cancel()  # nothing is begun with any more
+        await asyncio.wait([following])
         server = self._serving.settings.server
         window = server.drain_window if number == signal.SIGTERM else 0.0
         if window:
