@@ -1,7 +1,9 @@
 """Runs a Markdown page as its reader would: files are written, commands run, answers compared.
 
-A block with a title is a file. `sh` blocks are commands, run in order in one folder; `trivet serve` is left
-running until the page ends or serves something else. A `json` block right after a command is what it prints.
+A block with a title is a file. `sh` blocks are commands, run in order in one folder; `trivet serve` and
+`trivet up` are left running until the page ends or serves something else. A `json` block right after a
+command is what it prints. Pages name the ports that servers have unless told otherwise; those of the tests
+are free ones, and stand in their place in commands and files.
 """
 
 import json
@@ -14,17 +16,29 @@ from dataclasses import dataclass, field
 from importlib.metadata import metadata
 from pathlib import Path
 
-from tests.integration.server import Server, serve
+from tests.integration.server import Server, serve, up
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_TO_CI = ("make ",)  # its run does these, on a clean clone
+KEPT = ("export ", "eval ")  # commands that change the shell for those that follow
+PORTS = {
+    "http": ("localhost:8080", "127.0.0.1:8080"),
+    "tls": ("localhost:8443",),
+    "proxy": ("127.0.0.1:8081",),
+}
 
 
 @dataclass
 class Reader:
-    """Someone with a folder and a terminal, who does what a page says."""
+    """Someone with a folder and a terminal, who does what a page says.
+
+    `here` are the places that pages name, and what is in their place here.
+    """
 
     folder: Path
+    here: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    shell: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     printed: str = ""
     server: Server | None = None
@@ -41,8 +55,9 @@ class Reader:
                 self.printed = ""
 
     def write(self, name: str, text: str) -> None:
+        self.files[name] = text
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_text(text)
+        (self.folder / name).write_text(self.placed(text))
         if name == "trivet.toml":
             self.run("trivet config")
 
@@ -54,8 +69,11 @@ class Reader:
             return check_extras(command)
         if command.startswith("trivet serve"):
             return self.serve(command)
+        if command.startswith("trivet up"):
+            return self.up(command)
+        quiet = re.sub(r"\bcurl ", "curl --silent --show-error ", self.placed(command))
         done = subprocess.run(
-            ["bash", "-ec", self.here(command)],
+            ["bash", "-ec", "\n".join([*self.shell, quiet])],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -64,12 +82,22 @@ class Reader:
             timeout=120,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if command.startswith(KEPT):
+            self.shell.append(quiet)
         return done.stdout if done.stdout.endswith("\n") or not done.stdout else done.stdout + "\n"
 
     def serve(self, command: str) -> str:
         self.stop()
-        arguments = shlex.split(command.replace("--port 8080", ""))[2:]
-        self.server = serve(*arguments, cwd=self.folder)
+        self.server = serve(*arguments(self.placed(command)), cwd=self.folder)
+        self.move({"http": self.server.url})
+        return ""
+
+    def up(self, command: str) -> str:
+        self.stop()
+        asked = {"TRIVET_GATEWAY_TLS_PORT": "0", "TRIVET_GATEWAY_PROXY_PORT": "0"}
+        data = self.folder / ".trivet"
+        self.server = up(data, *arguments(self.placed(command)), cwd=self.folder, **asked)
+        self.move(json.loads((data / "server.json").read_text()))
         return ""
 
     def stop(self) -> None:
@@ -77,15 +105,28 @@ class Reader:
             with self.server:
                 assert self.server.stop() == 0
 
-    def here(self, command: str) -> str:
-        """Ask the server of this page, quietly, and let an error reply be an answer."""
-        if self.server is not None:
-            command = command.replace("localhost:8080", self.server.url.removeprefix("http://"))
-        return re.sub(r"\bcurl ", "curl --silent --show-error ", command)
+    def move(self, addresses: dict[str, str]) -> None:
+        """Write the addresses of the server of this page into its files, too."""
+        for kind, named in PORTS.items():
+            for one in named if kind in addresses else ():
+                self.here[one] = addresses[kind].removeprefix("http://")
+        for name, text in self.files.items():
+            (self.folder / name).write_text(self.placed(text))
+
+    def placed(self, text: str) -> str:
+        """Return a text with the places that it names as they are here."""
+        for named, real in self.here.items():
+            text = text.replace(named, real)
+        return text
 
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {"PATH": path, "HOME": str(self.folder), "COLUMNS": "100"}
+
+
+def arguments(command: str) -> list[str]:
+    """Return the arguments of a command of `trivet`, but for its port."""
+    return shlex.split(command.replace("--port 8080", ""))[2:]
 
 
 def commands(text: str) -> list[str]:

@@ -15,6 +15,13 @@ PRINTS = {
     ],
     "02-python-predictor": ['{"language": "de", "score": 0.6}', '{"language": "unknown", "score": 0.0}'],
     "03-container": ["health:  {}", 'predict: {"predictions":[0,2]}'],
+    "04-control-plane": [
+        "deployed, and answered with 0.0",
+        "a new model gets none: version 1: 100\n",
+        "all of it:             version 2: 100\n",
+        "rollback:              version 1: 100\n",
+        "a script as it is:     version 1 says {'predictions': [0.0",
+    ],
 }
 
 

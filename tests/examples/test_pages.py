@@ -2,16 +2,19 @@
 
 import re
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.contract.conftest import postgres  # noqa: F401 - a fixture
 from tests.examples.pages import BLOCK, Reader, commands
 from tests.zoo import cases
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CASES = {case.name: case for case in cases()}
+POSTGRES = "postgresql+psycopg://trivet:secret@db.internal/trivet"
 
 
 def has_commands(page):
@@ -19,10 +22,19 @@ def has_commands(page):
 
 
 @pytest.fixture
-def reader(tmp_path):
-    reader = Reader(tmp_path)
-    yield reader
-    reader.stop()
+def reader(tmp_path, page, request):
+    """Return a reader who has what the page names: a folder for all machines, and a PostgreSQL."""
+    folder, shared = tmp_path / "own", tmp_path / "shared"
+    folder.mkdir()
+    shared.mkdir()
+    here = {"/srv/": f"{shared}/"}
+    with ExitStack() as stack:
+        if POSTGRES in page.read_text():
+            databases = request.getfixturevalue("postgres")
+            here[POSTGRES] = stack.enter_context(databases.database())
+        reader = Reader(folder, here)
+        stack.callback(reader.stop)
+        yield reader
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,7 @@ def serve(*arguments: str, wait: str = "ready", cwd: Any = None, **environment: 
     return _start("serve", arguments, wait, cwd, environment)
 
 
-def up(data: Any, *arguments: str, wait: str = "ready", **environment: str) -> Server:
+def up(data: Any, *arguments: str, wait: str = "ready", cwd: Any = None, **environment: str) -> Server:
     """Start `trivet up` with a data folder, two fronts, and neither TLS nor a proxy unless asked for."""
     few = {
         "TRIVET_SERVER_WORKERS": "2",
@@ -104,7 +104,7 @@ def up(data: Any, *arguments: str, wait: str = "ready", **environment: str) -> S
         "TRIVET_GATEWAY_PROXY_PORT": "-1",
         "TRIVET_DATA": str(data),
     }
-    return _start("up", arguments, wait, None, {**few, **environment})
+    return _start("up", arguments, wait, cwd, {**few, **environment})
 
 
 def _start(
