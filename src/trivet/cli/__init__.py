@@ -18,6 +18,8 @@ COMMANDS = (
     "traffic",
     "undeploy",
     "status",
+    "env",
+    "run",
     "predict",
     "inspect",
     "config",
