@@ -123,6 +123,39 @@ def test_a_large_message_is_answered(gateway, make):
     assert list(found.predictions) == [20_000] * 5
 
 
+def test_a_message_that_is_too_large_is_refused(tmp_path):
+    body = {"content_type": "text/plain", "data": b"x" * 2000}
+    with running(tmp_path, max_message_bytes=1000) as gateway:
+        with (
+            gateway.client(aiplatform_v1.PredictionServiceClient) as client,
+            pytest.raises(exceptions.ResourceExhausted, match="larger than max"),
+        ):
+            client.raw_predict({"endpoint": ENDPOINT, "http_body": body})
+        assert not gateway.upstream.asked
+
+
+def test_answers_are_as_large_as_they_are(gateway, make):
+    gateway.upstream.answers["POST", f"/v1/{ENDPOINT}:rawPredict"] = Answered(b"x" * 40_000_000)
+    transport = aiplatform_v1.PredictionServiceClient.get_transport_class("grpc")
+    unlimited = gateway.channel(**{"grpc.max_receive_message_length": -1})  # as the SDK's own channels
+    with aiplatform_v1.PredictionServiceClient(transport=transport(channel=unlimited)) as client:
+        assert len(client.raw_predict({"endpoint": ENDPOINT}).data) == 40_000_000
+
+
+def test_predictions_share_a_connection_and_changes_get_their_own(gateway, make):
+    gateway.upstream.answers["POST", f"/v1/{ENDPOINT}:predict"] = Answered({"predictions": []})
+    gateway.upstream.answers["POST", f"/v1/{ENDPOINT}:undeployModel"] = Answered({})
+    for _ in range(3):
+        make(aiplatform_v1.PredictionServiceClient).predict(endpoint=ENDPOINT, instances=[])
+    for _ in range(2):
+        make(aiplatform_v1.EndpointServiceClient).undeploy_model(
+            endpoint=ENDPOINT, deployed_model_id="7", traffic_split={}
+        )
+    connections = [asked.connection for asked in gateway.upstream.asked]
+    assert len(set(connections[:3])) == 1
+    assert len(set(connections)) == 3
+
+
 def test_operations_are_followed_to_their_end(gateway, make):
     name = f"{HOME}/operations/9"
     done = {

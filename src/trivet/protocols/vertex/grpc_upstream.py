@@ -36,7 +36,7 @@ class _Connection:
             while status < 200:
                 head = (await self.reader.readuntil(b"\r\n\r\n"))[:-4].decode("latin-1")
                 first, *lines = head.split("\r\n")
-                status = int(first.split(" ", 2)[1])
+                status = int(first.partition(" ")[2][:3])
         except BaseException:
             self.close()
             raise
@@ -69,7 +69,7 @@ class Answer:
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             parts = self._chunks()
         elif "content-length" in self.headers or self.status in (204, 304):
-            parts = self._so_many(int(self.headers.get("content-length", 0)))
+            parts = self._so_many(self.headers.get("content-length", "0"))
         else:
             parts = self._all()
         with _or_unavailable("the answer broke off"):
@@ -81,7 +81,8 @@ class Answer:
         while part := await self._reader.read(_CHUNK):
             yield part
 
-    async def _so_many(self, left: int) -> AsyncIterator[bytes]:
+    async def _so_many(self, size: str, base: int = 10) -> AsyncIterator[bytes]:
+        left = int(size, base)
         while left:
             part = await self._reader.read(min(left, _CHUNK))
             if not part:
@@ -90,8 +91,8 @@ class Answer:
             yield part
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        while size := int((await self._line()).partition(b";")[0], 16):
-            async for part in self._so_many(size):
+        while size := (await self._line()).partition(b";")[0].decode("latin-1").lstrip("0"):
+            async for part in self._so_many(size, 16):
                 yield part
             await self._line()
         while await self._line():
