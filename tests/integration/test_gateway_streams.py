@@ -110,7 +110,7 @@ def test_a_raw_stream_is_passed_in_the_pieces_in_which_it_comes(gateway, client)
     assert gateway.upstream.asked[0].body == b'{"a": 1}'
 
 
-def test_a_caller_that_leaves_a_stream_is_noticed_by_the_server(gateway, client):
+def test_a_caller_that_leaves_a_stream_is_noticed_by_the_server(gateway, client, caplog):
     def without_end():
         yield b"[{}"
         while not gateway.upstream.left.wait(0.01):
@@ -121,6 +121,7 @@ def test_a_caller_that_leaves_a_stream_is_noticed_by_the_server(gateway, client)
     next(iter(stream))
     stream.cancel()
     assert gateway.upstream.left.wait(WITHIN)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
 def doubled(asked):

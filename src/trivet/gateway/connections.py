@@ -102,9 +102,14 @@ class Connections:
 
     async def _run(self, given: socket.socket, answer: Answer) -> None:
         given.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=given, limit=CHUNK)
-        client = PlainStream(reader, tune(writer))
         try:
+            reader, writer = await asyncio.open_connection(sock=given, limit=CHUNK)
+        except OSError:  # it has left already
+            given.close()
+            return
+        client = PlainStream(reader, writer)
+        try:
+            tune(writer)
             await answer(client)
         except OSError as error:
             log.debug("a connection ended: %s", error)

@@ -13,6 +13,7 @@ from trivet.gateway.streams import CHUNK, PlainStream, TlsStream
 log = logging.getLogger("trivet")
 
 _REACHED_WITHIN = 10.0  # seconds
+_LINGERS = 1.0  # seconds for a client to say the rest
 _PLAIN = b"this port speaks TLS: use https://\n"
 
 
@@ -36,6 +37,8 @@ class Entrance:
             log.info("a client of the TLS port failed: %s", error.reason or error)
             if error.reason == "HTTP_REQUEST":
                 await client.write(_response(400, "Bad Request", _PLAIN))
+                await client.end()
+                await client.discard(_LINGERS)
             return
         if protocol == "h2":
             await self.connections.join(tls, await self.grpc.connect(), in_turns=False)
@@ -47,6 +50,7 @@ class Entrance:
             log.error("the HTTP port %s:%d does not answer: %s", *self.upstream, error)
             await tls.write(_response(503, "Service Unavailable", b"the server is not ready; try again\n"))
             await tls.end()
+            await client.discard(_LINGERS)
             return
         try:
             await self.connections.join(tls, PlainStream(reader, tune(writer)), in_turns=True)

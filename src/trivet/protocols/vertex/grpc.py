@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _NEEDS = {"grpc": "grpcio", "google.cloud.aiplatform_v1": "google-cloud-aiplatform"}
 
+_AT_ONCE = 2048  # calls; more are refused as RESOURCE_EXHAUSTED
+
 
 class Server:
     """A gRPC server that has started."""
@@ -50,6 +52,7 @@ async def start(address: str, upstream: tuple[str, int], max_message_bytes: int)
 
     server = aio.server(
         handlers=(calls,),
+        maximum_concurrent_rpcs=_AT_ONCE,
         options=(
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),

@@ -78,7 +78,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     async def _both(self, method: Method, messages: AsyncIterator[bytes], context: Any) -> None:
         """Answer each message of a stream as a unary call, several at once, in their order."""
         asked: asyncio.Queue[asyncio.Task[tuple[bytes, Metadata]] | None] = asyncio.Queue(_AHEAD)
-        all_asked: set[asyncio.Task[Any]] = set()
+        tasks: set[asyncio.Task[Any]] = set()
         first: list[Any] = []
 
         async def ask(raw: bytes) -> tuple[bytes, Metadata]:
@@ -86,23 +86,27 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             return await self._ask(method, whole, _headers(context))
 
         async def read() -> None:
-            async for raw in messages:
-                task = asyncio.create_task(ask(raw))
-                all_asked.add(task)
-                task.add_done_callback(all_asked.discard)
-                await asked.put(task)
+            try:
+                async for raw in messages:
+                    task = asyncio.create_task(ask(raw))
+                    tasks.add(task)
+                    task.add_done_callback(tasks.discard)
+                    await asked.put(task)
+            except Exception:
+                await asked.put(None)
+                raise
             await asked.put(None)
 
-        reading = asyncio.create_task(read())
-        all_asked.add(reading)
+        tasks.add(reading := asyncio.create_task(read()))
         try:
             while (task := await asked.get()) is not None:
                 message, _ = await task
                 await context.write(message)
+            await reading
         finally:
-            for left in list(all_asked):
+            for left in list(tasks):
                 left.cancel()
-            await asyncio.gather(*all_asked, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _late(self, path: str, messages: AsyncIterator[bytes], context: Any) -> None:
         """Answer a call of a method that is not known yet: one of `v1beta1` may be."""

@@ -19,7 +19,7 @@ _VALUE = "google.protobuf.Value"
 def to_object(message: Any) -> dict[str, Any]:
     """Return a message as an object for JSON, enums as numbers; the message loses what was converted.
 
-    Raises InvalidArgument for what JSON cannot say: numbers that are not finite.
+    Raises InvalidArgument for what JSON cannot say, as numbers that are not finite.
     """
     found = {}
     for field in _values(message.DESCRIPTOR):
@@ -30,8 +30,10 @@ def to_object(message: Any) -> dict[str, Any]:
         elif message.HasField(field.name):
             found[field.json_name] = _read(value, field.name)
         message.ClearField(field.name)
-    rest: dict[str, Any] = MessageToDict(message, use_integers_for_enums=True)
-    return {**rest, **found}
+    try:
+        return {**MessageToDict(message, use_integers_for_enums=True), **found}
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(f"{message.DESCRIPTOR.name}: {error}") from None
 
 
 def of_object(content: Any, kind: Any) -> Any:

@@ -76,55 +76,33 @@ def of_version(version: Version) -> dict[str, Method]:
 
 def common() -> dict[str, Method]:
     """Return the methods that come with every service: operations, locations and permissions."""
-    operations, one = "google.longrunning.Operations", "/ui/{name=projects/**}"
-    locations, policies = "google.cloud.location.Locations", "google.iam.v1.IAMPolicy"
+    operations, locations = "google.longrunning.Operations", "google.cloud.location.Locations"
+    policies, empty = "google.iam.v1.IAMPolicy", empty_pb2.Empty
     of, at, on = operations_pb2, locations_pb2, iam_policy_pb2
-    resource = "/v1/{resource=projects/**}"
-    table = [
-        (f"/{operations}/GetOperation", of.GetOperationRequest, of.Operation, "get", one),
+    table = (
+        (operations, of.GetOperationRequest, of.Operation, "get", ""),
+        (operations, of.ListOperationsRequest, of.ListOperationsResponse, "get", "/operations"),
+        (operations, of.WaitOperationRequest, of.Operation, "post", ":wait"),
+        (operations, of.CancelOperationRequest, empty, "post", ":cancel"),
+        (operations, of.DeleteOperationRequest, empty, "delete", ""),
+        (locations, at.GetLocationRequest, at.Location, "get", ""),
+        (locations, at.ListLocationsRequest, at.ListLocationsResponse, "get", "/locations"),
+        (policies, on.GetIamPolicyRequest, policy_pb2.Policy, "post", ":getIamPolicy"),
         (
-            f"/{operations}/ListOperations",
-            of.ListOperationsRequest,
-            of.ListOperationsResponse,
-            "get",
-            f"{one}/operations",
-        ),
-        (f"/{operations}/WaitOperation", of.WaitOperationRequest, of.Operation, "post", f"{one}:wait"),
-        (
-            f"/{operations}/CancelOperation",
-            of.CancelOperationRequest,
-            empty_pb2.Empty,
-            "post",
-            f"{one}:cancel",
-        ),
-        (f"/{operations}/DeleteOperation", of.DeleteOperationRequest, empty_pb2.Empty, "delete", one),
-        (f"/{locations}/GetLocation", at.GetLocationRequest, at.Location, "get", one),
-        (
-            f"/{locations}/ListLocations",
-            at.ListLocationsRequest,
-            at.ListLocationsResponse,
-            "get",
-            f"{one}/locations",
-        ),
-        (
-            f"/{policies}/GetIamPolicy",
-            on.GetIamPolicyRequest,
-            policy_pb2.Policy,
-            "post",
-            f"{resource}:getIamPolicy",
-        ),
-        (
-            f"/{policies}/TestIamPermissions",
+            policies,
             on.TestIamPermissionsRequest,
             on.TestIamPermissionsResponse,
             "post",
-            f"{resource}:testIamPermissions",
+            ":testIamPermissions",
         ),
-    ]
-    return {
-        path: Method(path, "unary", takes, gives, ({"method": method, "uri": uri},))
-        for path, takes, gives, method, uri in table
-    }
+    )
+    found: dict[str, Method] = {}
+    for service, takes, gives, verb, ending in table:
+        path = f"/{service}/{takes.DESCRIPTOR.name.removesuffix('Request')}"
+        field = "resource" if service is policies else "name"
+        rule = {"method": verb, "uri": f"/ui/{{{field}=projects/**}}{ending}"}
+        found[path] = Method(path, "unary", takes, gives, (rule,))
+    return found
 
 
 def _of_service(transports: ModuleType, rest: ModuleType) -> dict[str, Method]:

@@ -137,10 +137,10 @@ class Upstream:
         A server may end an idle connection just when it is used again, and what came of the request is then
         not known.
         """
-        if is_repeatable and (kept := self._kept()) is not None:
-            with suppress(OSError, EOFError):
-                return kept, await kept.exchange(written)
         with _or_unavailable(f"no answer from {self._authority}"):
+            if is_repeatable and (kept := self._kept()) is not None:
+                with suppress(OSError, EOFError):
+                    return kept, await kept.exchange(written)
             async with asyncio.timeout(_CONNECTS_WITHIN):
                 new = _Connection(*await asyncio.open_connection(self._host, self._port, limit=_CHUNK))
             return new, await new.exchange(written)
