@@ -14,7 +14,6 @@ from tests.integration.gateway import Answered, running
 from trivet import cli
 
 WITHIN = 60  # seconds; a bound for hangs, not a measurement
-MAIN = "from trivet import cli; cli.COMMANDS = ('env', 'run'); cli.main(prog_name='trivet')"
 ENDPOINT = "projects/p/locations/us-central1/endpoints/1"
 
 STOCK = """
@@ -28,11 +27,6 @@ print(b"".join(endpoint.stream_raw_predict(b"[4]", {"content-type": "application
 inputs = [[{"dtype": "DOUBLE", "double_val": [5]}]]
 print([one.predictions[0]["doubleVal"] for one in endpoint.stream_direct_predict(iter(inputs))])
 """
-
-
-@pytest.fixture(autouse=True)
-def two_commands(monkeypatch):
-    monkeypatch.setattr(cli, "COMMANDS", ("env", "run"))
 
 
 def ask(*arguments):
@@ -146,7 +140,7 @@ def start(gateway, *command, **environment):
         if not name.startswith("TRIVET_") and "proxy" not in name.lower()
     }
     return subprocess.Popen(
-        [sys.executable, "-c", MAIN, "run", "--data", str(gateway.data), "--", *command],
+        [sys.executable, "-m", "trivet", "run", "--data", str(gateway.data), "--", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
