@@ -144,7 +144,7 @@ def test_any_process_may_be_killed_at_any_time(models):
             with suppress(ProcessLookupError):
                 os.kill(victim, signal.SIGKILL)
             load.answers(5)
-            until(lambda: len(family(server)) == 5)  # a loader, two fronts, a replica, and the control process
+            until(lambda: len(family(server)) == 5)  # control, a loader, two fronts, a replica
             assert len(load.failed) - failed <= len(load._threads)
         load.answers(50)
         assert load.wrong == []

@@ -24,15 +24,16 @@ log = logging.getLogger("trivet")
 _ENDS_WITHIN = 3.0  # seconds
 
 
-class Gateway:
-    """The process as the supervisor sees it. `data` is for its certificates.
+class Gate:
+    """The process as the supervisor sees it. `data` is for its certificates, `scratch` for a socket.
 
     It listens on the ports that the settings name; raises FailedPrecondition where one is taken.
     """
 
-    def __init__(self, settings: Settings, data: Path) -> None:
+    def __init__(self, settings: Settings, data: Path, scratch: Path) -> None:
         server, gateway = settings.server, settings.gateway
         self._data = data
+        self._scratch = scratch
         self._seat: Seat | None = None
         self._sockets: dict[str, socket.socket] = {}
         for name, port in (("tls", gateway.tls_port), ("proxy", gateway.proxy_port)):
@@ -40,7 +41,7 @@ class Gateway:
                 self._sockets[name] = _listen(server.host, port, f"--{name}-port")
 
     def __repr__(self) -> str:
-        return f"<Gateway {self.addresses()}>"
+        return f"<Gate {self.addresses()}>"
 
     def addresses(self) -> dict[str, str]:
         """Return where it is: `tls` as host:port for SDKs, `proxy` as a URL."""
@@ -60,22 +61,28 @@ class Gateway:
         async def start() -> Child:
             child = await spawn("gateway", "gateway", hears, *self._sockets.values())
             host, port = address
-            child.channel.send(Guard(settings, str(self._data), host, port, list(self._sockets)))
+            named = list(self._sockets)
+            child.channel.send(Guard(settings, str(self._data), str(self._scratch), host, port, named))
             return child
 
         self._seat = Seat("gateway", start, lambda child: None)
         await self._seat.open()
 
-    async def close(self) -> None:
-        """Let the process end."""
+    def finish(self) -> None:
+        """Have the process accept nothing more, and end when its callers have their answers."""
         for one in self._sockets.values():
             one.close()
         if self._seat is not None:
             self._seat.close()
-            if (child := self._seat.child) is not None:
-                child.channel.finish()
-                await asyncio.wait([child.ended], timeout=_ENDS_WITHIN)
-                child.kill()
+            if self._seat.child is not None:
+                self._seat.child.channel.finish()
+
+    async def close(self) -> None:
+        """Let the process end, soon."""
+        self.finish()
+        if self._seat is not None and (child := self._seat.child) is not None:
+            await asyncio.wait([child.ended], timeout=_ENDS_WITHIN)
+            child.kill()
 
 
 def run(control: socket.socket, *sockets: socket.socket) -> None:
@@ -100,15 +107,19 @@ async def _serve(control: socket.socket, sockets: tuple[socket.socket, ...]) -> 
     if asked is None:
         return
     logs.configure(asked.settings.log)
-    from trivet.gateway import server
+    from trivet.gateway.server import Gateway, Options
 
     named = dict(zip(asked.sockets, sockets, strict=True))
-    address, tunnel = (asked.host, asked.port), asked.settings.gateway.tunnel
+    options = Options(
+        tunnel=asked.settings.gateway.tunnel,
+        max_message_bytes=asked.settings.limits.max_body_bytes,
+        drain_timeout=asked.settings.server.drain_timeout,
+        scratch=Path(asked.scratch),
+    )
     channel.send(Ready())  # callers may connect, since the sockets listen already
     try:
-        await server.serve(
-            named.get("tls"), named.get("proxy"), address, Path(asked.data), stop, tunnel=tunnel
-        )
+        gateway = Gateway((asked.host, asked.port), Path(asked.data), options)
+        await gateway.run(named.get("tls"), named.get("proxy"), stop)
     except ServingError as error:  # plain HTTP is served all the same
         log.error("neither TLS nor the proxy is served: %s", error)
         for one in sockets:

@@ -146,6 +146,7 @@ class Guard(Struct, tag=True):
 
     settings: Settings
     data: str
+    scratch: str
     host: str
     port: int
     sockets: list[str]

@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from trivet.app.children import Child, together
 from trivet.app.fronts import LINGERS_IDLE
-from trivet.app.gateway import Gateway
+from trivet.app.gateway import Gate
 from trivet.app.generation import Generation
 from trivet.app.manager import Manager
 from trivet.app.messages import (
@@ -49,7 +49,7 @@ class Supervisor:
 
     `reread` gives the settings anew; `sockets` are one for each front, and `folder` is for its files. What is
     served is what `manager` wishes; where its catalog does not last, the models of the settings at first.
-    A `gateway` may stand in front.
+    A `gate` may stand in front.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Supervisor:
         folder: Path,
         announce: Announce,
         manager: Manager,
-        gateway: Gateway | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._reread = reread
         self._sockets = sockets
         self._folder = folder
         self._announce = announce
         self._manager = manager
-        self._gateway = gateway
+        self._gate = gate
         self._changing = asyncio.Lock()
         self._metrics = Metrics()
         self._generations: list[Generation] = []
@@ -98,8 +98,8 @@ class Supervisor:
             for generation in list(self._generations):
                 await generation.close()
             await self._manager.close()
-            if self._gateway is not None:
-                await self._gateway.close()
+            if self._gate is not None:
+                await self._gate.close()
         return 0
 
     async def _or_signal(self, work: asyncio.Task[None]) -> signal.Signals | None:
@@ -134,9 +134,9 @@ class Supervisor:
             listening.listen(2048)
         await generation.open_fronts(self._sockets)
         self._serving = generation
-        if self._gateway is not None:
+        if self._gate is not None:
             host, port = self._sockets[0].getsockname()[:2]
-            await self._gateway.open(settings, (host, port), self._hear)
+            await self._gate.open(settings, (host, port), self._hear)
         self._do(self._manage(settings, seed))
 
     async def _manage(self, settings: Settings, seed: Wish | None) -> None:
@@ -242,6 +242,8 @@ class Supervisor:
 
     async def _drain(self, window: float, within: float) -> None:
         asked = Retire(window, 0, within)
+        if self._gate is not None:
+            asyncio.get_running_loop().call_later(window, self._gate.finish)
         for generation in self._generations:
             generation.fronts.retire(asked)
         for listening in self._sockets:

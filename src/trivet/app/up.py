@@ -6,12 +6,12 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trivet.app import logs
-from trivet.app.gateway import Gateway
+from trivet.app.gateway import Gate
 from trivet.app.manager import Manager
 from trivet.app.serve import address, adopt_orphans, allow_many_connections, listen
 from trivet.app.supervisor import Supervisor
@@ -37,24 +37,24 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     allow_many_connections()
     adopt_orphans()
     data = Path(settings.catalog.data)
-    with _owned(data):
-        sockets = listen(settings.server)
-        gateway = Gateway(settings, data)
-        addresses = {"http": address(sockets[0]), **gateway.addresses()}
-        try:
-            with TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as folder:
-                manager = Manager(Path(folder), data, _node(data), addresses.get("tls", ""))
+    with (
+        _owned(data),
+        TemporaryDirectory(prefix="trivet-", ignore_cleanup_errors=True) as name,
+        ExitStack() as opened,
+    ):
+        scratch = Path(name)
+        sockets = [opened.enter_context(one) for one in listen(settings.server)]
+        gate = Gate(settings, data, scratch)
+        addresses = {"http": address(sockets[0]), **gate.addresses()}
+        manager = Manager(scratch, data, _node(data), addresses.get("tls", ""))
 
-                def told(_: str, models: Sequence[ModelInfo]) -> None:
-                    _write(data / SERVER, json.dumps({**addresses, "pid": os.getpid()}))
-                    announce(addresses, models)
+        def told(_: str, models: Sequence[ModelInfo]) -> None:
+            opened.callback((data / SERVER).unlink, missing_ok=True)
+            _write(data / SERVER, json.dumps({**addresses, "pid": os.getpid()}))
+            announce(addresses, models)
 
-                supervisor = Supervisor(reread, sockets, Path(folder), told, manager, gateway)
-                return asyncio.run(supervisor.run(settings, addresses["http"]))
-        finally:
-            (data / SERVER).unlink(missing_ok=True)
-            for one in sockets:
-                one.close()
+        supervisor = Supervisor(reread, sockets, scratch, told, manager, gate)
+        return asyncio.run(supervisor.run(settings, addresses["http"]))
 
 
 @contextmanager
