@@ -53,7 +53,8 @@ async def _invoke(request: Request) -> Response:
 def _forward(control: Control) -> Callable[[Request], Awaitable[Response]]:
     async def forward(request: Request) -> Response:
         headers = {name.lower(): value for name, value in reversed(request.headers.items())}
-        host = headers.get("host") or _bound(request.scope)
+        bound = _bound(request.scope)
+        host = headers.get("host") or bound
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             raise PermissionDenied(f"web pages of {origin[:100]} may not call this server")
@@ -64,6 +65,7 @@ def _forward(control: Control) -> Callable[[Request], Awaitable[Response]]:
             headers=headers,
             body=await request.body(),
             address=f"http://{host}",
+            bound=f"http://{bound}",
         )
         reply = await control(call)
         return Response(reply.body, reply.status, reply.headers, media_type=reply.media_type)

@@ -57,6 +57,12 @@ async def test_a_call_is_passed_on_whole(client, control):
     assert call.address == "http://127.0.0.1:8080"
 
 
+async def test_a_call_says_where_the_caller_was_and_where_the_server_is(client, control):
+    await client.get("/v1/projects/p/locations/l/models", headers={"host": "served.example:8443"})
+    [call] = control.calls
+    assert (call.address, call.bound) == ("http://served.example:8443", "http://127.0.0.1:8080")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize(
     "path",
