@@ -40,8 +40,11 @@ from trivet.settings import Catalog as CatalogSettings
 
 log = logging.getLogger("trivet")
 
-_LOOKS_EVERY = 1.0
-"""Seconds after which the catalog is looked at though nobody said that it changed: another machine may."""
+_SHARED, _ALONE = 1.0, 30.0
+"""Seconds after which the catalog is looked at, and told that this machine lives, though nothing has changed
+here: where other machines have it, too, and where none has."""
+
+_TRIES_AGAIN = 1.0
 
 _PARENT = re.compile(r"/projects/[^/]+/locations/[^/:]+")
 
@@ -112,6 +115,7 @@ class _Process:
         if asked is None:
             return
         logs.configure(asked.settings.log)
+        self._every = _SHARED if asked.settings.catalog.url else _ALONE
         try:
             self._plane = await apart(lambda: open_plane(asked, self._nudge), "catalog")
         except Exception as error:  # noqa: BLE001 - the supervisor is told, whatever it is
@@ -159,7 +163,7 @@ class _Process:
         """Tell the supervisor what to serve, whenever that changes."""
         sent = -1
         while True:
-            changed = asyncio.create_task(self._changes.wait(_LOOKS_EVERY))
+            changed = asyncio.create_task(self._changes.wait(self._every))
             try:
                 if await _in_thread(self._plane.revision) != sent:
                     wish = await _in_thread(self._plane.wish)
@@ -185,14 +189,14 @@ class _Process:
             while self._applied is applied:
                 self._further.clear()
                 try:
-                    await asyncio.wait_for(self._further.wait(), _LOOKS_EVERY)
+                    await asyncio.wait_for(self._further.wait(), self._every)
                 except TimeoutError:
                     break
 
     async def _operate(self) -> None:
         """Carry out operations that have work to do here, each on a thread of its own."""
         while True:
-            changed = asyncio.create_task(self._changes.wait(_LOOKS_EVERY))
+            changed = asyncio.create_task(self._changes.wait(self._every))
             try:
                 for name in await _in_thread(self._plane.pending):
                     if str(name) not in self._running:
@@ -209,7 +213,7 @@ class _Process:
             await apart(lambda: self._plane.run(name), f"operation {name.id}")
         except Exception:
             log.exception("operation %s: tried again in a moment", name.id)
-            await asyncio.sleep(_LOOKS_EVERY)
+            await asyncio.sleep(_TRIES_AGAIN)
         finally:
             self._running.discard(str(name))
 
