@@ -52,6 +52,13 @@ def test_a_model_is_uploaded_with_all_that_it_says_of_itself(aiplatform, project
     assert "jsonl" in model.supported_output_storage_formats
 
 
+@pytest.mark.parametrize("image", ["trivet", "trivet/xgboost"])
+def test_an_image_of_ours_serves_what_google_has_no_image_for(aiplatform, upload, image):
+    """Here XGBoost again; ONNX, LightGBM, CatBoost and Python models have no prebuilt container."""
+    endpoint = upload(2, serving_container_image_uri=image).deploy(machine_type="n1-standard-2")
+    assert endpoint.predict([[0.0]]).predictions == [2]
+
+
 def test_it_is_found_by_its_id_and_by_its_name(aiplatform, upload, project):
     model = upload(model_id="fraud-1")
     assert model.name == "fraud-1"

@@ -32,7 +32,6 @@ def test_an_endpoint_in_a_peered_network(aiplatform, upload):
     assert aiplatform.PrivateEndpoint.list() == []
 
 
-@pytest.mark.xfail(reason="the control process does not tell its Api where the TLS port is", strict=True)
 @pytest.mark.parametrize("transport", ["rest"])
 def test_plain_http_is_told_to_those_who_come_by_tls(place, connected, upload, project):
     aiplatform = connected(project, "rest", f"https://{place.tls}")

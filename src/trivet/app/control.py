@@ -123,7 +123,7 @@ class _Process:
             self._channel.close()
             return
         home = Location(asked.settings.catalog.project, asked.settings.catalog.location)
-        api = Api(self._plane, _in_thread, self._changes.wait, home)
+        api = Api(self._plane, _in_thread, self._changes.wait, home, asked.tls)
         answer = api.answer
         if asked.seed is not None:  # the caller's project is as good as any
             here = f"/{home}"

@@ -1,8 +1,11 @@
 """Which runtime a model is for, and which of its files that loads: by its own word, its image or its content.
 
 What `trivet.framework` says goes before the container image; without either the artifact's content tells.
+An image `trivet/FRAMEWORK` says the same, and `trivet` that the content tells: for clients that must name an
+image, as Google's SDK must.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from trivet.runtimes import registry
 from trivet.runtimes.base import WithoutArtifact
 from trivet.serving.lifecycle import find
 
+_OURS = re.compile(r"trivet(?:/(?P<framework>[a-z][a-z0-9_]*))?(?::[\w.-]+)?")
+
 
 def framework(document: Document) -> str:
     """Return the runtime that a model names, itself or by its image; empty where its artifact will say.
@@ -23,7 +28,7 @@ def framework(document: Document) -> str:
     Raises InvalidArgument for a runtime or prebuilt image that there is not, and where there is nothing to
     load; FailedPrecondition for an image that stands for no runtime.
     """
-    named = options(document, "model").framework
+    named = _named(document)
     container = _container(document)
     if container is not None:
         named = container.framework
@@ -32,7 +37,10 @@ def framework(document: Document) -> str:
             runtime = registry.get_runtime(named)
         except NotFound as error:
             if container is None:
-                raise InvalidArgument(f"model.trivet.framework: {error}") from None
+                where = (
+                    "trivet.framework" if options(document, "model").framework else "containerSpec.imageUri"
+                )
+                raise InvalidArgument(f"model.{where}: {error}") from None
             raise FailedPrecondition(
                 f"image {container.image!r}: {container.title} models are not served yet; save the model as "
                 "ONNX and upload it without an image, or with trivet.framework = onnx"
@@ -69,16 +77,26 @@ def default_output(document: Document) -> str:
     return container.output if container else ""
 
 
-def _container(document: Document) -> Prebuilt | None:
+def _image(document: Document) -> str:
     spec = document.get("containerSpec")
-    image = spec.get("imageUri") if isinstance(spec, Mapping) else None
-    if not image or options(document, "model").framework:
+    return str(spec.get("imageUri") or "") if isinstance(spec, Mapping) else ""
+
+
+def _named(document: Document) -> str | None:
+    """Return the runtime that a model names itself, or by an image of ours."""
+    ours = _OURS.fullmatch(_image(document))
+    return options(document, "model").framework or (ours["framework"] if ours else None)
+
+
+def _container(document: Document) -> Prebuilt | None:
+    image = _image(document)
+    if not image or _OURS.fullmatch(image) or options(document, "model").framework:
         return None
-    container = prebuilt.resolve(str(image))
+    container = prebuilt.resolve(image)
     if container is None:
         raise FailedPrecondition(
             f"model.containerSpec.imageUri {image!r}: it is not one of Google's prebuilt containers, and "
-            "images of one's own are not run yet; leave it out to serve the artifact by its content, or name "
-            "a runtime in trivet.framework"
+            "images of one's own are not run yet; name `trivet` to serve the artifact by its content, or "
+            "`trivet/onnx` or another runtime"
         )
     return container

@@ -24,6 +24,18 @@ def test_its_own_word_goes_first():
     assert choice.framework(document("example.com/mine:1", trivet={"framework": "onnx"})) == "onnx"
 
 
+@pytest.mark.parametrize(
+    ("image", "framework"), [("trivet/onnx", "onnx"), ("trivet/sklearn:1", "sklearn"), ("trivet", "")]
+)
+def test_an_image_of_ours_names_a_runtime_or_leaves_it_to_the_artifact(image, framework):
+    assert choice.framework(document(image)) == framework
+
+
+def test_an_image_of_ours_that_there_is_not_is_refused():
+    with pytest.raises(InvalidArgument, match=r"model\.containerSpec\.imageUri: framework 'nonesuch'"):
+        choice.framework(document("trivet/nonesuch"))
+
+
 def test_images_of_ones_own_are_refused():
     with pytest.raises(FailedPrecondition, match="images of one's own are not run yet"):
         choice.framework(document("example.com/mine:1"))
