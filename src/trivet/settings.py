@@ -69,6 +69,9 @@ class Artifacts:
     allow_python: bool = True
     """Run the code of Python predictors (`predictor.py`)."""
 
+    folders: tuple[str, ...] = ()
+    """Folders below which models must be that are uploaded by their path; anywhere, where there are none."""
+
     trusted_types: tuple[str, ...] = ()
     """Types that skops files may contain besides those that skops itself trusts, which are most of
     scikit-learn's. Trees and nearest neighbours need some; the error names them."""
@@ -153,6 +156,10 @@ class Catalog:
     location: str = "us-central1"
     """The location of plain names. Google's SDKs know a fixed list."""
 
+    remote: bool = False
+    """Let callers on other machines manage models and endpoints, where the server listens for them. Whoever
+    may do that may run code here, and there is no authentication yet."""
+
     all_dedicated: bool = False
     """Tell SDKs that every endpoint is a dedicated one: they then predict over the TLS port, where raw and
     streaming predictions work without a proxy."""
@@ -181,6 +188,10 @@ class Gateway:
     proxy_port: Annotated[int, Meta(ge=-1, le=65535)] = 8081
     """Port of the proxy through which Google's SDKs find this server without a change; 0 picks a free one,
     -1 opens none."""
+
+    names: tuple[str, ...] = ()
+    """Names by which other machines reach this server, for its certificate. The first is what dedicated
+    endpoints tell SDKs; without one that is `localhost`."""
 
     tunnel: bool = True
     """Whether the proxy lets callers reach hosts that are not Google's, too."""

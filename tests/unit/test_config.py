@@ -39,6 +39,8 @@ SAMPLES = {
     "log.format": "json",
     "log.requests": "all",
     "artifacts.trusted_types": ("a.B", "c.D"),
+    "artifacts.folders": ("/models", "/more"),
+    "gateway.names": ("models.example.com",),
     "catalog.data": "/data",
     "catalog.url": "postgresql+psycopg:///trivet",
     "catalog.store": "gs://bucket/store",

@@ -61,7 +61,11 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     settings, data = asked.settings, Path(asked.data)
     lasting = settings.catalog if asked.seed is None else CatalogSettings()
     catalog = Catalog(lasting.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
-    store = ArtifactStore(lasting.store or data / "artifacts", settings.storage.folders)
+    store = ArtifactStore(
+        lasting.store or data / "artifacts",
+        settings.storage.folders,
+        folders=settings.artifacts.folders or None,
+    )
     store.clean()
     about = ControlSettings(
         node=asked.node,

@@ -175,6 +175,8 @@ class _Front:
             ContainerRoutes(container.predict_route, container.health_route),
             self.gather,
             control.ask if control.path else None,
+            settings.catalog.remote,
+            settings.gateway.names,
         )
         found = [module.PROTOCOL(services) for module in preload()]
         probes = frozenset(("/livez", "/readyz", container.health_route))

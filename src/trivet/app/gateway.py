@@ -31,14 +31,18 @@ class Gate:
     """
 
     def __init__(self, settings: Settings, data: Path, scratch: Path) -> None:
-        server, gateway = settings.server, settings.gateway
+        gateway = settings.gateway
+        # its callers look to the fronts as if they were on this machine
+        everywhere = settings.server.host if settings.catalog.remote else ""
+        hosts = {"tls": everywhere or "127.0.0.1", "proxy": "127.0.0.1"}
+        self._name = gateway.names[0] if gateway.names else "localhost"
         self._data = data
         self._scratch = scratch
         self._seat: Seat | None = None
         self._sockets: dict[str, socket.socket] = {}
         for name, port in (("tls", gateway.tls_port), ("proxy", gateway.proxy_port)):
             if port >= 0 and (name == "tls" or self._sockets):  # the proxy leads to the TLS port
-                self._sockets[name] = _listen(server.host, port, f"--{name}-port")
+                self._sockets[name] = _listen(hosts[name], port, f"--{name}-port")
 
     def __repr__(self) -> str:
         return f"<Gate {self.addresses()}>"
@@ -47,7 +51,7 @@ class Gate:
         """Return where it is: `tls` as host:port for SDKs, `proxy` as a URL."""
         found = {}
         if "tls" in self._sockets:
-            found["tls"] = f"localhost:{self._sockets['tls'].getsockname()[1]}"
+            found["tls"] = f"{self._name}:{self._sockets['tls'].getsockname()[1]}"
         if "proxy" in self._sockets:
             host, port = self._sockets["proxy"].getsockname()[:2]
             found["proxy"] = f"http://{host}:{port}"
@@ -112,6 +116,7 @@ async def _serve(control: socket.socket, sockets: tuple[socket.socket, ...]) -> 
     named = dict(zip(asked.sockets, sockets, strict=True))
     options = Options(
         tunnel=asked.settings.gateway.tunnel,
+        names=asked.settings.gateway.names,
         max_message_bytes=asked.settings.limits.max_body_bytes,
         drain_timeout=asked.settings.server.drain_timeout,
         scratch=Path(asked.scratch),

@@ -21,7 +21,7 @@ from trivet.app.messages import (
 )
 from trivet.app.models import Where, permissions_of, where
 from trivet.app.replicas import Group
-from trivet.core.errors import ServingError
+from trivet.core.errors import ResourceExhausted, ServingError
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 from trivet.serving.wish import Wish
 from trivet.settings import Settings
@@ -299,6 +299,8 @@ class Generation:
             await self._open_group(spec, info)
         except ServingError as error:
             failures[spec.id] = error
+        except OSError as error:  # too many files or processes
+            failures[spec.id] = ResourceExhausted(f"{spec.ref} cannot be given its processes: {error}")
 
     async def _dismiss(self, groups: Sequence[Group], loader: Seat | None) -> None:
         """End replicas and a loader that nobody needs, once those that used them have gone."""

@@ -178,8 +178,9 @@ class Supervisor:
                     await asyncio.sleep(_TRIES_AGAIN)
                     manager.again()
                     continue
+            names = {spec.id: f"{spec.ref} (deployed model {spec.id})" for spec in wish.models}
             for id_, failure in failures.items():
-                log.error("%s cannot be served: %s", id_, failure)
+                log.error("%s cannot be served: %s", names.get(id_, id_), failure)
             manager.applied(wish.revision, failures)
 
     async def _obey(self, following: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from trivet.app.supervisor import Supervisor
 from trivet.core.errors import FailedPrecondition
 from trivet.serving.lifecycle import ModelInfo
 from trivet.settings import Settings
+
+log = logging.getLogger("trivet")
 
 SERVER = "server.json"
 """The file of the data folder that says where the server is that has it."""
@@ -36,6 +39,8 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     logs.configure(settings.log)
     allow_many_connections()
     adopt_orphans()
+    if settings.models:
+        log.warning("the models of trivet.toml are `trivet serve`'s; upload them, or remove them there")
     data = Path(settings.catalog.data)
     with (
         _owned(data),

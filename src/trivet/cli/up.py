@@ -76,3 +76,6 @@ def _announce(addresses: Mapping[str, str], models: Sequence["ModelInfo"]) -> No
         where = f"{model.placement.where}: {model.placement.reason}"
         log.info("loaded %s (%s), %s", model.spec.ref, model.framework, where)
     log.info("serving on %s", addresses["http"])
+    for name, address in addresses.items():
+        if name != "http":
+            log.info("%s: %s", name, address)

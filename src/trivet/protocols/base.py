@@ -64,6 +64,12 @@ class Services:
     control: "Callable[[Call], Awaitable[Reply]] | None" = None
     """What answers calls of the control plane; None where there is none."""
 
+    remote: bool = False
+    """Whether callers on other machines may call it."""
+
+    names: tuple[str, ...] = ()
+    """Names of this server, besides those that are this machine's own."""
+
 
 @dataclass(slots=True, eq=False)
 class RequestHead:

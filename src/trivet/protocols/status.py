@@ -106,7 +106,7 @@ def example_call(address: str, model: ModelInfo) -> str:
 
 
 def _shown(deployed: DeployedModel) -> dict[str, Any]:
-    return {**described(deployed.model), "state": "READY"}
+    return {**described(deployed.model), "deployedModelId": deployed.id, "state": "READY"}
 
 
 PROTOCOL = StatusProtocol

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,7 +12,7 @@ from starlette.routing import Route as AsgiRoute
 from starlette.types import Scope
 
 from trivet.core.errors import PermissionDenied, Unimplemented
-from trivet.protocols.base import Call, Reply
+from trivet.protocols.base import Call, Reply, Services
 
 Control = Callable[[Call], Awaitable[Reply]]
 
@@ -36,11 +38,11 @@ class _Matching(AsgiRoute):
         return super().matches(scope)
 
 
-def routes(control: Control | None) -> Sequence[AsgiRoute]:
-    """Return the routes of a front that asks this control plane, if there is one."""
+def routes(services: Services) -> Sequence[AsgiRoute]:
+    """Return the routes of a front that asks a control plane, if there is one."""
     found = [_Matching(_INVOKE, _invoke)]
-    if control is not None:
-        found.append(_Matching(_CONTROL, _forward(control)))
+    if services.control is not None:
+        found.append(_Matching(_CONTROL, _forward(services.control, services)))
     return found
 
 
@@ -50,14 +52,12 @@ async def _invoke(request: Request) -> Response:
     )
 
 
-def _forward(control: Control) -> Callable[[Request], Awaitable[Response]]:
+def _forward(control: Control, services: Services) -> Callable[[Request], Awaitable[Response]]:
     async def forward(request: Request) -> Response:
         headers = {name.lower(): value for name, value in reversed(request.headers.items())}
         bound = _bound(request.scope)
         host = headers.get("host") or bound
-        origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2] != host:
-            raise PermissionDenied(f"web pages of {origin[:100]} may not call this server")
+        _admit(request, host, headers.get("origin"), services)
         call = Call(
             method=request.method,
             path=request.scope["path"],
@@ -71,6 +71,41 @@ def _forward(control: Control) -> Callable[[Request], Awaitable[Response]]:
         return Response(reply.body, reply.status, reply.headers, media_type=reply.media_type)
 
     return forward
+
+
+def _admit(request: Request, host: str, origin: str | None, services: Services) -> None:
+    """Raise PermissionDenied for callers on other machines, and for web pages of others.
+
+    A page can have its own name lead to this machine, and then has the server's origin (DNS rebinding): so
+    the name must be one that is known to be this server's.
+    """
+    if not services.remote and request.client is not None and not _is_loopback(request.client.host):
+        raise PermissionDenied(
+            "models and endpoints are managed from this machine only; catalog.remote = true lets others, too"
+        )
+    known = _is_own(host, services.names)
+    if not known and not services.remote:
+        raise PermissionDenied(
+            f"this server does not go by the name {host[:100]}; gateway.names tells it that it does"
+        )
+    if origin is not None and not (known and origin.partition("://")[2] == host):
+        raise PermissionDenied(f"web pages of {origin[:100]} may not call this server")
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host.partition("%")[0]).is_loopback
+    return False
+
+
+def _is_own(host: str, names: Sequence[str]) -> bool:
+    """Whether a Host header names this server: by address, as localhost, as one of Google's, or as told."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    name = name.strip("[]").lower().rstrip(".")
+    with suppress(ValueError):
+        ip_address(name)
+        return True
+    return name in {"localhost", *names} or name.endswith((".localhost", ".googleapis.com", ".vertexai.goog"))
 
 
 def _bound(scope: Scope) -> str:

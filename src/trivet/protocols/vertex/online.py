@@ -51,7 +51,7 @@ class VertexProtocol:
     def __init__(self, services: Services) -> None:
         self._plane = services.plane
         self._limits = services.limits
-        self._control = services.control
+        self._services = services
 
     def hot(self, path: str) -> HotRoute | None:
         """Return what answers predictions on a path."""
@@ -68,7 +68,7 @@ class VertexProtocol:
 
     def routes(self) -> Sequence[AsgiRoute]:
         """Return the routes to the control plane, which end with those that take every path of its own."""
-        return routes(self._control)
+        return routes(self._services)
 
     def _endpoint(self, match: re.Match[str]) -> Endpoint:
         plane, name = self._plane, match["name"]

@@ -23,11 +23,12 @@ class Control:
         return Reply(418, b"said", "application/text", {"x-more": "1"})
 
 
-def front(control):
+def front(control, *, remote=False, names=(), caller="127.0.0.1"):
     plane = DataPlane(Metrics())
-    services = Services(plane, BodyLimits(), ContainerRoutes(), None, control)
+    services = Services(plane, BodyLimits(), ContainerRoutes(), None, control, remote, names)
     app = application([status.PROTOCOL(services), PROTOCOL(services)])
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8080")
+    transport = httpx.ASGITransport(app, client=(caller, 1234))
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
 
 
 @pytest.fixture
@@ -58,9 +59,14 @@ async def test_a_call_is_passed_on_whole(client, control):
 
 
 async def test_a_call_says_where_the_caller_was_and_where_the_server_is(client, control):
-    await client.get("/v1/projects/p/locations/l/models", headers={"host": "served.example:8443"})
+    await client.get(
+        "/v1/projects/p/locations/l/models", headers={"host": "us-central1-aiplatform.googleapis.com:8443"}
+    )
     [call] = control.calls
-    assert (call.address, call.bound) == ("http://served.example:8443", "http://127.0.0.1:8080")
+    assert (call.address, call.bound) == (
+        "http://us-central1-aiplatform.googleapis.com:8443",
+        "http://127.0.0.1:8080",
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
@@ -151,3 +157,46 @@ async def test_who_names_no_host_is_told_where_the_server_listens(client, contro
 
         await transport.app({**scope, "server": server}, receive, send)
         assert control.calls[-1].address == address
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:8080",
+        "a.localhost:1",
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "10.0.0.7",
+        "own.example:1",
+        "us-central1-aiplatform.googleapis.com",
+        "1.us-central1-2.prediction.vertexai.goog",
+    ],
+)
+async def test_the_names_of_this_server_are_known(control, host):
+    async with front(control, names=("own.example",)) as client:
+        assert (await client.get(ENDPOINT, headers={"host": host})).status_code == 418
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "localhost.evil.example", "googleapis.com.x"]
+)
+@pytest.mark.parametrize("origin", [True, False])
+async def test_a_page_whose_name_leads_to_this_machine_is_refused(control, host, origin):
+    headers = {"host": host, **({"origin": f"http://{host}"} if origin else {})}
+    async with front(control) as client:
+        assert (await client.post(ENDPOINT, headers=headers)).status_code == 403
+    async with front(control, remote=True) as client:  # there, whoever is no page may use any name
+        assert (await client.post(ENDPOINT, headers=headers)).status_code == (403 if origin else 418)
+    assert len(control.calls) == (0 if origin else 1)
+
+
+@pytest.mark.parametrize("caller", ["10.0.0.7", "2001:db8::1", "192.168.1.1"])
+async def test_callers_on_other_machines_are_refused_unless_told_otherwise(control, caller):
+    async with front(control, caller=caller) as client:
+        answer = await client.get(ENDPOINT)
+        assert answer.status_code == 403
+        assert "catalog.remote" in answer.json()["error"]["message"]
+    assert control.calls == []
+    async with front(control, caller=caller, remote=True) as client:
+        assert (await client.get(ENDPOINT)).status_code == 418
