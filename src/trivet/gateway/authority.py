@@ -1,12 +1,14 @@
 """A throw-away certificate authority for the TLS port, and a throw-away account for Google's SDKs.
 
 All of it lives in the folder `tls` of the data folder, in files that only their owner can read, and is made
-when first needed. The authority may vouch for `*.googleapis.com`: it must be trusted by single processes
-(`bundle.pem`, through environment variables), never by a whole system.
+when first needed. The authority may vouch for Google's hosts, besides this server's own names: it must be
+trusted by single processes (`bundle.pem`, through environment variables), never by a whole system. Its
+certificate says that it vouches for nothing else (`hosts.ZONES`).
 """
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trivet.core.errors import FailedPrecondition
-from trivet.gateway.hosts import STATIC
+from trivet.gateway.hosts import STATIC, ZONES
 
 if TYPE_CHECKING:
     from trivet.gateway.certificates import Issuer
@@ -49,7 +51,8 @@ def prepare(data: Path, http: str, names: Sequence[str] = (), now: datetime | No
 
     `http` is the URL of the plain HTTP port, where the account gets its tokens. `names` are those that the
     server's certificate has besides `hosts.STATIC`. Processes may do this at the same time. Raises
-    FailedPrecondition where a library is missing or the folder cannot be written.
+    FailedPrecondition where a library is missing or the folder cannot be written. The data folder becomes its
+    owner's alone.
     """
     try:
         from trivet.gateway import certificates
@@ -61,7 +64,7 @@ def prepare(data: Path, http: str, names: Sequence[str] = (), now: datetime | No
     bundle, account = folder / "bundle.pem", folder / "fake-sa.json"
     try:
         with _alone_in(folder):
-            issuer = certificates.issuer(_read(ca_key), now)
+            issuer = certificates.issuer(_read(ca_key), (*ZONES, *names), now)
             _write(ca_key, issuer.pem)
             _write(ca, issuer.certificate_pem)
             _write(server, certificates.server(_read(server), issuer, (*STATIC, *names), now))
@@ -77,12 +80,20 @@ def prepare(data: Path, http: str, names: Sequence[str] = (), now: datetime | No
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Make the folder, and keep other processes from doing what this one is doing."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # with the usual mode for what is above it
+    for one in (folder.parent, folder):
+        _close(one)
     with open(folder / ".lock", "w", opener=_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _write(folder / ".gitignore", b"*\n")  # so that no key is ever committed
         yield
+
+
+def _close(folder: Path) -> None:
+    """Let nobody else enter a folder of ours; one that is there to be shared, as /tmp, is left as it is."""
+    found = folder.stat()
+    if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:
+        folder.chmod(0o700)
 
 
 def _read(file: Path) -> bytes:

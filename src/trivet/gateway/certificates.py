@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import certifi
@@ -58,10 +58,14 @@ class Issuer:
         return _key_pem(key) + made.public_bytes(serialization.Encoding.PEM)
 
 
-def issuer(kept: bytes, now: datetime) -> Issuer:
-    """Return the authority that was kept, or a new one where that is nearly over or unreadable."""
-    found = _pair(kept)
-    if found is not None and _lasts(found[1], now):
+def issuer(kept: bytes, zones: Sequence[str], now: datetime) -> Issuer:
+    """Return the authority that was kept, or a new one, that may vouch for these zones alone.
+
+    A zone is a domain with all below it, a network or an address. The one kept is no longer good if it is
+    nearly over, unreadable, may vouch for anything, or not for one of the zones.
+    """
+    found, permitted = _pair(kept), [_zone(one) for one in dict.fromkeys(zones)]
+    if found is not None and _lasts(found[1], now) and set(permitted) <= set(_permitted(found[1])):
         return Issuer(*found)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Trivet, made {now:%Y-%m-%d}")])
@@ -69,6 +73,7 @@ def issuer(kept: bytes, now: datetime) -> Issuer:
         _start(name, key, now, now + _AUTHORITY_FOR, name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(x509.NameConstraints(permitted, excluded_subtrees=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     return Issuer(key, certificate)
@@ -160,6 +165,22 @@ def _general(names: Iterable[str]) -> list[x509.GeneralName]:
         except ValueError:
             found.append(x509.DNSName(name))
     return found
+
+
+def _zone(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_network(name))
+    except ValueError:
+        return x509.DNSName(name.removeprefix("*."))
+
+
+def _permitted(authority: x509.Certificate) -> Iterable[x509.GeneralName]:
+    """Return what an authority may vouch for; nothing where that is not said so that it must be heeded."""
+    try:
+        found = authority.extensions.get_extension_for_class(x509.NameConstraints)
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return found.value.permitted_subtrees or () if found.critical else ()
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:

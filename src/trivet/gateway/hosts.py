@@ -5,6 +5,9 @@ import re
 STATIC = ("localhost", "*.localhost", "127.0.0.1", "::1", "*.googleapis.com", "*.prediction.vertexai.goog")
 """Names that every server certificate has; deeper ones below Google's domains get their own."""
 
+ZONES = ("localhost", "127.0.0.0/8", "::1/128", "googleapis.com", "vertexai.goog")
+"""All that certificates of ours may be for, besides the server's own names."""
+
 _LABELS = r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+"
 _GOOGLES = re.compile(_LABELS + r"(googleapis\.com|prediction\.vertexai\.goog)")
 _LOCAL = re.compile(_LABELS + "localhost")

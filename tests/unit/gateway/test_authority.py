@@ -9,6 +9,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+from cryptography import x509
 
 from tests.unit.gateway.tls import handshake
 from trivet.core.errors import FailedPrecondition
@@ -47,6 +48,24 @@ def test_keys_are_made_once_and_are_for_their_owner_alone(tmp_path):
     assert first[".gitignore"] == b"*\n"
 
 
+@pytest.mark.parametrize("mode", [None, 0o755])
+def test_the_data_folder_is_for_its_owner_alone_whoever_makes_it(tmp_path, mode):
+    data = tmp_path / "above" / "data"
+    if mode is not None:
+        data.mkdir(parents=True)
+        data.chmod(mode)
+    prepare(data, HTTP)
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    assert stat.S_IMODE(data.parent.stat().st_mode) != 0o700
+
+
+def test_a_folder_that_is_there_to_be_shared_stays_so(tmp_path):
+    tmp_path.chmod(0o1777)
+    prepare(tmp_path, HTTP)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+    assert stat.S_IMODE((tmp_path / "tls").stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -72,6 +91,36 @@ def test_it_is_nobody_else(authority, host):
     contexts = Contexts(authority, ["http/1.1"])
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(contexts.main, client(authority), host)
+
+
+@pytest.mark.parametrize("host", ["example.org", "192.0.2.1", "goog", "evil-googleapis.com", "128.0.0.1"])
+def test_its_key_can_vouch_for_nobody_else(authority, tmp_path, host):
+    (tmp_path / "forged.pem").write_bytes(authority.issuer.sign([host], datetime.now(UTC)))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "forged.pem")
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        handshake(server, client(authority), host)
+
+
+def test_an_authority_that_could_vouch_for_anything_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(x509.CertificateBuilder, "add_extension", without_constraints)
+    before = prepare(tmp_path, HTTP)
+    monkeypatch.undo()
+    old = contents(tmp_path / "tls")
+    after = prepare(tmp_path, HTTP)
+    new = contents(tmp_path / "tls")
+    assert {name for name in FILES if old[name] != new[name]} == {
+        "bundle.pem",
+        "ca-key.pem",
+        "ca.pem",
+        "server.pem",
+    }
+    assert before.issuer.certificate != after.issuer.certificate
+    handshake(Contexts(after, ["http/1.1"]).main, client(after), "localhost")
+
+
+def without_constraints(builder, extension, critical, add=x509.CertificateBuilder.add_extension):
+    return builder if isinstance(extension, x509.NameConstraints) else add(builder, extension, critical)
 
 
 def test_a_client_without_the_bundle_does_not_trust_it(authority):
@@ -117,13 +166,13 @@ def test_an_authority_is_renewed_too(tmp_path):
 def test_a_new_name_gets_a_new_certificate_and_keeps_it(tmp_path):
     plain = prepare(tmp_path, HTTP)
     signed = plain.certificate.read_bytes()
-    named = prepare(tmp_path, HTTP, ["ml.example.org", "192.0.2.7"])
+    named = prepare(tmp_path, HTTP, ["ml.example.org", "192.0.2.7", "*.models.example.org", "2001:db8::7"])
     assert named.certificate.read_bytes() != signed
-    for host in ("ml.example.org", "192.0.2.7", "localhost"):
+    for host in ("ml.example.org", "192.0.2.7", "a.models.example.org", "2001:db8::7", "localhost"):
         handshake(Contexts(named, ["http/1.1"]).main, client(named), host)
-    signed = named.certificate.read_bytes()
+    kept = contents(tmp_path / "tls")
     prepare(tmp_path, HTTP)  # as `trivet env` does, which does not know the server's names
-    assert named.certificate.read_bytes() == signed
+    assert contents(tmp_path / "tls") == kept
 
 
 @pytest.mark.parametrize("file", ["ca-key.pem", "server.pem", "bundle.pem", "fake-sa.json", "ca.pem"])
