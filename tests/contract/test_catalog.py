@@ -75,14 +75,36 @@ def test_aliases_move_and_touch_the_version_that_loses_one(one):
     first = one.add_version(model(aliases=("prod", "blue")))
     second = one.add_version(model(aliases=("prod",)))
     assert aliases(one) == {"1": ("blue", "default"), "2": ("prod",)}
-    with pytest.raises(Aborted):
-        one.put_version(first)
+    touched = one.version(FIVE, "1")
+    assert touched.updated > first.updated
+    assert touched.etag == first.etag
     one.put_version(replace(second, aliases=("default", "green")))
     assert aliases(one) == {"1": ("blue",), "2": ("default", "green")}
     third = one.add_version(model(aliases=("default",)))
     assert aliases(one) == {"1": ("blue",), "2": ("green",), "3": ("default",)}
     assert one.version(FIVE) == third
     assert [version.version for version in one.models(HERE, Query()).items] == ["3"]
+
+
+def test_naming_a_version_moves_aliases_and_changes_no_etag(one):
+    first, second = add_versions(one, 2)
+    one.name_version(FIVE, "1", ("default", "prod"))
+    named = one.name_version(FIVE, "2", ("default", "prod"))
+    assert named == one.version(FIVE)
+    assert aliases(one) == {"1": (), "2": ("default", "prod")}
+    assert [version.etag for version in one.versions(FIVE)] == [first.etag, second.etag]
+    assert named.updated > second.updated
+    with pytest.raises(FailedPrecondition, match=r"models/5@2 holds the alias default"):
+        one.name_version(FIVE, "2", ("prod",))
+    with pytest.raises(NotFound):
+        one.name_version(FIVE, "3", ("prod",))
+
+
+def test_two_who_saw_the_same_version_cannot_both_change_it(one):
+    seen = one.add_version(model())
+    one.put_version(replace(seen, display_name="first"))
+    with pytest.raises(Aborted, match=r"models/5@1 has been changed by somebody else"):
+        one.put_version(replace(seen, display_name="second"))
 
 
 def test_an_alias_belongs_to_one_model(one):
@@ -172,6 +194,18 @@ def test_putting_an_endpoint_replaces_its_deployed_models(one):
     with pytest.raises(Aborted, match=rf"Endpoint {FULL}/endpoints/e has been changed by somebody else"):
         one.put_endpoint(given)
     assert one.endpoint(stored.name) == put
+
+
+def test_what_is_deployed_changes_without_the_etag(one):
+    stored = one.add_endpoint(endpoint(labels={"a": "b"}, deployed=(deployed("1"), deployed("2"))))
+    given = replace(stored, deployed=(deployed("3"),), traffic={"3": 100}, etag="", labels={})
+    put = one.redeploy(given)
+    assert put == one.endpoint(stored.name)
+    assert replace(put, updated=stored.updated) == replace(given, etag=stored.etag, labels=stored.labels)
+    assert put.updated > stored.updated
+    one.put_endpoint(replace(stored, display_name="as seen before"))
+    with pytest.raises(NotFound):
+        one.redeploy(endpoint("other"))
 
 
 def test_the_versions_that_are_deployed_come_at_once(one):

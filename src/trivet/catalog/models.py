@@ -77,14 +77,27 @@ class Models(Rows):
         stored = self.version(one.name, one.version)
         name, number = one.name.at(stored.version), int(stored.version)
         check_etag(_KIND, name, one.etag, stored.etag)
-        if DEFAULT in stored.aliases and DEFAULT not in one.aliases:
-            raise FailedPrecondition(f"Model {name} holds the alias default; give it to another version.")
+        _keep_default(stored, one.aliases)
         values = {**_values(one), "updated": self._later(stored.updated)}
         self._connection.execute(
             update(tables.versions).where(_of(one.name), _numbered(number)).values(values)
         )
         self._name(one.name, number, set(one.aliases))
         return self.version(one.name, stored.version)
+
+    def name_version(self, name: Name, version: str, aliases: Collection[str]) -> ModelVersion:
+        """Give a version exactly these aliases, which leave the versions that had them; return it.
+
+        No etag changes, since it stands for what a PATCH can change. Raises NotFound; FailedPrecondition if
+        the version would lose the alias `default`.
+        """
+        stored = self.version(name, version)
+        _keep_default(stored, aliases)
+        number = int(stored.version)
+        changed = {"updated": self._later(stored.updated)}
+        self._connection.execute(update(tables.versions).where(_of(name), _numbered(number)).values(changed))
+        self._name(name, number, set(aliases))
+        return self.version(name, stored.version)
 
     def delete_version(self, name: Name, version: str) -> None:
         """Delete a version; raises NotFound, or FailedPrecondition if it is the default or the only one."""
@@ -171,7 +184,7 @@ class Models(Rows):
             _of(name), versions.c.version != number, loses
         )
         for row in self._connection.execute(losers).all():
-            changes: dict[str, Any] = {"etag": new_etag(), "updated": self._later(row.updated)}
+            changes: dict[str, Any] = {"updated": self._later(row.updated)}
             if DEFAULT in aliases:
                 changes["is_default"] = 0
             self._connection.execute(
@@ -187,6 +200,12 @@ class Models(Rows):
             self._connection.execute(
                 update(versions).where(_of(name), _numbered(number)).values(is_default=1)
             )
+
+
+def _keep_default(stored: ModelVersion, aliases: Collection[str]) -> None:
+    if DEFAULT in stored.aliases and DEFAULT not in aliases:
+        full = stored.name.at(stored.version)
+        raise FailedPrecondition(f"Model {full} holds the alias default; give it to another version.")
 
 
 def _of(name: Name, table: Any = tables.versions) -> ColumnElement[bool]:

@@ -57,7 +57,7 @@ class Deployments:
             endpoint = tx.endpoint(name)
             split = self._split(endpoint, split)
             deployed = self._deployed(tx, endpoint, document)
-            tx.put_endpoint(replace(endpoint, deployed=(*endpoint.deployed, deployed)))
+            tx.redeploy(replace(endpoint, deployed=(*endpoint.deployed, deployed)))
             operation = self.operations.begin(
                 tx,
                 Begun(
@@ -147,7 +147,7 @@ class Deployments:
             find(endpoint, id_)
             left = [other for other in _ready(endpoint) if other != id_]
             traffic = replace_without(split, id_, left) if split else withdraw(endpoint.traffic, id_, left)
-            tx.put_endpoint(without(endpoint, id_, traffic))
+            tx.redeploy(without(endpoint, id_, traffic))
             operation = self.operations.begin(
                 tx, Begun("undeployModel", name, api, revision=tx.bump(), response={})
             )
@@ -177,7 +177,7 @@ class Deployments:
                     "deployedModel.trivet.framework: it is the model's and cannot be changed"
                 )
             replicas(new.document, "deployedModel")
-            tx.put_endpoint(with_(endpoint, new))
+            tx.redeploy(with_(endpoint, new))
             operation = self.operations.begin(
                 tx,
                 Begun(

@@ -159,7 +159,7 @@ class Models:
             old = tx.version(name)
             kept = [alias for alias in old.aliases if alias not in taken]
             merged_ = tuple(dict.fromkeys((*kept, *added)))
-            return old if merged_ == old.aliases else tx.put_version(replace(old, aliases=merged_))
+            return old if merged_ == old.aliases else tx.name_version(old.name, old.version, merged_)
 
     def delete(self, name: Name, *, api: str) -> Operation:
         """Delete a model; its artifacts go when no machine serves them any more."""

@@ -47,7 +47,8 @@ class ControlPlane:
     itself and FailedPrecondition for one that the state of things forbids. `changes` and documents are the
     resource's JSON: camelCase, enums by name, whole numbers as such. Masks are dotted paths, camelCase or
     snake_case; an empty one (or `*`) means every field in `changes` that may be changed. A non-empty `etag`
-    in a document is checked: Aborted where it is not the present one. An operation is not done where nothing
+    in a document is checked: Aborted where it is not the present one, which only an update of such fields
+    changes: not a deployment, nor an alias that moves. An operation is not done where nothing
     says otherwise; its `api` is that of the call.
     """
 

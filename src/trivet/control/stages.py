@@ -54,7 +54,7 @@ class Stages:
         except ServingError as error:
             self._undo(tx, operation, endpoint, deployed, failure_of(error))
             return
-        tx.put_endpoint(replace(with_(endpoint, replace(deployed, state="READY")), traffic=traffic))
+        tx.redeploy(replace(with_(endpoint, replace(deployed, state="READY")), traffic=traffic))
         settled = {"former": dict(endpoint.traffic), "settled": traffic}
         tx.put_operation(replace(operation, request={**request, **settled}, revision=tx.bump()))
 
@@ -69,7 +69,7 @@ class Stages:
         traffic = endpoint.traffic
         if deployed.state == "READY":  # some machine was started anew and could not load it this time
             traffic = _restored(endpoint, operation, deployed.id)
-        tx.put_endpoint(without(endpoint, deployed.id, traffic))
+        tx.redeploy(without(endpoint, deployed.id, traffic))
         tx.bump()
         self.operations.fail(tx, operation, failure)
 
@@ -81,7 +81,7 @@ class Stages:
         found = self._found(tx, operation)
         if found is not None and found[1].document == operation.request["document"]:
             endpoint, deployed = found
-            tx.put_endpoint(with_(endpoint, replace(deployed, document=operation.request["former"])))
+            tx.redeploy(with_(endpoint, replace(deployed, document=operation.request["former"])))
             tx.bump()
         self.operations.fail(tx, operation, failure)
 

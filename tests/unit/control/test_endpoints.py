@@ -147,3 +147,19 @@ def test_an_endpoint_with_models_is_deleted_by_force_alone(server, endpoint):
 def test_an_empty_endpoint_is_gone_at_once(server, endpoint):
     assert server.plane.delete_endpoint(endpoint).done
     assert server.plane.endpoints(HERE, Query()).items == []
+
+
+def test_an_etag_outlasts_deployments(server, endpoint):
+    """Google's SDK sends the etag that it has seen, whatever has been deployed by way of another object."""
+    seen = server.plane.endpoint(endpoint)
+    first = server.deploy(endpoint)
+    server.deploy(endpoint, {"0": 40, first: 60})
+    server.plane.mutate_deployed(endpoint, {"id": first, "trivet": {"maxRows": 8}}, ["trivet"])
+    server.settle()
+    server.plane.undeploy(endpoint, first)
+    server.settle()
+    changes = {"labels": {"team": "a"}, "etag": seen.etag}
+    changed, _ = server.plane.update_endpoint(endpoint, changes, ["labels"])
+    assert changed.etag != seen.etag
+    with pytest.raises(Aborted):
+        server.plane.update_endpoint(endpoint, {**changes, "labels": {}}, ["labels"])

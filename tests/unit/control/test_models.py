@@ -389,3 +389,17 @@ def test_versions_are_listed_by_query(server):
         listed(page_size=-1)
     with pytest.raises(InvalidArgument, match="unknown field"):
         listed(filter="x=1")
+
+
+def test_an_etag_outlasts_what_no_update_changes(server, endpoint):
+    """Google's SDK sends the etag that it has seen, without looking again after it has moved an alias."""
+    server.upload("fraud")
+    seen = server.plane.model(FRAUD.at("1"))
+    server.plane.merge_aliases(FRAUD.at("1"), ["prod"])
+    server.plane.merge_aliases(FRAUD.at("2"), ["prod", "default"])
+    server.deploy(endpoint)
+    changes = {"labels": {"team": "a"}, "etag": seen.etag}
+    changed = server.plane.update_model(FRAUD.at("1"), changes, ["labels"])
+    assert changed.etag != seen.etag
+    with pytest.raises(Aborted):
+        server.plane.update_model(FRAUD.at("1"), {**changes, "labels": {}}, ["labels"])
