@@ -10,7 +10,7 @@ from msgspec import structs
 
 from trivet.control.fields import display_name, masked, merged
 from trivet.control.operations import Begun, Operations
-from trivet.control.options import one_kind, options, replicas, said
+from trivet.control.options import check_replicas, one_kind, options, said
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import DeployedModel, Document, Endpoint, Name, Operation
 from trivet.core.traffic import check, replace_without, withdraw
@@ -103,10 +103,10 @@ class Deployments:
         if own.framework is not None:
             raise InvalidArgument(f"{where}.trivet.framework: it is the model's; upload a version with it")
         one_kind(document, where)
-        replicas(document, where)
         kept = {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE}
         if served := said(structs.replace(own.over(options(version.document, "model")), framework=None)):
             kept["trivet"] = served  # a change of the model's holds for later deployments
+        check_replicas(kept, where, self.operations.settings.max_replicas)
         return DeployedModel(
             id=self._id(tx, str(document.get("id") or "")),
             model=version.name,
@@ -176,7 +176,7 @@ class Deployments:
                 raise InvalidArgument(
                     "deployedModel.trivet.framework: it is the model's and cannot be changed"
                 )
-            replicas(new.document, "deployedModel")
+            check_replicas(new.document, "deployedModel", self.operations.settings.max_replicas)
             tx.redeploy(with_(endpoint, new))
             operation = self.operations.begin(
                 tx,

@@ -11,7 +11,7 @@ from trivet.control import choice
 from trivet.control.fields import aliases, check_id, display_name, labels, masked, merged, text
 from trivet.control.listing import select
 from trivet.control.operations import Begun, Operations
-from trivet.control.options import options
+from trivet.control.options import check_replicas, options
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import Document, Location, ModelVersion, Name, Operation, Page, Query
 
@@ -62,6 +62,7 @@ class Models:
             "document": {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE},
             "framework": choice.framework(document),
         }
+        check_replicas({"trivet": document.get("trivet")}, "model", self.operations.settings.max_replicas)
         for field in ("description", "versionDescription"):
             text(document, field, "model")
         with self.catalog.transaction() as tx:
@@ -129,6 +130,7 @@ class Models:
             )
             for field in ("description", "versionDescription"):
                 text(document, field, "model")
+            check_replicas(document, "model", self.operations.settings.max_replicas)
             if options(document, "model").framework != options(old.document, "model").framework:
                 raise InvalidArgument(
                     "model.trivet.framework: it cannot be changed; upload a version with it"

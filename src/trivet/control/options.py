@@ -21,6 +21,8 @@ from trivet.serving.placement import Asked
 
 _AT = re.compile(r" - at `\$\.(?P<field>[^`]+)`$")
 _KINDS = ("dedicatedResources", "automaticResources", "sharedResources")
+_COUNTS = ("minReplicaCount", "maxReplicaCount", "requiredReplicaCount", "initialReplicaCount")
+_INT32 = (1 << 31) - 1  # what Google's protobuf holds
 _DURATION = re.compile(r"(?P<seconds>\d+(?:\.\d+)?)s")
 
 
@@ -111,7 +113,7 @@ def replicas(document: Document, where: str) -> int:
         raise InvalidArgument(f"{where}.dedicatedResources: expected an object; got {given!r}")
     where = f"{where}.dedicatedResources"
     least, most = _count(given, "minReplicaCount", where), _count(given, "maxReplicaCount", where)
-    for name in ("requiredReplicaCount", "initialReplicaCount"):
+    for name in _COUNTS[2:]:
         if most and (count := _count(given, name, where)) > most:
             raise InvalidArgument(f"{where}.{name}: expected at most maxReplicaCount, {most}; got {count}")
     if most and least > most:
@@ -119,6 +121,26 @@ def replicas(document: Document, where: str) -> int:
             f"{where}: expected minReplicaCount to be at most maxReplicaCount; got {least} and {most}"
         )
     return max(1, least)
+
+
+def check_replicas(document: Document, where: str, limit: int) -> None:
+    """Raise InvalidArgument where a document asks for more replicas than may run, or says it wrongly.
+
+    maxReplicaCount may be larger: it is kept, and as many as may run are run.
+    """
+    own = options(document, where).replicas
+    least = replicas(document, where)
+    for field, asked in (("trivet.replicas", own or 0), ("dedicatedResources.minReplicaCount", least)):
+        if asked > limit:
+            raise InvalidArgument(
+                f"{where}.{field}: expected at most {limit}, the most replicas that are run here; got {asked}"
+            )
+    for name in _COUNTS:
+        asked = _count(document.get("dedicatedResources") or {}, name, f"{where}.dedicatedResources")
+        if asked > _INT32:
+            raise InvalidArgument(
+                f"{where}.dedicatedResources.{name}: expected at most {_INT32}; got {asked}"
+            )
 
 
 def one_kind(document: Document, where: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trivet.control.fields import check_id, masked, merged
 from trivet.control.operations import Begun, Operations
-from trivet.control.options import replicas
+from trivet.control.options import check_replicas
 from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.resources import DeployedModel, Document, Location, Name, Operation, Page, Pool, Query
 
@@ -37,7 +37,7 @@ class Pools:
         check_id(id_, "deploymentResourcePoolId")
         if not document.get("dedicatedResources"):
             raise InvalidArgument(f"{where}.dedicatedResources: required")
-        replicas(document, where)
+        check_replicas(document, where, self.operations.settings.max_replicas)
         kept = {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE}
         pool = Pool(parent.child("deploymentResourcePools", id_), datetime.now(UTC), kept)
         with self.catalog.transaction() as tx:
@@ -62,7 +62,8 @@ class Pools:
             old = tx.pool(name)
             paths = masked(changes, mask, _MUTABLE, "deploymentResourcePool")
             new = replace(old, document=merged(old.document, changes, paths))
-            replicas(new.document, "deploymentResourcePool")
+            limit = self.operations.settings.max_replicas
+            check_replicas(new.document, "deploymentResourcePool", limit)
             tx.put_pool(new)
             used = bool(tx.deployments_in(name, _ONE).items)
             operation = self.operations.begin(

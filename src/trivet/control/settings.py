@@ -26,6 +26,9 @@ class ControlSettings:
     placement: Asked = "auto"
     """Where predictors run, where neither the deployed model nor its model says."""
 
+    max_replicas: int = 64
+    """The most replicas that a deployed model or a pool may ask to have at once."""
+
     alive_within: float = 10.0
     """Seconds after which a machine that has not been heard of is not waited for any more."""
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.control.conftest import ALL, HERE
+from tests.unit.control.conftest import ALL, FRAUD, HERE
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 
 RESOURCES = {"machineSpec": {"machineType": "n1-standard-4"}, "minReplicaCount": 1, "maxReplicaCount": 3}
@@ -76,3 +76,34 @@ def test_a_pool_that_is_not_in_use_is_deleted(server, pool):
     for call in (server.plane.delete_pool, lambda name: server.plane.deployed_in(name, ALL)):
         with pytest.raises(NotFound):
             call(pool)
+
+
+def test_replicas_have_a_limit(server, pool, endpoint):
+    """Of those that run; what may be run some day may be more."""
+    enough, many = {"dedicatedResources": {"minReplicaCount": 64, "maxReplicaCount": 1000}}, 65
+    asked = {"dedicatedResources": {"minReplicaCount": many, "maxReplicaCount": 1000}}
+    id_ = server.deploy(endpoint, **enough)
+    where, limit = r"dedicatedResources\.minReplicaCount", "expected at most 64, .*; got 65"
+    with pytest.raises(InvalidArgument, match=rf"deployedModel\.{where}: {limit}"):
+        server.begin(endpoint, **asked)
+    with pytest.raises(InvalidArgument, match=rf"deployedModel\.{where}: {limit}"):
+        server.plane.mutate_deployed(endpoint, {"id": id_, **asked}, [])
+    with pytest.raises(InvalidArgument, match=rf"deploymentResourcePool\.{where}: {limit}"):
+        server.plane.create_pool(HERE, "other", asked)
+    with pytest.raises(InvalidArgument, match=rf"deploymentResourcePool\.{where}: {limit}"):
+        server.plane.update_pool(pool, asked, [])
+    with pytest.raises(InvalidArgument, match=rf"deployedModel\.trivet\.replicas: {limit}"):
+        server.begin(endpoint, trivet={"replicas": many})
+    with pytest.raises(InvalidArgument, match=rf"model\.trivet\.replicas: {limit}"):
+        server.plane.update_model(FRAUD, {"trivet": {"replicas": many}}, ["trivet"])
+    with pytest.raises(InvalidArgument, match=rf"model\.trivet\.replicas: {limit}"):
+        server.upload("other", trivet={"replicas": many})
+    with pytest.raises(InvalidArgument, match=r"maxReplicaCount: expected at most 2147483647"):
+        server.begin(endpoint, dedicatedResources={"maxReplicaCount": 1 << 40})
+
+
+def test_the_limit_of_replicas_is_a_setting(make_server):
+    server = make_server(max_replicas=2)
+    server.upload("fraud")
+    with pytest.raises(InvalidArgument, match="expected at most 2,"):
+        server.begin(server.endpoint(), dedicatedResources={"minReplicaCount": 3})
