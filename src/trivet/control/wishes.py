@@ -112,6 +112,7 @@ def _address(endpoint: Endpoint, settings: ControlSettings) -> Address:
         split=dict(endpoint.traffic),
         versions=_versions(ready, endpoint.traffic),
         flavour=flavour(endpoint.document, settings),
+        anywhere=False,
     )
 
 

@@ -30,6 +30,9 @@ REJECTED = {
     Code.CANCELLED: "caller_left",
 }
 
+_TOLD = 20
+"""Names of models in one message."""
+
 
 class DeployedModel:
     """A model behind its queue, with what is measured of it. `replicas` are what predicts for it."""
@@ -158,12 +161,14 @@ class Route:
     """An address as the hot path sees it: shares of 100 by deployed model, and what answers for each.
 
     `deployed` holds those without traffic as well, and `versions` names them by their model's version.
+    A plain name is that of an endpoint of any project and location if it is found `anywhere`.
     """
 
     name: str
     split: Mapping[str, int]
     deployed: Mapping[str, DeployedModel]
     versions: Mapping[str, str]
+    anywhere: bool = True
 
     def choose(self) -> str:
         """Pick the deployed model that answers a request, by the traffic split."""
@@ -183,10 +188,20 @@ class DataPlane:
         """Return a route; raises NotFound, or Unavailable while models are being loaded."""
         route = self.routes.get(name)
         if route is None:
-            if not self.ready:
-                raise Unavailable("models are being loaded; try again in a moment")
-            known = ", ".join(sorted(self.routes)) or "none"
-            raise NotFound(f"model {name!r} is not served here; served: {known}")
+            self._check_ready()
+            raise NotFound(f"model {name!r} is not served here; served: {self._plain_names()}")
+        return route
+
+    def endpoint(self, project: str, location: str, name: str) -> Route:
+        """Return an endpoint's route; raises as `route` does."""
+        plain = self.routes.get(name)
+        route = self.routes.get(f"{project}/{location}/{name}") or (
+            plain if plain is not None and plain.anywhere else None
+        )
+        if route is None:
+            self._check_ready()
+            full = f"projects/{project}/locations/{location}/endpoints/{name}"
+            raise NotFound(f"nothing is deployed at {full[:300]}, or there is no such endpoint")
         return route
 
     def deployed(self, ref: ModelRef) -> DeployedModel:
@@ -196,3 +211,13 @@ class DataPlane:
             known = ", ".join(sorted(route.versions))
             raise NotFound(f"model {ref.name!r} has no version {ref.version!r}; served: {known}")
         return route.deployed[route.versions[ref.version]]
+
+    def _plain_names(self) -> str:
+        """Return the names that `route` finds, for a message; those with slashes are of endpoints."""
+        names = sorted(name for name in self.routes if "/" not in name)
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        return ", ".join(names[:_TOLD]) + more or "none"
+
+    def _check_ready(self) -> None:
+        if not self.ready:
+            raise Unavailable("models are being loaded; try again in a moment")

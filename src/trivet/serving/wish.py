@@ -14,16 +14,17 @@ from trivet.serving.lifecycle import ModelSpec
 class Address:
     """Where callers find deployed models.
 
-    `names` are the forms under which it is called: `P/L/E` of an endpoint, or a plain name, which is found
-    under any project and location. `split` gives shares of 100 by deployed model's id; an address with an
-    empty split answers NOT_FOUND for lack of a model. `versions` are what `/v1/models/NAME/versions/V`
-    finds, by version, also without traffic.
+    `names` are the forms under which it is called: `P/L/E` of an endpoint, or a plain name, which
+    `/v1/models/NAME` finds, and any project and location if it is found `anywhere`. `split` gives shares of
+    100 by deployed model's id; an address with an empty split answers NOT_FOUND for lack of a model.
+    `versions` are what `/v1/models/NAME/versions/V` finds, by version, also without traffic.
     """
 
     names: tuple[str, ...]
     split: Mapping[str, int]
     versions: Mapping[str, str] = field(default_factory=dict)
     flavour: str = "shared"  # shared, dedicated, private: see `protocols.vertex`
+    anywhere: bool = True  # as all that settings name is; endpoints of a catalog have projects of their own
 
     def only(self, ids: Collection[str]) -> "Address":
         """Return the same without the models that are not among `ids`; the others take their share."""

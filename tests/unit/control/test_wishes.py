@@ -35,6 +35,7 @@ def test_a_wish_says_everything(server, endpoint):
             names=("local/us-central1/scoring", "scoring"),
             split={id_: 100},
             versions={"1": id_},
+            anywhere=False,
         ),
     )
 

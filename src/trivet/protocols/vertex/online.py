@@ -7,7 +7,7 @@
     POST /v1/models/M:predict    /v1/models/M/versions/V:predict
 
 An endpoint of the catalog has its own project and location. Any are taken where an endpoint's id is the
-name of a model that is served.
+name of a model that settings name.
 """
 
 import re
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from starlette.routing import Route as AsgiRoute
 
 from trivet.codecs.json_body import BodyLimits
-from trivet.core.errors import NotFound, Unimplemented
+from trivet.core.errors import Unimplemented
 from trivet.core.names import ModelRef
 from trivet.protocols.base import JSON, Caller, HotRoute, RequestHead, Services, encode_json, error_reply
 from trivet.protocols.predict import Envelope, ModelRoute, predict_route, split_route
@@ -71,12 +71,9 @@ class VertexProtocol:
         return routes(self._services)
 
     def _endpoint(self, match: re.Match[str]) -> Endpoint:
-        plane, name = self._plane, match["name"]
-        route = plane.routes.get(f"{match['project']}/{match['location']}/{name}")
-        if route is None and plane.ready and name not in plane.routes:
-            full = f"{match['parent']}/endpoints/{name}"
-            raise NotFound(f"nothing is deployed at {full[:300]}, if there is such an endpoint")
-        return Endpoint(match["parent"], name, route or plane.route(name), self._limits)
+        name = match["name"]
+        route = self._plane.endpoint(match["project"], match["location"], name)
+        return Endpoint(match["parent"], name, route, self._limits)
 
 
 def _predict(at: Endpoint) -> HotRoute:

@@ -63,7 +63,7 @@ class Online:
     plane: DataPlane
     protocol: VertexProtocol
 
-    def serve(self, name, split, *predictors, **spec):
+    def serve(self, name, split, *predictors, anywhere=True, **spec):
         """Deploy predictors at an address, as `d1`, `d2`, ...; "echo" is the runtime of that name."""
         deployed = {}
         for index, predictor in enumerate(predictors, 1):
@@ -71,7 +71,7 @@ class Online:
             model = load(asked, Permissions()) if predictor == "echo" else as_it_is(predictor, asked)
             deployed[f"d{index}"] = DeployedModel(model.info, [local_replica(model)], Metrics())
         versions = {one.ref.version: id_ for id_, one in deployed.items()}
-        self.plane.routes = {**self.plane.routes, name: Route(name, split, deployed, versions)}
+        self.plane.routes = {**self.plane.routes, name: Route(name, split, deployed, versions, anywhere)}
         self.plane.ready = True
         return list(deployed.values())
 

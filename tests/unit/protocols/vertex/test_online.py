@@ -100,6 +100,16 @@ async def test_an_endpoint_of_the_catalog_goes_before_a_plain_name(online):
     assert (await online.ask(path, {"instances": [7]}))[2]["predictions"] == [14]
 
 
+async def test_an_endpoint_of_the_catalog_is_not_another_projects(online):
+    for name in ("e", "p/us-central1/e"):
+        online.serve(name, {"d1": 100}, "echo", anywhere=False)
+    assert (await online.ask(f"{ENDPOINT}:predict", {"instances": [7]}))[2]["predictions"] == [7]
+    assert (await online.ask("/v1/models/e:predict", {"instances": [1]}))[2] == {"predictions": [1]}
+    other = "projects/other/locations/us-central1/endpoints/e"
+    with pytest.raises(NotFound, match=f"nothing is deployed at {other}"):
+        online.protocol.hot(f"/v1/{other}:predict")
+
+
 async def test_what_is_not_there_is_named(online):
     with pytest.raises(Unavailable):
         online.protocol.hot(f"{ENDPOINT}:predict")
@@ -111,6 +121,18 @@ async def test_what_is_not_there_is_named(online):
             online.protocol.hot(f"{ENDPOINT}:{verb}")
     for verb in ("deployModel", "invoke", "predictx"):
         assert online.protocol.hot(f"{ENDPOINT}:{verb}") is None
+
+
+async def test_an_unknown_model_is_told_plain_names_alone(online):
+    with pytest.raises(Unavailable):
+        online.protocol.hot("/v1/models/x:predict")
+    online.serve("p/us-central1/e", {"d1": 100}, "echo")
+    with pytest.raises(NotFound, match=r"model 'x' is not served here; served: none$"):
+        online.protocol.hot("/v1/models/x:predict")
+    for number in range(10, 32):
+        online.serve(f"m{number}", {"d1": 100}, "echo")
+    with pytest.raises(NotFound, match=r"served: m10, m11, .*, m29 and 2 more$"):
+        online.protocol.hot("/v1/models/x:predict")
 
 
 async def test_explain_is_for_models_that_can(echo):
