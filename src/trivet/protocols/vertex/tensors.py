@@ -156,9 +156,9 @@ def _values(tensor: Tensor, where: str) -> list[Any]:
     for plain in (tensor.string_val, tensor.bool_val):
         if plain:
             return list(plain)
-    for numbers in (tensor.float_val, tensor.double_val):
+    for name, numbers in (("floatVal", tensor.float_val), ("doubleVal", tensor.double_val)):
         if numbers:
-            return [_number(value, where) for value in numbers]
+            return [_number(value, f"{where}.{name}", index) for index, value in enumerate(numbers)]
     for whole in (tensor.int_val, tensor.int64_val, tensor.uint_val, tensor.uint64_val):
         if whole:
             return _whole_numbers(whole, where)
@@ -178,16 +178,21 @@ def _packed(tensor: Tensor, where: str) -> list[Any]:
             f"{where}.tensorVal: expected {dtype.itemsize} bytes for each {name}; got "
             f"{len(tensor.tensor_val)} bytes"
         )
-    values: list[Any] = np.frombuffer(tensor.tensor_val, dtype).tolist()
-    return values
+    array = np.frombuffer(tensor.tensor_val, dtype)
+    values: list[Any] = array.tolist()
+    if dtype.kind != "f" or np.isfinite(array).all():
+        return values
+    return [_number(value, f"{where}.tensorVal", index) for index, value in enumerate(values)]
 
 
-def _number(value: float | str, where: str) -> float | None:
-    """Return a number; NaN is null, as everywhere in Trivet's JSON."""
+def _number(value: float | str, where: str, index: int) -> float | None:
+    """Return a number; NaN is null, as everywhere in Trivet's JSON, which has no infinity."""
     try:
         number = float(value)
     except ValueError:
-        raise InvalidArgument(f"{where}: expected a number; got {got(value)}") from None
+        raise InvalidArgument(f"{where}[{index}]: expected a number; got {got(value)}") from None
+    if math.isinf(number):
+        raise InvalidArgument(f"{where}[{index}]: expected a number that is not infinite; got {number}")
     return None if math.isnan(number) else number
 
 
