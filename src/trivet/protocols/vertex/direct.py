@@ -14,6 +14,7 @@ from trivet.core.errors import Internal, InvalidArgument, ServingError
 from trivet.core.signature import Signature
 from trivet.protocols.base import Caller, HotRoute, RequestHead, encode_json, error_reply
 from trivet.protocols.vertex import tensor_answers, tensors
+from trivet.protocols.vertex.proto import Message
 from trivet.protocols.vertex.raw import Translated
 from trivet.protocols.vertex.tensors import Tensor
 from trivet.serving.batching import Pending
@@ -32,8 +33,8 @@ class _DirectRaw(msgspec.Struct):
     input: bytes = b""
 
 
-_direct = msgspec.json.Decoder(_Direct).decode
-_direct_raw = msgspec.json.Decoder(_DirectRaw).decode
+_direct = Message(_Direct).read
+_direct_raw = Message(_DirectRaw).read
 
 
 class DirectRoute:
@@ -95,9 +96,5 @@ def _output(body: bytes) -> bytes:
 def _read(decode: Callable[[bytes], T], body: bytes) -> T:
     try:
         return decode(body)
-    except msgspec.ValidationError as error:
-        raise InvalidArgument(f"the body: {error}") from None
     except RecursionError:
         raise InvalidArgument(_TOO_DEEP) from None
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise InvalidArgument(f"the body is not valid JSON: {error}") from None

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from trivet.core.errors import ServingError
+from trivet.core.errors import InvalidArgument, ServingError
 from trivet.protocols.base import JSON, Caller, Headers, HotRoute, RequestHead, encode_json, error_reply
+from trivet.protocols.vertex.proto import Message
 from trivet.serving.batching import Pending
 
 
@@ -19,9 +20,10 @@ class _HttpBody(msgspec.Struct):
 
 class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     http_body: _HttpBody
+    endpoint: str = ""
 
 
-_unwrap = msgspec.json.Decoder(_Wrapped).decode
+_unwrap = Message(_Wrapped).read
 
 
 class RawRoute:
@@ -33,10 +35,10 @@ class RawRoute:
 
     def answer(self, caller: Caller, head: RequestHead, body: bytes, now: float) -> Pending | None:
         """Predict, having taken the wrapping off."""
-        if b"alt=" in head.query and b"httpBody" in body:
+        if b"alt=" in head.query and (b"httpBody" in body or b"http_body" in body):
             try:
                 body = _unwrap(body).http_body.data
-            except (msgspec.MsgspecError, ValueError, RecursionError):
+            except (InvalidArgument, RecursionError):
                 pass  # it is a body of the model's own
             else:
                 caller = Translated(caller, self._wrap)

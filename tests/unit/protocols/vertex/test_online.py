@@ -66,6 +66,19 @@ async def test_what_only_looks_wrapped_is_the_models(echo, body, query):
     assert "unknown key" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize("extra", [{}, {"endpoint": "projects/p/locations/us-central1/endpoints/e"}])
+@pytest.mark.parametrize("name", ["httpBody", "http_body"])
+async def test_a_wrapped_body_has_every_form_of_proto_json(echo, name, extra):
+    plain = b'{"instances":["?>?>"]}'
+    for data in (base64.b64encode(plain), base64.urlsafe_b64encode(plain).rstrip(b"=")):
+        body = {name: {"content_type": None, "data": data.decode(), "extensions": None}, **extra}
+        _, _, answer = await echo.ask(f"{ENDPOINT}:rawPredict", body, GAPIC)
+        assert base64.b64decode(answer["data"]) == b'{"predictions":["?>?>"]}'
+    body = {name: {"data": None}, **extra}
+    _, _, answer = await echo.ask(f"{ENDPOINT}:rawPredict", body, GAPIC)
+    assert "not valid JSON" in answer["error"]["message"]
+
+
 async def test_an_error_is_not_wrapped(echo):
     for verb in ("rawPredict", "streamRawPredict"):
         status, _, body = await echo.ask(f"{ENDPOINT}:{verb}", wrapped({"instances": 1}), GAPIC)
@@ -148,6 +161,8 @@ async def test_direct_predict_takes_and_gives_tensors(doubler):
     assert answer == {"outputs": [{"dtype": "DOUBLE", "doubleVal": [2.0, 5.0], "shape": ["2"]}]}
     _, _, parts = await doubler.ask(f"{ENDPOINT}:serverStreamingPredict", body, GAPIC)
     assert parts == [answer]
+    body = {"endpoint": "e", "parameters": None, "inputs": [{"shape": None, "double_val": [1, 2.5]}]}
+    assert (await doubler.ask(f"{ENDPOINT}:directPredict", body, GAPIC))[2] == answer
 
 
 @pytest.mark.parametrize(
