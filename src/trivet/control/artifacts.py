@@ -5,7 +5,7 @@ whole and on the disk, so that a crash leaves only temporaries, which `clean` re
 is the catalog's to know.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from trivet import storage
@@ -47,16 +47,22 @@ class ArtifactStore:
     def __repr__(self) -> str:
         return f"<ArtifactStore {self._remote or self._root}>"
 
-    def add(self, source: str, progress: files.Progress | None = None) -> Artifact:
+    def add(
+        self,
+        source: str,
+        progress: files.Progress | None = None,
+        known: Callable[[str], object] | None = None,
+    ) -> Artifact:
         """Copy a file, or all files of a folder, and return what was copied.
 
         Takes a path or a URI of scheme file, gs or s3. `progress` is told the bytes copied and those there
-        are; a ServingError that it raises ends the copy. Raises InvalidArgument for another scheme and for
+        are, and `known` the key before anything is kept under it; a ServingError that one of them raises ends
+        the copy. Raises InvalidArgument for another scheme and for
         names that are refused, NotFound where nothing is there, and FailedPrecondition for what cannot be
         read or is no plain file, for links that lead out of the folder, and where the disk is too full.
         """
         found = storage.source(source, self._buckets, self._folders, BESIDE)
-        artifact = self._take(found, source, progress=progress)
+        artifact = self._take(found, source, progress=progress, known=known)
         if self._remote:
             self._upload(artifact)
         return artifact
@@ -132,6 +138,7 @@ class ArtifactStore:
         source: str,
         expected: str = "",
         progress: files.Progress | None = None,
+        known: Callable[[str], object] | None = None,
     ) -> Artifact:
         with files.incoming(self._root) as folder:
             size = files.copy(found, folder, source, progress)
@@ -140,6 +147,8 @@ class ArtifactStore:
                 raise FailedPrecondition(
                     f"{source}: its copy at {self._remote} is damaged; delete it there and upload it again"
                 )
+            if known:
+                known(digest)
             files.settle(folder, self._root / digest)
         return Artifact(key=digest, source=source, digest=digest, size=size)
 

@@ -7,6 +7,7 @@ begin operations register these. All of its state is in the catalog.
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Lock
@@ -133,7 +134,10 @@ class Operations:
 
     def _run(self, name: Name) -> None:
         with self.catalog.reading() as tx:
-            operation = tx.operation(name)
+            try:
+                operation = tx.operation(name)
+            except NotFound:
+                return  # it has ended and been forgotten meanwhile
             work = self._work(operation)
             if operation.done or work is None or operation.revision > self._served(tx):
                 return
@@ -142,7 +146,7 @@ class Operations:
         except FAULTS as error:
             if not isinstance(error, ServingError):
                 log.exception("%s (%s) failed", name, operation.kind)
-            with self.catalog.transaction() as tx:
+            with self.catalog.transaction() as tx, suppress(NotFound):
                 self.fail(tx, tx.operation(name), failure_of(error))
         self.nudge()
 

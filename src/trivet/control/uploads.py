@@ -4,15 +4,17 @@ It may be interrupted at any point and is then done again from its beginning. Ve
 an artifact: so it is deleted, and a version added, only in a transaction that has looked for the other.
 """
 
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from trivet.control.choice import detected
 from trivet.control.models import refuse_taken
 from trivet.control.operations import CANCELLED, Kind, Operations
-from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, ServingError
+from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, NotFound, ServingError
 from trivet.core.resources import Artifact, Document, ModelVersion, Name, Operation
 from trivet.serving.replica import FAULTS
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from trivet.control.artifacts import ArtifactStore
 
 _ATTEMPTS = 3
+_LOOKS_EVERY = 1.0
+"""Seconds after which a copy that is under way looks whether it is still wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,6 @@ class Uploads:
     catalog: "Catalog"
     store: "ArtifactStore"
     operations: Operations
-    _cancelled: set[Name] = field(default_factory=set)
 
     def register(self) -> None:
         """Tell the operations."""
@@ -40,7 +43,9 @@ class Uploads:
 
     def upload(self, operation: Operation) -> None:
         """Copy the artifact, find out what it is, and add the version; or leave neither, and raise why."""
-        artifact: Artifact | None = None
+        if operation.request.get("key"):
+            with self.catalog.transaction() as tx:
+                self._discard(tx, operation)  # what an attempt has left that was interrupted
         try:
             for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
                 artifact = self._copied(operation)
@@ -49,20 +54,40 @@ class Uploads:
                     return
             raise Aborted(f"{operation.target}: models with equal files were being deleted; upload it again")
         except FAULTS:
-            self._discard(artifact)
+            with self.catalog.transaction() as tx, suppress(NotFound):
+                self._discard(tx, tx.operation(operation.name))
             raise
-        finally:
-            self._cancelled.discard(operation.name)
 
     def _copied(self, operation: Operation) -> Artifact | None:
-        def progress(_copied: int, _size: int) -> None:
-            if operation.name in self._cancelled:
-                raise Cancelled(CANCELLED.message)
+        look = 0.0
 
-        if operation.request.get("cancelled"):
-            raise Cancelled(CANCELLED.message)
+        def progress(_copied: int, _size: int) -> None:
+            nonlocal look
+            if (now := monotonic()) >= look:
+                look = now + _LOOKS_EVERY
+                if self._is_over(operation):
+                    raise Cancelled(CANCELLED.message)
+
+        def known(key: str) -> None:
+            """Note what is about to be there, so that it can be found again whatever happens."""
+            with self.catalog.transaction() as tx:
+                current = tx.operation(operation.name)
+                if current.done:
+                    raise Cancelled(CANCELLED.message)
+                tx.put_operation(replace(current, request={**current.request, "key": key}))
+
         source = operation.request["document"].get("artifactUri")
-        return self.store.add(source, progress) if source else None
+        return self.store.add(source, progress, known) if source else None
+
+    def _is_over(self, operation: Operation) -> bool:
+        """Whether somebody has ended an operation, on whichever machine."""
+        try:
+            with self.catalog.reading() as tx:
+                return tx.operation(operation.name).done
+        except NotFound:
+            return True
+        except ServingError:
+            return False  # the database may be away for a while; it is asked again before the end
 
     def _framework(self, artifact: Artifact | None, request: Document) -> str | None:
         """Return the runtime of an artifact, None where that is gone again.
@@ -84,10 +109,9 @@ class Uploads:
         """Add the version and end the operation; False where the artifact is gone again."""
         with self.catalog.transaction() as tx:
             current = tx.operation(operation.name)
-            if current.done:
+            if current.done:  # it was cancelled, or another has carried it out
+                self._discard(tx, artifact=artifact)
                 return True
-            if current.request.get("cancelled"):
-                raise Cancelled(CANCELLED.message)
             if not self._is_there(artifact):
                 return False
             version = _add(tx, current, artifact, framework)
@@ -101,16 +125,19 @@ class Uploads:
         except FailedPrecondition:
             return False
 
-    def _discard(self, artifact: Artifact | None) -> None:
-        if artifact is not None:
-            with self.catalog.transaction() as tx:
-                if not tx.artifact_is_used(artifact.key):
-                    self.store.remove(artifact)
+    def _discard(
+        self, tx: "Transaction", operation: Operation | None = None, artifact: Artifact | None = None
+    ) -> None:
+        """Delete an artifact, or what an operation has noted that it copied, unless a version has it."""
+        if operation is not None and (key := operation.request.get("key")):
+            artifact = Artifact(key=key, source=operation.target, digest=key, size=0)
+        if artifact is not None and not tx.artifact_is_used(artifact.key):
+            self.store.remove(artifact)
 
     def cancel(self, tx: "Transaction", operation: Operation) -> None:
-        """Ask the copying to end; it is what fails the operation."""
-        tx.put_operation(replace(operation, request={**operation.request, "cancelled": True}))
-        self._cancelled.add(operation.name)
+        """Fail an upload at once; who is copying finds that when it looks, and leaves nothing."""
+        self._discard(tx, operation)
+        self.operations.fail(tx, operation, CANCELLED)
 
     def sweep(self, operation: Operation) -> None:
         """Delete the artifacts of versions that are gone, unless another version has the same."""

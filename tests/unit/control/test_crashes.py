@@ -63,9 +63,9 @@ class MortalStore:
         self._store, self._fate = store, fate
         self.path = store.path
 
-    def add(self, source, progress):
+    def add(self, *args):
         self._fate.point()
-        artifact = self._store.add(source, progress)
+        artifact = self._store.add(*args)
         self._fate.point()
         return artifact
 

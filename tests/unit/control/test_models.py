@@ -1,7 +1,18 @@
+from time import monotonic
+
 import pytest
 
 from tests.unit.control.conftest import ALL, FRAUD, HERE
-from trivet.core.errors import Aborted, AlreadyExists, Code, FailedPrecondition, InvalidArgument, NotFound
+from trivet.control import artifact_files, uploads
+from trivet.core.errors import (
+    Aborted,
+    AlreadyExists,
+    Cancelled,
+    Code,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
 from trivet.core.resources import Query
 
 
@@ -140,6 +151,74 @@ def test_an_upload_that_is_cancelled_leaves_nothing(server):
     assert server.kept() == set()
     with pytest.raises(NotFound):
         server.plane.model(FRAUD)
+
+
+def test_a_cancelled_upload_is_over_at_once_whoever_copies_it(server, make_server, monkeypatch):
+    """The copying thread finds out when it has copied, even where the operation is forgotten by then."""
+    document = {"displayName": "m", "artifactUri": str(server.artifact())}
+    operations = [server.plane.upload_model(HERE, document) for _ in range(3)]
+    other = make_server("other")
+    copy, add = artifact_files.copy, server.store.add
+
+    def cancelled(source, folder, location, progress):
+        size = copy(source, folder, location)  # as if no byte had come yet
+        name = server.plane.operations(HERE, Query(filter="done = false")).items[0].name
+        other.plane.cancel_operation(name)
+        assert other.failed(other.plane.operation(name)).code == Code.CANCELLED.value
+        if name == operations[1].name:
+            other.plane.delete_operation(name)
+        return size
+
+    def late(*args):
+        artifact = add(*args)
+        other.plane.cancel_operation(operations[0].name)
+        assert server.kept() == set()
+        return artifact
+
+    monkeypatch.setattr(artifact_files, "copy", cancelled)
+    for operation in operations[:0:-1]:
+        server.plane.run(operation.name)
+        assert server.kept() == set()
+    monkeypatch.setattr(artifact_files, "copy", copy)
+    monkeypatch.setattr(server.store, "add", late)
+    server.plane.run(operations[0].name)
+    assert server.kept() == set()
+    assert server.failed(operations[0]).code == Code.CANCELLED.value
+
+
+def test_a_copy_looks_whether_it_is_still_wanted(server, monkeypatch):
+    document = {"displayName": "m", "artifactUri": str(server.artifact())}
+    operation = server.plane.upload_model(HERE, document)
+    add = server.store.add
+
+    def asked(source, progress, known):
+        progress(0, 10)
+        server.plane.cancel_operation(operation.name)
+        monkeypatch.setattr(uploads, "monotonic", lambda: monotonic() + 2)
+        with pytest.raises(Cancelled):
+            progress(5, 10)
+        return add(source, progress, known)
+
+    monkeypatch.setattr(server.store, "add", asked)
+    server.work()
+    assert server.failed(operation).code == Code.CANCELLED.value
+
+
+def test_what_an_interrupted_upload_has_left_goes_when_it_is_cancelled(server, make_server, monkeypatch):
+    document = {"displayName": "m", "artifactUri": str(server.artifact())}
+    operation = server.plane.upload_model(HERE, document)
+    add = server.store.add
+
+    def killed(*args):
+        add(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server.store, "add", killed)
+    with pytest.raises(KeyboardInterrupt):
+        server.plane.run(operation.name)
+    assert len(server.kept()) == 1
+    make_server().plane.cancel_operation(operation.name)
+    assert server.kept() == set()
 
 
 def test_an_upload_done_twice_is_done_once(server):
