@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.catalog_values import HERE, at, endpoint, holds, model, operation, value_of
+from tests.contract.catalog_values import HERE, START, at, endpoint, holds, model, operation, value_of
 from tests.unit.core.test_filters import written
 from trivet.catalog import Catalog
 from trivet.core.errors import InvalidArgument
@@ -255,3 +255,23 @@ def test_times_are_given_in_utc(filled):
     with filled.reading() as one:
         found = one.version(HERE.child("models", "m7"))
     assert (found.created, found.created.tzinfo) == (at(2), UTC)
+
+
+def test_operations_that_are_done_are_pruned_by_age_and_number(url):
+    catalog = Catalog(url, clock=lambda: START)
+    with catalog.transaction() as one:
+        one.add_operation(operation("unfinished", created=at(-90), updated=at(-90)))
+        one.add_operation(operation("late", created=at(-90), updated=at(-1), done=True))
+        for age in range(6):
+            one.add_operation(operation(str(age), created=at(-age), updated=at(-age), done=True))
+
+        def left():
+            return {found.name.id for found in one.operations(HERE, Query()).items}
+
+        one.prune_operations(4.5, 100)
+        assert left() == {"unfinished", "late", "0", "1", "2", "3", "4"}
+        one.prune_operations(4.5, 3)
+        assert left() == {"unfinished", "0", "1", "2"}
+        one.prune_operations(4.5, 0)
+        assert left() == {"unfinished"}
+    catalog.close()

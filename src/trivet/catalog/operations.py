@@ -1,9 +1,10 @@
 """Operations: calls that take longer than their answer."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, delete, or_, select
 
 from trivet.catalog import tables
 from trivet.catalog.listing import Field, Listed, under
@@ -35,6 +36,17 @@ class Operations(Rows):
     def delete_operation(self, name: Name) -> None:
         """Delete an operation, whether or not it is done; raises NotFound."""
         self._delete(tables.operations, name, _KIND)
+
+    def prune_operations(self, older_than: float, keep: int) -> None:
+        """Delete the operations that have been done for so many seconds, and all but the newest done ones."""
+        table = tables.operations
+        done = table.c.done == 1
+        newest = select(table.c.created).where(done).order_by(table.c.created.desc()).offset(keep).limit(1)
+        beyond = self._connection.scalars(newest).one_or_none()
+        old = table.c.updated < self._now() - timedelta(seconds=older_than)
+        if beyond is not None:
+            old = or_(old, table.c.created <= beyond)
+        self._connection.execute(delete(table).where(done, old))
 
     def operations(self, parent: Location, query: Query) -> Page[Operation]:
         """List operations, by default the newest first; raises InvalidArgument.

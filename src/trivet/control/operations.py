@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trivet")
 
+KEPT = 10_000
+KEPT_SECONDS = 7 * 24 * 3600.0
+"""How many operations that are done are kept, and for how long."""
+
+_PRUNED_EVERY = 64  # operations begun: once a day would be enough, once for each too often
+_GONE = 6
+"""After how many times `alive_within` others do the work of a machine that is not heard of."""
+
 Work = Callable[[Operation], None]
 """Carries an operation out and ends it; what it raises is the operation's failure. May be called again."""
 
@@ -62,6 +70,7 @@ class Operations:
     kinds: dict[str, Kind] = field(default_factory=dict)
     _running: set[Name] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
+    _begun: int = 0
 
     def begin(self, tx: "Transaction", begun: Begun) -> Operation:
         """Add an operation; with a response and without a revision to wait for, it is done.
@@ -69,6 +78,9 @@ class Operations:
         With both it is done, so answered, once that revision is served.
         """
         now = datetime.now(UTC)
+        if self._begun % _PRUNED_EVERY == 0:
+            tx.prune_operations(KEPT_SECONDS, KEPT)
+        self._begun += 1
         return tx.add_operation(
             Operation(
                 name=begun.target.parent.child("operations", tx.new_id()),
@@ -114,11 +126,23 @@ class Operations:
         self.nudge()
 
     def pending(self) -> list[Name]:
-        """Return this machine's operations that have work to do now."""
+        """Return this machine's operations that have work to do now, with those that it takes over."""
+        with self.catalog.reading() as tx:
+            abandoned = bool(self._abandoned(tx))
+        if abandoned:
+            with self.catalog.transaction() as tx:
+                for one in self._abandoned(tx):
+                    log.info("%s (%s): taken over from %s, which is gone", one.name, one.kind, one.owner)
+                    tx.put_operation(replace(one, owner=self.settings.node))
         with self.catalog.reading() as tx:
             mine = tx.unfinished(self.settings.node)
             served = self._served(tx) if any(one.revision for one in mine) else 0
         return [one.name for one in mine if self._work(one) is not None and one.revision <= served]
+
+    def _abandoned(self, tx: "Transaction") -> list[Operation]:
+        """Return the operations with work to do whose machine has not been heard of for long."""
+        heard = {node.id for node in tx.nodes(self.settings.alive_within * _GONE)} | {self.settings.node}
+        return [one for one in tx.unfinished() if one.owner not in heard and self._work(one) is not None]
 
     def run(self, name: Name) -> None:
         """Do the work of an operation, unless another thread does, or it is done."""
@@ -192,14 +216,14 @@ class Operations:
             return revision <= self._served(tx)
 
     def end(self, tx: "Transaction", operation: Operation, response: Document) -> None:
-        """Mark an operation done, unless it is."""
+        """Mark an operation done, unless it is; what was asked is not needed any more."""
         if not operation.done:
-            tx.put_operation(replace(operation, done=True, response=response, failure=None))
+            tx.put_operation(replace(operation, request={}, done=True, response=response, failure=None))
 
     def fail(self, tx: "Transaction", operation: Operation, failure: Failure) -> None:
-        """Mark an operation failed, unless it is done."""
+        """Mark an operation failed, unless it is done; what was asked is not needed any more."""
         if not operation.done:
-            tx.put_operation(replace(operation, done=True, response=None, failure=failure))
+            tx.put_operation(replace(operation, request={}, done=True, response=None, failure=failure))
 
     def _work(self, operation: Operation) -> Work | None:
         return self.kinds.get(operation.kind, Kind()).work

@@ -1,9 +1,11 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.unit.control.conftest import ALL, FRAUD, HERE
 from trivet.control import choice
 from trivet.core.errors import Code, FailedPrecondition, NotFound
-from trivet.core.resources import Failure
+from trivet.core.resources import Failure, Query
 
 
 def test_operations_are_listed_and_forgotten(server, endpoint):
@@ -134,3 +136,51 @@ def test_a_full_disk_is_told(server, monkeypatch):
     operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": "/x"})
     server.work()
     assert server.failed(operation) == Failure(13, "/data/artifacts: No space left on device")
+
+
+def test_finished_operations_do_not_keep_what_was_asked_and_go_in_time(server, endpoint):
+    operation = server.begin(endpoint)
+    server.settle()
+    server.done(operation)
+    page = server.plane.operations(HERE, ALL)
+    assert {(one.kind, len(one.request)) for one in page.items} == {
+        ("uploadModel", 0), ("createEndpoint", 0), ("deployModel", 0),
+    }  # fmt: skip
+    unfinished = server.begin(endpoint)
+    server.clock.now = datetime.now(UTC) + timedelta(days=8)
+    for _ in range(64):
+        server.endpoint()
+    names = {one.name for one in server.plane.operations(HERE, Query(page_size=1000)).items}
+    assert not names & {one.name for one in page.items}
+    assert unfinished.name in names
+
+
+def test_an_upload_is_taken_over_from_a_machine_that_is_gone(server, make_server):
+    other = make_server("other")
+    operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": str(server.artifact())})
+    server.clock.later(59)
+    assert other.plane.pending() == []
+    other.serve()
+    server.clock.later(1)
+    assert other.plane.pending() == [operation.name]
+    assert server.plane.pending() == []
+    other.work()
+    other.done(operation)
+
+
+def test_both_who_carry_out_an_upload_that_was_taken_over_leave_one_version(server, make_server, monkeypatch):
+    other = make_server("other")
+    operation = server.plane.upload_model(HERE, {"displayName": "m", "artifactUri": str(server.artifact())})
+    add = server.store.add
+
+    def overtaken(*args):
+        artifact = add(*args)
+        server.clock.later(61)
+        other.work()
+        return artifact
+
+    monkeypatch.setattr(server.store, "add", overtaken)
+    server.plane.run(operation.name)
+    assert server.done(operation)["modelVersionId"] == "1"
+    (version,) = server.plane.models(HERE, ALL).items
+    assert server.kept() == {version.artifact.key}
