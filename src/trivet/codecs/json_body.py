@@ -20,7 +20,7 @@ from trivet.core.errors import Internal, InvalidArgument
 from trivet.core.instances import Column, Instances, Layout, Predictions, object_column
 from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype, unknown
 
-KEYS = ("instances", "parameters", "signature_name")
+KEYS = ("instances", "parameters", "signature_name", "labels")
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
@@ -83,6 +83,7 @@ class BodyDecoder:
         self._check_count(len(rows))
         if parameters is not None and not isinstance(parameters, dict):
             raise InvalidArgument("parameters: expected an object")
+        _check_labels(request.get("labels"))
         return rows, parameters
 
     def _check_count(self, count: int) -> None:
@@ -91,6 +92,14 @@ class BodyDecoder:
                 f"instances: expected at most {self._max_instances} in one request; got {count} "
                 "(limits.max_instances)"
             )
+
+
+def _check_labels(labels: Any) -> None:
+    """Check the labels that a caller gives a request, for bills of Google's; nothing is done with them."""
+    if labels is None:
+        return
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise InvalidArgument("labels: expected an object of strings")
 
 
 def _check_depth(value: Any, limit: int) -> None:
@@ -176,6 +185,7 @@ def _body_decoder(instance: Any, limits: BodyLimits) -> Callable[[bytes], Any]:
         [
             ("instances", Annotated[list[instance], Meta(max_length=limits.max_instances)]),
             ("parameters", dict[str, Any] | None, None),
+            ("labels", dict[str, str] | None, None),
         ],
         forbid_unknown_fields=True,
         gc=False,

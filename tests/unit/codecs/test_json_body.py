@@ -104,6 +104,15 @@ def test_old_clients_may_send_null_parameters_and_a_signature_name():
     assert decode(FLOWER, body)[1] is None
 
 
+@pytest.mark.parametrize("signature", [FLOWER, MIXED, TEXT])
+def test_labels_are_taken_and_ignored(signature):
+    for labels in ({"team": "fraud"}, {}, None):
+        assert decode(signature, {"instances": [], "labels": labels})[0].count == 0
+    for labels in ({"team": 1}, {"team": None}, "x", []):
+        with pytest.raises(InvalidArgument, match="labels: expected an object of strings"):
+            decode(signature, {"instances": [], "labels": labels})
+
+
 def test_parameters_are_passed_on():
     assert decode(FLOWER, {"instances": [], "parameters": {"output": "detailed"}})[1] == {
         "output": "detailed"
