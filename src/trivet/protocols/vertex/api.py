@@ -25,6 +25,14 @@ T = TypeVar("T")
 Answer = Json | Operation | Held | Recorded
 Handler = Callable[[ControlPlane, Asked], Answer]
 
+
+def _no_policies(control: ControlPlane, asked: Asked) -> Json:
+    raise Unimplemented(
+        f"{asked.parts['resource'][:200]} has no IAM policy, and cannot be given one: whoever reaches this "
+        "server may do everything (see testIamPermissions)"
+    )
+
+
 TABLE: Sequence[tuple[str, str, Handler]] = (
     ("POST", "{api}/{parent}/models:upload", models.upload),
     ("POST", "{api}/{parent}/models:copy", models.copy),
@@ -52,7 +60,7 @@ TABLE: Sequence[tuple[str, str, Handler]] = (
     ("PATCH", "{api}/{parent}/deploymentResourcePools/{id}", pools.update),
     ("DELETE", "{api}/{parent}/deploymentResourcePools/{id}", pools.delete),
     ("GET", "{api}/{parent}/deploymentResourcePools/{id}:queryDeployedModels", pools.query_deployed),
-    ("GET", "{any}/{parent}/operations", operations.list_),
+    ("GET", "{any}/{parent}/{of}operations", operations.list_),
     ("GET", "{any}/{parent}/{of}operations/{id}", operations.get),
     ("DELETE", "{any}/{parent}/{of}operations/{id}", operations.delete),
     ("POST", "{any}/{parent}/{of}operations/{id}:wait", operations.wait),
@@ -63,6 +71,7 @@ TABLE: Sequence[tuple[str, str, Handler]] = (
     ("POST", "{any}/{resource}:testIamPermissions", places.test_permissions),
     ("POST", "{any}/{resource}:getIamPolicy", places.policy),
     ("GET", "{any}/{resource}:getIamPolicy", places.policy),
+    ("POST", "{any}/{resource}:setIamPolicy", _no_policies),
 )
 
 HOME = Location("local", "us-central1")
@@ -71,7 +80,7 @@ _PARTS = {
     "{api}": r"/(?P<api>v1|v1beta1)",
     "{any}": r"/(?P<api>v1|v1beta1|ui)",
     "{parent}": r"(?P<parent>projects/[^/]+/locations/[^/:]+)",
-    "{of}": r"(?:[^/:]+/[^/:]+/)*",
+    "{of}": r"(?P<of>(?:[^/:]+/[^/:]+/)*)",
     "{resource}": r"(?P<resource>projects/.+)",
 }
 
@@ -131,7 +140,7 @@ class Api:
         try:
             call.path = re.sub("/{2,}", "/", call.path)
             if call.path.startswith(metadata.PREFIX):
-                return metadata.metadata(call, self._home.project)
+                return self._metadata(call)
             if call.path == "/token":
                 return metadata.token() if call.method == "POST" else _not_allowed(call, ["POST"])
             return await self._answer(call)
@@ -140,6 +149,12 @@ class Api:
         except Exception:
             log.exception("the control plane failed", extra={"path": call.path})
             return refusal(_FAULT)
+
+    def _metadata(self, call: Call) -> Reply:
+        try:
+            return metadata.metadata(call, self._home)
+        except ServingError as error:  # without this header clients take it for another server's answer
+            return refusal(error, **metadata.HEADERS)
 
     async def _answer(self, call: Call) -> Reply:
         method = "GET" if call.method == "HEAD" else call.method

@@ -5,10 +5,10 @@ error there. So an operation holds what it must and no more, and its answer has 
 the API that began it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trivet.control.plane import ControlPlane
-from trivet.core.resources import Operation
+from trivet.core.resources import Name, Operation
 from trivet.protocols.vertex.schema import duration
 from trivet.protocols.vertex.wire import Asked, Json
 
@@ -63,8 +63,14 @@ def wait(control: ControlPlane, asked: Asked) -> Held:
 
 
 def list_(control: ControlPlane, asked: Asked) -> Json:
-    """`GET operations`."""
-    page = control.operations(asked.parent, asked.page())
+    """`GET operations`, of all resources or of the one that the path names."""
+    query = asked.page()
+    if of := asked.parts["of"].rstrip("/"):
+        name = Name.parse(f"{asked.parent}/{of}")
+        those = f'target="{name.at("")}"'  # a name has nothing that would end the quotes
+        # OR binds closer than AND, so what the caller asks needs no parentheses
+        query = replace(query, filter=" AND ".join(one for one in (query.filter.strip(), those) if one))
+    page = control.operations(asked.parent, query)
     return {"operations": [operation_json(one) for one in page.items], "nextPageToken": page.next_page_token}
 
 

@@ -42,7 +42,7 @@ async def test_nobody_is_ever_asked_to_log_in(calls):
         path = re.sub(r"\{api\}|\{any\}", "/v1", pattern)
         path = re.sub(r"\{\w+\}", lambda part: parts.get(part[0], "x"), path)
         reply = await calls.reply(method, path, authorization="Bearer nonsense")
-        assert reply.status in (200, 400, 404), (method, path, reply)
+        assert reply.status in (200, 400, 404, 501), (method, path, reply)
         json.loads(reply.body)
 
 
@@ -64,6 +64,13 @@ async def test_a_fault_of_ours_is_logged_and_told_as_one(calls, caplog):
     [
         ("project/project-id", "my-project", "application/text"),
         ("universe/universe-domain", "googleapis.com", "application/text"),
+        ("project/numeric-project-id", "1", "application/text"),
+        ("instance/zone", "projects/1/zones/l-a", "application/text"),
+        (
+            "instance/service-accounts/",
+            "default/\ntrivet@my-project.iam.gserviceaccount.com/\n",
+            "application/text",
+        ),
         ("instance/service-accounts/default/email", "trivet@my-project.iam.gserviceaccount.com", None),
     ],
 )
@@ -86,8 +93,28 @@ async def test_the_metadata_server_has_an_account(calls):
     for name in ("default", account["email"]):
         token = json.loads((await calls.reply("GET", f"{base}{name}/token", **google)).body)
         assert (token["token_type"], token["expires_in"]) == ("Bearer", 3599)
-    assert (await calls.reply("GET", f"{base}default/identity", **google)).status == 404
-    assert (await calls.reply("GET", f"{base}default/token")).status == 403
+        assert json.loads((await calls.reply("GET", f"{base}{name}", **google)).body) == account
+    accounts = json.loads((await calls.reply("GET", base, query="recursive=true", **google)).body)
+    assert accounts == {"default": account, account["email"]: account}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "v1",
+        "v1/",
+        "v2/project/project-id",
+        "v1/instance/service-accounts/default/identity",
+        "v1/project/x",
+    ],
+)
+async def test_what_the_metadata_server_has_not_is_told_by_it(calls, path):
+    google = {"metadata-flavor": "Google"}
+    reply = await calls.reply("GET", f"/computeMetadata/{path}", **google)
+    assert (reply.status, reply.headers) == (404, google)
+    reply = await calls.reply("GET", f"/computeMetadata/{path}")
+    assert (reply.status, reply.headers) == (403, google)
 
 
 async def test_a_service_account_gets_a_token(calls):
@@ -113,6 +140,9 @@ async def test_places_and_permissions(calls, api):
     assert await told("POST", f"{model}:testIamPermissions", query=query) == permissions
     for method in ("GET", "POST"):
         assert await told(method, f"{model}:getIamPolicy") == {"version": 1, "etag": "ACAB"}
+    reply = await calls.reply("POST", f"/{api}/{model}:setIamPolicy", {"policy": {}})
+    assert reply.status == 501
+    assert "has no IAM policy" in json.loads(reply.body)["error"]["message"]
     allowed = await told("GET", "projects/-/serviceAccounts/a@b.c/allowedLocations")
     assert allowed == {"locations": ["us-central1"], "encodedLocations": "0x0"}
 

@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import pytest
 
@@ -92,6 +93,26 @@ async def test_operations_are_listed_cancelled_and_deleted(calls, upload):
     assert (cancelled["done"], cancelled["error"]["code"]) == (True, 1)
     assert await calls.ask("DELETE", path, api="ui") == (200, {})
     assert (await calls.error("GET", path, api="ui"))[0] == "NOT_FOUND"
+
+
+async def test_operations_of_one_resource_are_listed(calls, upload):
+    await asyncio.to_thread(calls.server.settle)
+    await calls.endpoint("e")
+
+    async def listed(of, query="", api="ui"):
+        reply = await calls.reply("GET", f"/{api}/{PARENT}/{of}operations", query=query)
+        return [one["name"] for one in json.loads(reply.body)["operations"]]
+
+    [created, uploaded] = await listed("")
+    assert uploaded == upload
+    for api in ("ui", "v1", "v1beta1"):
+        assert await listed("models/m/", api=api) == await listed("models/m@1/", api=api) == [upload]
+        assert await listed("endpoints/e/", api=api) == [created]
+        assert await listed("models/x/", api=api) == []
+    assert await listed("models/m/", "filter=done%3Dfalse OR kind%3Dx") == []
+    assert await listed("models/m/", "filter=done%3Dtrue") == [upload]
+    for of in ('models/"/', "models/m/versions/1/"):
+        assert (await calls.error("GET", f"{of}operations", api="ui"))[0] == "INVALID_ARGUMENT"
 
 
 async def test_each_version_of_the_api_gets_its_own_types(calls):
