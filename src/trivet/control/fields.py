@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 from trivet.core.errors import InvalidArgument
 from trivet.core.resources import Document
@@ -11,6 +12,8 @@ _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MODEL_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _POOL_ID = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9-]")
+
+_LINES = str.maketrans("", "", "\n\r\t")
 
 MAX_LABELS = 64
 MAX_DESCRIPTION = 64 * 1024
@@ -35,14 +38,25 @@ def check_id(id_: str, what: str) -> str:
 
 
 def text(document: Document, field: str, where: str, limit: int = MAX_DESCRIPTION) -> str:
-    """Return a text field, empty where it is not given; raises InvalidArgument for anything else."""
+    """Return a text field, empty where it is not given; raises InvalidArgument for anything else.
+
+    Control characters are refused, but for the ends of lines and tabs in descriptions.
+    """
     value = document.get(field)
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > limit:
         got = f"{len(value)} of them" if isinstance(value, str) else repr(value)
         raise InvalidArgument(f"{where}.{field}: expected a text of at most {limit} characters; got {got}")
+    plain = value.translate(_LINES) if field.lower().endswith("description") else value
+    _refuse_control(plain, f"{where}.{field}")
     return value
+
+
+def _refuse_control(value: str, where: str) -> None:
+    for character in value:
+        if category(character) == "Cc":
+            raise InvalidArgument(f"{where}: has the control character U+{ord(character):04X}; take it out")
 
 
 def display_name(document: Document, where: str, *, default: str = "") -> str:
@@ -67,6 +81,9 @@ def labels(document: Document, where: str) -> dict[str, str]:
                 f"{where}.labels: key {key!r}: expected 1 to 64 lower-case letters, digits, _ and -, "
                 "beginning with a letter"
             )
+        _refuse_control(key, f"{where}.labels: key {key!r}")
+        if isinstance(value, str):
+            _refuse_control(value, f"{where}.labels[{key!r}]")
         if not isinstance(value, str) or not _is_label(value):
             raise InvalidArgument(
                 f"{where}.labels[{key!r}]: expected at most 64 lower-case letters, digits, _ and -; "

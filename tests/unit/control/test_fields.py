@@ -1,6 +1,6 @@
 import pytest
 
-from trivet.control.fields import aliases, camel, check_id, labels, masked, merged
+from trivet.control.fields import aliases, camel, check_id, display_name, labels, masked, merged, text
 from trivet.control.options import Options, duration, options
 from trivet.core.errors import InvalidArgument
 from trivet.serving.batching import BatchLimits
@@ -30,6 +30,27 @@ def test_labels_that_google_takes(given):
 def test_labels_that_are_refused(given):
     with pytest.raises(InvalidArgument, match=r"model\.labels"):
         labels({"labels": given}, "model")
+
+
+@pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\x85", "\n"])
+def test_control_characters_are_refused_by_name(character):
+    """They would end up in terminals, logs and headers."""
+    name = f"U\\+{ord(character):04X}"
+    value = f"a{character}b"
+    with pytest.raises(InvalidArgument, match=rf"model\.displayName: has the control character {name}"):
+        display_name({"displayName": value}, "model")
+    with pytest.raises(InvalidArgument, match=rf"model\.labels\['x'\]: has the control character {name}"):
+        labels({"labels": {"x": value}}, "model")
+    with pytest.raises(InvalidArgument, match=rf"model\.labels: key .*: has the control character {name}"):
+        labels({"labels": {f"aiplatform.googleapis.com/{value}": "x"}}, "model")
+    for field in ("description", "versionDescription"):
+        if character != "\n":
+            with pytest.raises(InvalidArgument, match=rf"model\.{field}: has the control character {name}"):
+                text({field: value}, field, "model")
+
+
+def test_descriptions_may_have_lines():
+    assert text({"description": "a\r\n\tb"}, "description", "model") == "a\r\n\tb"
 
 
 def test_an_alias_counts_once():
