@@ -113,6 +113,19 @@ def test_a_copy_that_is_damaged_in_its_bucket_is_never_served(bucket, tmp_path):
     with pytest.raises(FailedPrecondition, match="is damaged"):
         ArtifactStore("gs://models", cache=tmp_path / "there").path(artifact)
     assert list((tmp_path / "there").iterdir()) == []
+    ArtifactStore("gs://models", cache=tmp_path / "here").add(str(tmp_path / "model.json"))
+    assert ArtifactStore("gs://models", cache=tmp_path / "there").path(artifact).is_dir()
+
+
+def test_what_is_damaged_here_is_fetched_again(bucket, tmp_path):
+    (tmp_path / "model.json").write_text("{}")
+    here = ArtifactStore("gs://models", cache=tmp_path / "here")
+    artifact = here.add(str(tmp_path / "model.json"))
+    file = here.path(artifact) / "model.json"
+    file.chmod(0o600)
+    file.write_text("[]")
+    assert ArtifactStore("gs://models", cache=tmp_path / "here").path(artifact) == file.parent
+    assert file.read_text() == "{}"
 
 
 def test_what_is_removed_from_a_bucket_is_gone_there_and_here(bucket, tmp_path):

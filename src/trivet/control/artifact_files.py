@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from trivet import storage
-from trivet.core.errors import FailedPrecondition
+from trivet.core.errors import FailedPrecondition, ServingError
 
 Progress = Callable[[int, int], object]
 """Told the bytes that have been copied, and how many there are."""
@@ -117,7 +117,7 @@ def outline(files: storage.LocalFiles) -> tuple[str, int]:
 
 
 def settle(folder: Path, target: Path) -> None:
-    """Make a finished folder read-only and give it its name, unless equal content has that already."""
+    """Make a finished folder read-only and give it its digest as name, unless its equal is there already."""
     try:
         for path, _, names in os.walk(folder, topdown=False):
             for name in names:
@@ -125,13 +125,13 @@ def settle(folder: Path, target: Path) -> None:
             os.chmod(path, 0o555)
             _sync(Path(path))
         if target.is_dir():
-            if _same_files(folder, target):
+            if is_whole(target):
                 return
             discard(target)  # it is not what it was
         folder.rename(target)
         _sync(target.parent)
     except OSError as error:
-        if not _same_files(folder, target):  # else another has stored the same meanwhile
+        if not is_whole(target):  # else another has stored the same meanwhile
             raise FailedPrecondition(f"{target}: cannot be stored: {error.strerror or error}") from None
 
 
@@ -159,11 +159,12 @@ def clean(root: Path) -> None:
                 os.close(lock)
 
 
-def _same_files(folder: Path, target: Path) -> bool:
-    """Whether a copy has all the files of another, by name and size."""
-    if not target.is_dir() or not folder.is_dir():
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds what its name, a digest, says. Reads all of it."""
+    try:
+        return folder.is_dir() and digest(storage.LocalFiles(folder)) == folder.name
+    except ServingError:
         return False
-    return storage.LocalFiles(folder).files() == storage.LocalFiles(target).files()
 
 
 def _require_space(folder: Path, size: int, location: str) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from trivet import storage
 from trivet.control import artifact_files as files
-from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError
 from trivet.core.resources import Artifact
 
 BESIDE = ("signature.json",)
 """What belongs to a model file where it is in the same folder."""
+
+_SMALL = 64 << 20
+"""Bytes of an artifact that is read whole before it is first given out."""
 
 CACHE = Path("~/.cache/trivet/artifacts")
 
@@ -42,6 +45,7 @@ class ArtifactStore:
             self._remote = str(root).rstrip("/")
             local = cache
         self._root = local.expanduser().absolute()
+        self._sound: set[str] = set()  # the keys of what this process has looked at
         files.make(self._root)
 
     def __repr__(self) -> str:
@@ -80,8 +84,9 @@ class ArtifactStore:
     def path(self, artifact: Artifact) -> Path:
         """Return the local folder with an artifact's files (for a link, the file or folder itself).
 
-        Fetches it first if the store is remote and this is the first use here. Raises FailedPrecondition
-        where it is gone.
+        Fetches it first if the store is remote and this is the first use here. Before it gives something out
+        for the first time it looks whether that is whole: reads all of it up to 64 MiB, and compares the size
+        of more. Raises FailedPrecondition where it is gone or damaged.
         """
         if artifact.linked:
             if not Path(artifact.key).exists():
@@ -89,7 +94,12 @@ class ArtifactStore:
             return Path(artifact.key)
         folder = self._folder(artifact)
         if folder.is_dir():
-            return folder
+            if artifact.key in self._sound or _is_sound(artifact, folder):
+                self._sound.add(artifact.key)
+                return folder
+            if not self._remote:
+                raise _damaged(artifact)
+            files.discard(folder)
         try:
             if self._remote:
                 there = storage.RemoteFiles(f"{self._remote}/{artifact.key}")
@@ -109,7 +119,7 @@ class ArtifactStore:
         else:
             digest = files.digest(storage.LocalFiles(path, artifact.source))
         if digest != artifact.digest:
-            raise FailedPrecondition(f"{artifact.source}: its files are not what they were; upload it again")
+            raise _damaged(artifact)
 
     def remove(self, artifact: Artifact) -> None:
         """Delete a copy, if there is one; the caller knows that nobody uses it.
@@ -121,6 +131,7 @@ class ArtifactStore:
             return
         if self._remote:
             storage.RemoteFiles(f"{self._remote}/{artifact.key}").remove()
+        self._sound.discard(artifact.key)
         files.discard(self._folder(artifact))
 
     def clean(self) -> None:
@@ -150,13 +161,26 @@ class ArtifactStore:
             if known:
                 known(digest)
             files.settle(folder, self._root / digest)
+        self._sound.add(digest)
         return Artifact(key=digest, source=source, digest=digest, size=size)
 
     def _upload(self, artifact: Artifact) -> None:
-        """Put a copy into the remote store, but for the files that are there already."""
+        """Put a copy into the remote store; what is there of it may be damaged."""
         there = storage.RemoteFiles(f"{self._remote}/{artifact.key}")
-        has = set(there.listed())
         folder = self._folder(artifact)
         for file in storage.LocalFiles(folder, artifact.source).files():
-            if file not in has:
-                there.put(folder / file.name, file.name)
+            there.put(folder / file.name, file.name)
+
+
+def _is_sound(artifact: Artifact, folder: Path) -> bool:
+    """Whether a stored copy is whole, as far as a look at it of half a second can tell."""
+    if artifact.size <= _SMALL:
+        return files.is_whole(folder)
+    try:
+        return sum(file.size for file in storage.LocalFiles(folder).files()) == artifact.size
+    except ServingError:
+        return False
+
+
+def _damaged(artifact: Artifact) -> FailedPrecondition:
+    return FailedPrecondition(f"{artifact.source}: its files are not what they were; upload it again")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.control import artifact_files
+from trivet.control import artifact_files, artifacts
 from trivet.control.artifacts import ArtifactStore
 from trivet.core.errors import Cancelled, FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import Artifact
@@ -126,6 +126,44 @@ def test_a_damaged_copy_is_noticed_and_replaced_by_adding_it_again(store, model)
         store.verify(artifact)
     assert store.add(str(model)) == artifact
     store.verify(artifact)
+
+
+def damage(folder, name="model.bst", **changes):
+    """Change a stored file, by default without changing its size."""
+    (folder / name).chmod(0o600)
+    (folder / name).write_bytes(changes.get("to", b"seert" * 1000))
+
+
+def test_adding_again_repairs_what_has_its_size_still(store, model):
+    artifact = store.add(str(model))
+    damage(store.path(artifact))
+    ArtifactStore(store.path(artifact).parent).add(str(model))
+    store.verify(artifact)
+
+
+def test_what_is_damaged_is_not_given_out(store, model, tmp_path):
+    """A process looks once, since what it gives out is loaded and reloaded."""
+    artifact = store.add(str(model))
+    folder = store.path(artifact)
+    damage(folder)
+    again = ArtifactStore(tmp_path / "store")
+    for _ in range(2):
+        with pytest.raises(FailedPrecondition, match=r"not what they were; upload it again"):
+            again.path(artifact)
+    store.add(str(model))
+    assert content(again.path(artifact)) == content(model)
+    damage(folder)
+    assert again.path(artifact) == folder
+
+
+def test_of_what_is_large_the_size_is_looked_at(store, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts, "_SMALL", 5004)
+    artifact = store.add(str(model))
+    damage(store.path(artifact))
+    assert ArtifactStore(tmp_path / "store").path(artifact) == store.path(artifact)
+    damage(store.path(artifact), to=b"")
+    with pytest.raises(FailedPrecondition, match=r"not what they were; upload it again"):
+        ArtifactStore(tmp_path / "store").path(artifact)
 
 
 def test_what_python_leaves_beside_code_is_no_damage(store, model):
