@@ -4,12 +4,10 @@ The table below is the whole surface; each line names who answers. Those are fun
 thread, and this module waits for them, and for operations, in the event loop.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from trivet.control.plane import ControlPlane
@@ -19,9 +17,9 @@ from trivet.protocols.base import Call, Reply, encode_json, error_reply
 from trivet.protocols.vertex import endpoints, metadata, models, operations, places, pools
 from trivet.protocols.vertex.endpoints import Recorded
 from trivet.protocols.vertex.operations import Held, operation_json
+from trivet.protocols.vertex.waiting import InFewThreads, InThread, Watches
 from trivet.protocols.vertex.wire import Asked, Json, read_body, read_query
 
-T = TypeVar("T")
 Answer = Json | Operation | Held | Recorded
 Handler = Callable[[ControlPlane, Asked], Answer]
 
@@ -88,9 +86,6 @@ _GLANCE = 0.01
 """Seconds for which the answer to a change is held, so that what is done at once is said to be done."""
 
 _SETTLES_WITHIN = 10.0
-_PAUSES = (0.01, 1.0)
-"""Seconds between two looks, the first and the longest: what other machines do, nobody tells."""
-
 _FAULT = Internal("the control plane failed; its log says why")
 
 log = logging.getLogger("trivet")
@@ -104,14 +99,6 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 _ROUTES = [(method, _pattern(path), handler) for method, path, handler in TABLE]
-
-
-class InThread(Protocol):
-    """Runs what may block, and is awaited for what it returns or raises."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
-        """Run it in a thread."""
-        ...
 
 
 class Api:
@@ -130,8 +117,8 @@ class Api:
         tls: str = "",
     ) -> None:
         self._control = control
-        self._in_thread = in_thread
-        self._changed = changed
+        self._in_thread = InFewThreads(in_thread)
+        self._watches = Watches(self._in_thread, changed)
         self._home = home
         self._tls = tls
 
@@ -154,7 +141,9 @@ class Api:
         try:
             return metadata.metadata(call, self._home)
         except ServingError as error:  # without this header clients take it for another server's answer
-            return refusal(error, **metadata.HEADERS)
+            reply = refusal(error)
+            reply.headers |= metadata.HEADERS
+            return reply
 
     async def _answer(self, call: Call) -> Reply:
         method = "GET" if call.method == "HEAD" else call.method
@@ -187,8 +176,7 @@ class Api:
             case Held(operation=operation, seconds=seconds):
                 return operation_json(await self._done(operation, seconds))
             case Recorded(answer=recorded, revision=revision):
-                control = self._control
-                if revision and not await self._until(lambda: control.reached(revision), _SETTLES_WITHIN):
+                if revision and not await self._reached(revision):
                     raise Unavailable(
                         f"the change is recorded (revision {revision}) and still being applied: not every "
                         f"machine has done so within {_SETTLES_WITHIN:g} s"
@@ -196,36 +184,20 @@ class Api:
                 return recorded
         return answer
 
+    async def _reached(self, revision: int) -> bool:
+        def reached() -> bool | None:
+            return self._control.reached(revision) or None
+
+        return await self._watches.until(revision, reached, _SETTLES_WITHIN) or False
+
     async def _done(self, operation: Operation, seconds: float) -> Operation:
-        latest = operation
-
-        def done() -> bool:
-            nonlocal latest
+        def done() -> Operation | None:
             latest = self._control.operation(operation.name)
-            return latest.done
+            return latest if latest.done else None
 
-        if not operation.done:
-            await self._until(done, seconds)
-        return latest
-
-    async def _until(self, true: Callable[[], bool], seconds: float) -> bool:
-        """Look whenever something has changed, until it is so or these seconds have passed."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        pause, longest = _PAUSES
-        while True:
-            left = end - loop.time()
-            # begun before the look, which could otherwise miss a change that comes right after it
-            change = asyncio.ensure_future(self._changed(max(0.0, min(left, pause))))
-            pause = min(2 * pause, longest)
-            try:
-                if await self._in_thread(true):
-                    return True
-                if left <= 0:
-                    return False
-                await change
-            finally:
-                change.cancel()
+        if operation.done:
+            return operation
+        return await self._watches.until(operation.name, done, seconds) or operation
 
 
 def plain_address(call: Call, tls: str) -> str:

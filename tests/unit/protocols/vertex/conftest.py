@@ -123,5 +123,7 @@ make_server = control.make_server
 
 @pytest.fixture
 def calls(make_server, monkeypatch):
-    monkeypatch.setattr("trivet.protocols.vertex.api._PAUSES", (60.0, 60.0))  # so that changes must be told
+    monkeypatch.setattr(
+        "trivet.protocols.vertex.waiting._PAUSES", (60.0, 60.0)
+    )  # so that changes must be told
     return Calls(make_server())
