@@ -11,12 +11,13 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from trivet.control.plane import ControlPlane
-from trivet.core.errors import Internal, NotFound, ServingError, Unavailable, Unimplemented
+from trivet.core.errors import Internal, InvalidArgument, NotFound, ServingError, Unavailable, Unimplemented
 from trivet.core.resources import Location, Operation
 from trivet.protocols.base import Call, Reply, encode_json, error_reply
 from trivet.protocols.vertex import endpoints, metadata, models, operations, places, pools
 from trivet.protocols.vertex.endpoints import Recorded
 from trivet.protocols.vertex.operations import Held, operation_json
+from trivet.protocols.vertex.pages import by_bytes
 from trivet.protocols.vertex.waiting import InFewThreads, InThread, Watches
 from trivet.protocols.vertex.wire import Asked, Json, read_body, read_query
 
@@ -34,16 +35,16 @@ def _no_policies(control: ControlPlane, asked: Asked) -> Json:
 TABLE: Sequence[tuple[str, str, Handler]] = (
     ("POST", "{api}/{parent}/models:upload", models.upload),
     ("POST", "{api}/{parent}/models:copy", models.copy),
-    ("GET", "{api}/{parent}/models", models.list_),
+    ("GET", "{api}/{parent}/models", by_bytes(models.list_)),
     ("GET", "{api}/{parent}/models/{id}", models.get),
     ("PATCH", "{api}/{parent}/models/{id}", models.update),
     ("DELETE", "{api}/{parent}/models/{id}", models.delete),
-    ("GET", "{api}/{parent}/models/{id}:listVersions", models.list_versions),
+    ("GET", "{api}/{parent}/models/{id}:listVersions", by_bytes(models.list_versions)),
     ("POST", "{api}/{parent}/models/{id}:mergeVersionAliases", models.merge_aliases),
     ("DELETE", "{api}/{parent}/models/{id}:deleteVersion", models.delete_version),
     ("GET", "{api}/{parent}/models/{id}/evaluations", models.evaluations),
     ("POST", "{api}/{parent}/endpoints", endpoints.create),
-    ("GET", "{api}/{parent}/endpoints", endpoints.list_),
+    ("GET", "{api}/{parent}/endpoints", by_bytes(endpoints.list_)),
     ("GET", "{api}/{parent}/endpoints/{id}", endpoints.get),
     ("PATCH", "{api}/{parent}/endpoints/{id}", endpoints.update),
     ("DELETE", "{api}/{parent}/endpoints/{id}", endpoints.delete),
@@ -53,12 +54,16 @@ TABLE: Sequence[tuple[str, str, Handler]] = (
     ("POST", "{api}/{parent}/endpoints/{id}:mutateDeployedModel", endpoints.mutate),
     ("PATCH", "{api}/{parent}/endpoints/{id}:mutateDeployedModel", endpoints.mutate),
     ("POST", "{api}/{parent}/deploymentResourcePools", pools.create),
-    ("GET", "{api}/{parent}/deploymentResourcePools", pools.list_),
+    ("GET", "{api}/{parent}/deploymentResourcePools", by_bytes(pools.list_)),
     ("GET", "{api}/{parent}/deploymentResourcePools/{id}", pools.get),
     ("PATCH", "{api}/{parent}/deploymentResourcePools/{id}", pools.update),
     ("DELETE", "{api}/{parent}/deploymentResourcePools/{id}", pools.delete),
-    ("GET", "{api}/{parent}/deploymentResourcePools/{id}:queryDeployedModels", pools.query_deployed),
-    ("GET", "{any}/{parent}/{of}operations", operations.list_),
+    (
+        "GET",
+        "{api}/{parent}/deploymentResourcePools/{id}:queryDeployedModels",
+        by_bytes(pools.query_deployed),
+    ),
+    ("GET", "{any}/{parent}/{of}operations", by_bytes(operations.list_)),
     ("GET", "{any}/{parent}/{of}operations/{id}", operations.get),
     ("DELETE", "{any}/{parent}/{of}operations/{id}", operations.delete),
     ("POST", "{any}/{parent}/{of}operations/{id}:wait", operations.wait),
@@ -71,6 +76,9 @@ TABLE: Sequence[tuple[str, str, Handler]] = (
     ("GET", "{any}/{resource}:getIamPolicy", places.policy),
     ("POST", "{any}/{resource}:setIamPolicy", _no_policies),
 )
+
+MAX_BODY = 1 << 20
+"""Bytes of a call's body. Resources are kept as they are given, and lists are of many."""
 
 HOME = Location("local", "us-central1")
 
@@ -156,6 +164,11 @@ class Api:
             raise NotFound(f"there is nothing at {call.path[:200]}")
         for verb, match, handler in found:
             if verb == method:
+                if len(call.body) > MAX_BODY:
+                    raise InvalidArgument(
+                        f"the body: expected at most {MAX_BODY} bytes in a call of the control plane; "
+                        f"got {len(call.body)}"
+                    )
                 asked = Asked(
                     api=match["api"],
                     parts=match.groupdict(),
