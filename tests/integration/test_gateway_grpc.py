@@ -63,6 +63,16 @@ def test_a_unary_call_is_a_request_and_its_answer_a_message(gateway, make):
     assert not {name for name in asked.headers if name.endswith("-bin") or name.startswith("grpc-")}
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_client_may_ask_for_an_address_or_a_name(gateway, host):
+    gateway.upstream.answers["GET", f"/v1/{ENDPOINT}"] = Answered(RECORDED)
+    credentials = grpc.ssl_channel_credentials(gateway.ca)
+    kind = aiplatform_v1.EndpointServiceClient
+    with grpc.secure_channel(gateway.tls.replace("localhost", host), credentials) as channel:
+        client = kind(transport=kind.get_transport_class("grpc")(channel=channel))
+        assert client.get_endpoint(name=ENDPOINT, timeout=20).display_name == "scoring"
+
+
 def test_a_call_without_a_deadline_has_no_timeout(gateway, make):
     gateway.upstream.answers["GET", f"/v1/{ENDPOINT}"] = Answered(RECORDED)
     make(aiplatform_v1.EndpointServiceClient).get_endpoint(name=ENDPOINT, timeout=None)

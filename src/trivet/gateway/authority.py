@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trivet.core.errors import FailedPrecondition
-from trivet.gateway.hosts import STATIC, ZONES
+from trivet.gateway.hosts import ADDRESSES, NAMES, ZONES, is_address
 
 if TYPE_CHECKING:
     from trivet.gateway.certificates import Issuer
@@ -31,13 +31,16 @@ class Authority:
     """The files of an authority that is ready for use."""
 
     certificate: Path
-    """The server's certificate with its key, signed by the authority (PEM)."""
+    """The server's certificate with its key, for names, signed by the authority (PEM)."""
+
+    address: Path
+    """Its certificate with its key for addresses, signed by itself (PEM)."""
 
     ca: Path
-    """The authority's own certificate (PEM)."""
+    """What a client must trust: the authority's certificate, and that for addresses (PEM)."""
 
     bundle: Path
-    """Public roots and the authority (PEM): what a client should trust instead of its defaults."""
+    """Public roots and `ca` (PEM): what a client should trust instead of its defaults."""
 
     account: Path
     """A service account's key file, good for Trivet only (`GOOGLE_APPLICATION_CREDENTIALS`)."""
@@ -46,13 +49,20 @@ class Authority:
     """What signs certificates for further names."""
 
 
-def prepare(data: Path, http: str, names: Sequence[str] = (), now: datetime | None = None) -> Authority:
+def prepare(
+    data: Path,
+    http: str,
+    names: Sequence[str] = (),
+    *,
+    project: str = "local",
+    now: datetime | None = None,
+) -> Authority:
     """Make in the data folder what is not there, or no longer valid, and return all of it.
 
-    `http` is the URL of the plain HTTP port, where the account gets its tokens. `names` are those that the
-    server's certificate has besides `hosts.STATIC`. Processes may do this at the same time. Raises
-    FailedPrecondition where a library is missing or the folder cannot be written. The data folder becomes its
-    owner's alone.
+    `http` is the URL of the plain HTTP port, where the account, which is of `project`, gets tokens. `names`
+    are this server's names and addresses besides those of every one. The data folder becomes its owner's.
+    Processes may do this at the same time. Raises FailedPrecondition where a library is missing or the
+    folder cannot be written.
     """
     try:
         from trivet.gateway import certificates
@@ -60,21 +70,25 @@ def prepare(data: Path, http: str, names: Sequence[str] = (), now: datetime | No
         raise FailedPrecondition(f"TLS needs the library {error.name}; {INSTALL}") from None
     folder = data.absolute() / FOLDER
     now = now or datetime.now(UTC)
-    ca_key, ca, server = folder / "ca-key.pem", folder / "ca.pem", folder / "server.pem"
+    ca_key, ca = folder / "ca-key.pem", folder / "ca.pem"
+    server, address = folder / "server.pem", folder / "address.pem"
     bundle, account = folder / "bundle.pem", folder / "fake-sa.json"
+    addresses = [*ADDRESSES, *filter(is_address, names)]
+    plain = [*NAMES, *(name for name in names if not is_address(name))]
     try:
         with _alone_in(folder):
             issuer = certificates.issuer(_read(ca_key), (*ZONES, *names), now)
             _write(ca_key, issuer.pem)
-            _write(ca, issuer.certificate_pem)
-            _write(server, certificates.server(_read(server), issuer, (*STATIC, *names), now))
-            _write(bundle, certificates.bundle(issuer))
-            _write(account, certificates.account(_read(account), f"{http}/token"))
+            _write(server, certificates.server(_read(server), issuer, plain, now))
+            _write(address, certificates.address(_read(address), addresses, now))
+            _write(ca, trusted := certificates.ours(issuer, _read(address)))
+            _write(bundle, certificates.bundle(trusted))
+            _write(account, certificates.account(_read(account), f"{http}/token", project))
     except OSError as error:
         raise FailedPrecondition(
             f"{folder}: cannot keep certificates here: {error.strerror or error}; choose another data folder"
         ) from None
-    return Authority(server, ca, bundle, account, issuer)
+    return Authority(server, address, ca, bundle, account, issuer)
 
 
 @contextmanager

@@ -38,24 +38,20 @@ class Issuer:
     @property
     def certificate_pem(self) -> bytes:
         """The certificate alone."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        return _pem(self.certificate)
 
     def sign(self, names: Sequence[str], now: datetime) -> bytes:
-        """Return a new key and a server's certificate for names and addresses."""
+        """Return a new key and a server's certificate for names.
+
+        gRPC cannot check an authority's constraints on addresses, and refuses a certificate that has one.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         until = min(now + _SERVER_FOR, self.certificate.not_valid_after_utc)
-        made = (
-            _start(names[0], key, now, until, self.certificate.subject)
-            .add_extension(x509.SubjectAlternativeName(_general(names)), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(digital_signature=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-            )
-            .sign(self.key, hashes.SHA256())
+        made = _server(_start(names[0], key, now, until, self.certificate.subject), names)
+        made = made.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
         )
-        return _key_pem(key) + made.public_bytes(serialization.Encoding.PEM)
+        return _key_pem(key) + _pem(made.sign(self.key, hashes.SHA256()))
 
 
 def issuer(kept: bytes, zones: Sequence[str], now: datetime) -> Issuer:
@@ -68,7 +64,7 @@ def issuer(kept: bytes, zones: Sequence[str], now: datetime) -> Issuer:
     if found is not None and _lasts(found[1], now) and set(permitted) <= set(_permitted(found[1])):
         return Issuer(*found)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Trivet, made {now:%Y-%m-%d}")])
+    name = _called(f"Trivet, made {now:%Y-%m-%d}")
     certificate = (
         _start(name, key, now, now + _AUTHORITY_FOR, name)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -80,41 +76,61 @@ def issuer(kept: bytes, zones: Sequence[str], now: datetime) -> Issuer:
 
 
 def server(kept: bytes, by: Issuer, names: Sequence[str], now: datetime) -> bytes:
-    """Return the key and certificate that were kept, or new ones.
+    """Return the key and certificate for names that were kept, or new ones.
 
     Those kept are no longer good if they are nearly over, lack a name, or are not by this issuer.
     """
     found = _pair(kept)
-    if found is not None and _lasts(found[1], now) and _is_signed(found[1], by):
-        has = found[1].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        if set(_general(names)) <= set(has):
-            return kept
+    if found is not None and _is_good(found[1], by.certificate, names, now):
+        return kept
     return by.sign(names, now)
 
 
-def bundle(by: Issuer) -> bytes:
-    """Return the public roots and the authority."""
-    return Path(certifi.where()).read_bytes().rstrip(b"\n") + b"\n\n" + by.certificate_pem
+def address(kept: bytes, names: Sequence[str], now: datetime) -> bytes:
+    """Return the key and certificate for addresses that were kept, or new ones, by nobody.
+
+    Clients must trust it itself, which says nothing of any other, and lasts as long as an authority.
+    """
+    found = _pair(kept)
+    if found is not None and _is_good(found[1], found[1], names, now):
+        return kept
+    key = ec.generate_private_key(ec.SECP256R1())
+    by = _called(f"Trivet at its addresses, made {now:%Y-%m-%d}")
+    made = _server(_start(by, key, now, now + _AUTHORITY_FOR, by), names)
+    return _key_pem(key) + _pem(made.sign(key, hashes.SHA256()))
 
 
-def account(kept: bytes, token_uri: str) -> bytes:
-    """Return a service account's key file: that which was kept, with this URL to get tokens from."""
+def ours(by: Issuer, address: bytes) -> bytes:
+    """Return what clients must trust: the authority, and the certificate among what is kept for addresses."""
+    return by.certificate_pem + _pem(x509.load_pem_x509_certificate(address))
+
+
+def bundle(trusted: bytes) -> bytes:
+    """Return the public roots and what is trusted besides."""
+    return Path(certifi.where()).read_bytes().rstrip(b"\n") + b"\n\n" + trusted
+
+
+def account(kept: bytes, token_uri: str, project: str) -> bytes:
+    """Return a service account's key file: that which was kept, of this project, with this URL for tokens."""
     try:
         content = json.loads(kept)
         serialization.load_pem_private_key(content["private_key"].encode(), None)
     except (ValueError, KeyError, TypeError, AttributeError):
         content = _account()
-    return json.dumps({**content, "token_uri": token_uri}, indent=2).encode()
+    about = {
+        "project_id": project,
+        "client_email": f"trivet@{project}.iam.gserviceaccount.com",
+        "token_uri": token_uri,
+    }
+    return json.dumps({**content, **about}, indent=2).encode()
 
 
 def _account() -> dict[str, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return {
         "type": "service_account",
-        "project_id": "local",
         "private_key_id": f"{x509.random_serial_number():040x}",
         "private_key": _key_pem(key).decode(),
-        "client_email": "trivet@local.iam.gserviceaccount.com",
         "client_id": "0",
         "universe_domain": "googleapis.com",
     }
@@ -128,7 +144,7 @@ def _start(
     by: x509.Name,
 ) -> x509.CertificateBuilder:
     if isinstance(subject, str):
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject[:64])])
+        subject = _called(subject)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -139,6 +155,23 @@ def _start(
         .not_valid_after(until)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+
+
+def _server(begun: x509.CertificateBuilder, names: Sequence[str]) -> x509.CertificateBuilder:
+    return (
+        begun.add_extension(x509.SubjectAlternativeName(_general(names)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(digital_signature=True), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    )
+
+
+def _called(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _usage(
@@ -204,9 +237,15 @@ def _lasts(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEWED_BEFORE
 
 
-def _is_signed(certificate: x509.Certificate, by: Issuer) -> bool:
+def _is_good(
+    certificate: x509.Certificate, by: x509.Certificate, names: Sequence[str], now: datetime
+) -> bool:
     try:
-        certificate.verify_directly_issued_by(by.certificate)
-    except (ValueError, TypeError, InvalidSignature):
+        certificate.verify_directly_issued_by(by)
+        has = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
-    return True
+    wanted = set(_general(names))
+    has_address = any(isinstance(one, x509.IPAddress) for one in has)
+    wants_address = any(isinstance(one, x509.IPAddress) for one in wanted)
+    return wanted <= set(has) and has_address == wants_address and _lasts(certificate, now)

@@ -13,29 +13,31 @@ from trivet.gateway.authority import Authority
 log = logging.getLogger("trivet")
 
 _MOST = 256
-_ZONES = tuple(name[1:] for name in hosts.STATIC if name.startswith("*.") and name != "*.localhost")
+_ZONES = tuple(name[1:] for name in hosts.NAMES if name.startswith("*.") and name != "*.localhost")
 
 
 class Contexts:
-    """TLS as the server speaks it: `main`, and one more for each name that the certificate there lacks.
+    """TLS as the server speaks it: `main`, for those who ask for no name, and others by the name asked for.
 
-    A wildcard stands for one label alone, and not below `localhost` in OpenSSL's eyes; the name of a
-    dedicated endpoint has the project's number in it, as regional hosts have their region. Certificates for
-    those are signed when first asked for.
+    One of these has the server's usual names. A wildcard among them stands for one label alone, and not below
+    `localhost` in OpenSSL's eyes; the name of a dedicated endpoint has the project's number in it, as
+    regional hosts have their region. Certificates for those are signed when first asked for.
     """
 
     def __init__(self, authority: Authority, protocols: Sequence[str]) -> None:
         self._authority = authority
         self._protocols = list(protocols)
         self._others: dict[str, ssl.SSLContext] = {}
-        self.main = self._make(authority.certificate)
+        self._named = self._make(authority.certificate)
+        self.main = self._make(authority.address)
         self.main.sni_callback = self._choose
 
     def renew(self, authority: Authority) -> None:
         """Show what has been signed anew from now on."""
         self._authority = authority
         self._others.clear()
-        self.main.load_cert_chain(authority.certificate)
+        self._named.load_cert_chain(authority.certificate)
+        self.main.load_cert_chain(authority.address)
 
     def _make(self, certificate: Path) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -45,7 +47,10 @@ class Contexts:
         return context
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        if name is None or not (hosts.is_googles(name) or hosts.is_local(name)):
+        if name is None or hosts.is_address(name):
+            return
+        connection.context = self._named
+        if not (hosts.is_googles(name) or hosts.is_local(name)):
             return
         name = name.lower()
         if any(name.endswith(zone) and "." not in name.removesuffix(zone) for zone in _ZONES):

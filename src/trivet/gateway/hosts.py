@@ -1,9 +1,13 @@
 """Names of hosts: which are Google's, so that Trivet answers for them, and how they are written."""
 
 import re
+from ipaddress import ip_address
 
-STATIC = ("localhost", "*.localhost", "127.0.0.1", "::1", "*.googleapis.com", "*.prediction.vertexai.goog")
+NAMES = ("localhost", "*.localhost", "*.googleapis.com", "*.prediction.vertexai.goog")
 """Names that every server certificate has; deeper ones below Google's domains get their own."""
+
+ADDRESSES = ("127.0.0.1", "::1")
+"""Addresses that every server has."""
 
 ZONES = ("localhost", "127.0.0.0/8", "::1/128", "googleapis.com", "vertexai.goog")
 """All that certificates of ours may be for, besides the server's own names."""
@@ -23,6 +27,15 @@ def is_googles(host: str) -> bool:
 def is_local(host: str) -> bool:
     """Whether a name is below localhost, and so always this machine's (RFC 6761)."""
     return len(host) <= 253 and _LOCAL.fullmatch(host.lower().removesuffix(".")) is not None
+
+
+def is_address(host: str) -> bool:
+    """Whether this is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def parse(authority: str) -> tuple[str, int] | None:

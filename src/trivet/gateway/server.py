@@ -36,6 +36,9 @@ class Options:
     names: tuple[str, ...] = ()
     """Names and addresses of this server, besides localhost, that its certificate must have."""
 
+    project: str = "local"
+    """Project of the account that is kept for Google's SDKs: theirs, where they are told none."""
+
     max_connections: int = 4096
     """Connections to both ports; more are closed at once."""
 
@@ -107,9 +110,8 @@ class Gateway:
 
     def _prepare(self) -> Authority:
         host, port = self._upstream
-        return prepare(
-            self._data, f"http://{f'[{host}]' if ':' in host else host}:{port}", self._options.names
-        )
+        http = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return prepare(self._data, http, self._options.names, project=self._options.project)
 
     def _protocols(self) -> list[str]:
         """Return what is offered, best first: who offers both, as curl and browsers do, is not for gRPC."""

@@ -17,7 +17,16 @@ from trivet.gateway.authority import prepare
 from trivet.gateway.contexts import Contexts
 
 HTTP = "http://127.0.0.1:8080"
-FILES = {".gitignore", ".lock", "bundle.pem", "ca-key.pem", "ca.pem", "fake-sa.json", "server.pem"}
+FILES = {
+    ".gitignore",
+    ".lock",
+    "address.pem",
+    "bundle.pem",
+    "ca-key.pem",
+    "ca.pem",
+    "fake-sa.json",
+    "server.pem",
+}
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -175,7 +184,7 @@ def test_a_new_name_gets_a_new_certificate_and_keeps_it(tmp_path):
     assert contents(tmp_path / "tls") == kept
 
 
-@pytest.mark.parametrize("file", ["ca-key.pem", "server.pem", "bundle.pem", "fake-sa.json", "ca.pem"])
+@pytest.mark.parametrize("file", sorted(FILES - {".lock", ".gitignore"}))
 @pytest.mark.parametrize("content", [b"", b"nonsense", b'{"private_key": 7}'])
 def test_what_is_broken_is_made_anew(tmp_path, file, content):
     prepare(tmp_path, HTTP)
@@ -196,6 +205,14 @@ def test_the_account_keeps_its_key_when_the_server_moves(tmp_path):
     first = json.loads(prepare(tmp_path, HTTP).account.read_bytes())
     moved = json.loads(prepare(tmp_path, "http://127.0.0.1:9000").account.read_bytes())
     assert moved == {**first, "token_uri": "http://127.0.0.1:9000/token"}
+
+
+def test_the_account_is_of_the_project(tmp_path):
+    first = json.loads(prepare(tmp_path, HTTP).account.read_bytes())
+    again = json.loads(prepare(tmp_path, HTTP, project="risk").account.read_bytes())
+    assert (first["project_id"], again["project_id"]) == ("local", "risk")
+    assert again["client_email"] == "trivet@risk.iam.gserviceaccount.com"
+    assert again["private_key"] == first["private_key"]
 
 
 def test_google_auth_takes_the_account(authority):
