@@ -33,10 +33,17 @@ def ask(*arguments):
     return CliRunner().invoke(cli.main, arguments)
 
 
-def told(data, **addresses):
+@pytest.fixture
+def here():
+    """Return the URL of something that answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def told(data, http, **addresses):
     """Say in a data folder where its server is, as `trivet up` does."""
     data.mkdir(exist_ok=True)
-    content = {"http": "http://127.0.0.1:9000", "pid": os.getpid(), **addresses}
+    content = {"http": http, "pid": os.getpid(), **addresses}
     (data / "server.json").write_text(json.dumps(content))
     return str(data)
 
@@ -54,27 +61,79 @@ def exports(text):
     return {name: value for name, value in environment(text).items() if name not in before}
 
 
-def test_each_way_is_told_with_the_addresses_of_the_server(tmp_path):
-    data = told(tmp_path, tls="localhost:9001", proxy="http://127.0.0.1:9002")
+def test_each_way_is_told_with_the_addresses_of_the_server(tmp_path, here):
+    data = told(tmp_path, here, tls="localhost:9001", proxy="http://127.0.0.1:9002")
     answer = ask("env", "--data", data)
     assert answer.exit_code == 0
     assert answer.stderr == ""
     for text in (
-        "# plain: REST over http://127.0.0.1:9000, named in the script",
-        'api_endpoint="http://127.0.0.1:9000"',
-        'trivet.connect("http://127.0.0.1:9000")',
+        f"# plain: REST over {here}, named in the script",
+        f'aiplatform.init(project="local", location="us-central1", api_endpoint="{here}"',
+        f'trivet.connect("{here}")',
         "# tls: gRPC, the SDK's default, and REST over localhost:9001",
         "export https_proxy=http://127.0.0.1:9002\n",
     ):
         assert text in answer.stdout
-    assert (
-        json.loads((tmp_path / "tls/fake-sa.json").read_text())["token_uri"] == "http://127.0.0.1:9000/token"
-    )
+    assert account(tmp_path)["token_uri"] == f"{here}/token"
 
 
-def test_the_lines_of_one_way_are_for_a_shell_to_read(tmp_path):
+def account(data):
+    return json.loads((data / "tls/fake-sa.json").read_text())
+
+
+def test_project_and_location_are_those_of_the_settings(tmp_path, here, monkeypatch):
+    monkeypatch.setenv("TRIVET_CATALOG_PROJECT", "risk")
+    monkeypatch.setenv("TRIVET_CATALOG_LOCATION", "europe-west1")
+    answer = ask("env", "--data", told(tmp_path, here, tls="localhost:9001"))
+    assert answer.stdout.count('aiplatform.init(project="risk", location="europe-west1"') == 2
+    assert account(tmp_path)["project_id"] == "risk"
+
+
+@pytest.mark.parametrize("gone", ["process", "port"])
+def test_a_server_that_was_killed_is_told_from_one_that_runs(tmp_path, here, gone):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    if gone == "process":
+        about = {"http": here, "pid": ended.pid}
+    else:
+        about = {"http": "http://[::1]:1", "pid": os.getpid()}
+    data = told(tmp_path, **about, tls="localhost:9001", proxy="http://127.0.0.1:9002")
+    answer = ask("env", "--data", data)
+    assert f"No server runs in {data}, its last one (process {about['pid']}) is gone" in answer.stderr
+    assert 'api_endpoint="localhost:8443"' in answer.stdout
+    assert "export https_proxy=http://127.0.0.1:8081" in answer.stdout
+    assert "900" not in answer.stdout
+
+
+def test_addresses_may_be_of_ipv6(tmp_path):
+    try:
+        listening = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with listening:
+        url = f"http://[::1]:{listening.getsockname()[1]}"
+        data = told(tmp_path, url, tls="localhost:9001", proxy=url)
+        answer = ask("env", "--data", data)
+        assert (answer.exit_code, answer.stderr) == (0, "")
+        assert exports(answer.stdout)["https_proxy"] == url
+        command = [
+            sys.executable,
+            "-m",
+            "trivet",
+            "run",
+            "--data",
+            data,
+            "--",
+            "sh",
+            "-c",
+            "echo $https_proxy",
+        ]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{url}\n"
+
+
+def test_the_lines_of_one_way_are_for_a_shell_to_read(tmp_path, here):
     data = tmp_path / "a folder, it's one"
-    told(data, tls="localhost:9001", proxy="http://127.0.0.1:9002")
+    told(data, here, tls="localhost:9001", proxy="http://127.0.0.1:9002")
     bundle = str(data / "tls/bundle.pem")
     trust = {
         "REQUESTS_CA_BUNDLE": bundle,
@@ -116,8 +175,8 @@ def test_without_a_server_the_addresses_are_those_it_would_have(tmp_path, monkey
 
 
 @pytest.mark.parametrize("mode", ["tls", "proxy"])
-def test_a_port_that_the_server_does_not_have_is_an_error(tmp_path, mode):
-    data = told(tmp_path)
+def test_a_port_that_the_server_does_not_have_is_an_error(tmp_path, here, mode):
+    data = told(tmp_path, here)
     answer = ask("env", "--data", data, "--mode", mode)
     assert answer.exit_code == 1
     assert f"the server has no {mode} port; start it with `trivet up --{mode}-port`" in answer.stderr
@@ -216,10 +275,10 @@ def test_a_command_that_cannot_be_run_is_an_error(gateway, command, status):
     assert errors.startswith(f"Error: {command}: ")
 
 
-def test_without_a_proxy_nothing_is_run(tmp_path):
+def test_without_a_proxy_nothing_is_run(tmp_path, here):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    data = told(tmp_path, tls="localhost:1", proxy=f"http://127.0.0.1:{port}")
+    data = told(tmp_path, here, tls="localhost:1", proxy=f"http://127.0.0.1:{port}")
     answer = ask("run", "--data", data, "true")
     assert answer.exit_code == 1
     assert f"no proxy answers at http://127.0.0.1:{port}" in answer.stderr

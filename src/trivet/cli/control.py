@@ -89,9 +89,14 @@ def look(
             process = int(said.pop("pid", 0))
             return Found({"http": said["http"], **said}, home, process, file.stat().st_mtime)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none there, or none that is ours
-            return Found({"http": f"http://127.0.0.1:{settings.server.port or 8080}"}, home)
+            return Found({"http": usual(settings.server.port)}, home)
 
     return found
+
+
+def usual(port: int) -> str:
+    """Return where a server is that has not said where it is."""
+    return f"http://127.0.0.1:{port or 8080}"
 
 
 class Control:

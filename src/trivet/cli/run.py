@@ -2,15 +2,12 @@
 
 import os
 import signal
-import socket
 import sys
-from contextlib import closing
-from urllib.parse import urlsplit
 
 import click
 
 from trivet.cli import warn
-from trivet.cli.env import find, unreachable
+from trivet.cli.env import find, unanswered, unreachable
 from trivet.core.errors import Unavailable
 
 
@@ -29,11 +26,14 @@ def command(command_line: tuple[str, ...], data: str | None) -> None:
     from trivet.gateway.authority import prepare
     from trivet.gateway.variables import merged, variables
 
-    folder, addresses, _ = find(data)
+    place = find(data)
+    addresses = place.addresses
     if not addresses.proxy:
         raise unreachable("proxy")
-    _reach(addresses.proxy)
-    wanted = variables("proxy", addresses, prepare(folder, addresses.http))
+    if why := unanswered(addresses.proxy):  # libraries would try for minutes
+        raise Unavailable(f"no proxy answers at {addresses.proxy}: {why}; start a server with `trivet up`")
+    authority = prepare(place.folder, addresses.http, project=place.home.project)
+    wanted = variables("proxy", addresses, authority)
     environment = merged(os.environ, wanted)  # noqa: TID251 - handed on, not read
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores; the command may not
         signal.signal(number, signal.SIG_DFL)
@@ -42,15 +42,3 @@ def command(command_line: tuple[str, ...], data: str | None) -> None:
     except OSError as error:
         warn(f"Error: {command_line[0]}: {error.strerror}")
         sys.exit(127 if isinstance(error, FileNotFoundError) else 126)  # as shells have it
-
-
-def _reach(proxy: str) -> None:
-    """Raise Unavailable where no proxy answers: libraries would try for minutes."""
-    address = urlsplit(proxy)
-    try:
-        with closing(socket.create_connection((address.hostname or "", address.port or 80), timeout=5)):
-            pass
-    except OSError as error:
-        raise Unavailable(
-            f"no proxy answers at {proxy}: {error.strerror or error}; start a server with `trivet up`"
-        ) from None
