@@ -1,5 +1,6 @@
 """`trivet config`: the settings in force and where each comes from."""
 
+import re
 from typing import Any
 
 import click
@@ -21,7 +22,8 @@ def command(as_json: bool) -> None:
     rows: list[tuple[str, Any, str]] = []
     for key, _, _ in config.known():
         section, _, name = key.partition(".")
-        rows.append((key, getattr(getattr(settings, section), name), settings.sources[key]))
+        value = getattr(getattr(settings, section), name)
+        rows.append((key, without_password(value) if key == "catalog.url" else value, settings.sources[key]))
     for model, options in settings.models.items():
         source = settings.sources[f"models.{model}"]
         given = {name: value for name, value in asdict(options).items() if value not in ("", None)}
@@ -33,6 +35,12 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps(shown, indent=2))
         return
     _draw(rows)
+
+
+def without_password(url: str) -> str:
+    """Return a database's URL for anybody's eyes; also one that is written so that it cannot be parsed."""
+    hidden = re.sub(r"(://[^:/?@]*:).*@", r"\1***@", url, flags=re.DOTALL)
+    return re.sub(r"([?&][^=&]*password=)[^&#]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def _draw(rows: list[tuple[str, Any, str]]) -> None:

@@ -43,6 +43,26 @@ def test_config_prints_values_and_where_they_come_from(run, tmp_path):
     assert shown["limits.max_instances"]["source"] == "default"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://me:secret@db:5432/t", "postgresql+psycopg://me:***@db:5432/t"),
+        ("postgresql://me:s/e?c#r:secret@db/t?a=b", "postgresql://me:***@db/t?a=b"),
+        ("postgresql://me:secret@secret@db/t", "postgresql://me:***@db/t"),
+        ("postgresql://:secret@[::1]/t", "postgresql://:***@[::1]/t"),
+        ("postgresql://me@db/t?sslpassword=secret&password=secret", None),
+        ("postgresql://me@db:5432/t", "postgresql://me@db:5432/t"),
+        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
+    ],
+)
+def test_config_keeps_passwords_to_itself(run, url, shown):
+    shown = shown or "postgresql://me@db/t?sslpassword=***&password=***"
+    for arguments in (["config"], ["config", "--json"]):
+        told = run(*arguments, env={"TRIVET_CATALOG_URL": url, "COLUMNS": "200"}).output
+        assert "secret" not in told
+        assert shown in told
+
+
 def test_config_refuses_a_wrong_file(run, tmp_path):
     (tmp_path / "trivet.toml").write_text("[server]\nprot = 9000\n")
     assert "did you mean server.port?" in run("config").stderr
