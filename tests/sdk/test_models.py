@@ -234,7 +234,7 @@ def test_any_artifact_is_uploaded_below_the_sdks_classes(aiplatform, client, pro
         (f"{PREDICTIONS}/tf2-cpu.2-15:latest", "constant-1", "TensorFlow models are not served yet"),
         ("us-docker.pkg.dev/me/mine/own:1", "constant-1", "images of one's own are not run yet"),
         (f"{PREDICTIONS}/xgboost-cpu.3-7-1:latest", "constant-1", "there is no such prebuilt container"),
-        (XGBOOST, "nothing", r"takes XGBoost models as model.bst or .*; the artifact has readme.txt"),
+        (XGBOOST, "nothing", r"takes XGBoost models as model.bst or .*; the artifact has 1 file "),
         (XGBOOST, "missing", "missing"),
     ],
 )

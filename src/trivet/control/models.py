@@ -62,6 +62,10 @@ class Models:
             "document": {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE},
             "framework": choice.framework(document),
         }
+        source = text(document, "artifactUri", "model")
+        if source and not source.startswith("/") and "://" not in source:
+            # It would be relative to wherever the server was started.
+            raise InvalidArgument(f"model.artifactUri: expected an absolute path or URI; got {source!r}")
         check_replicas({"trivet": document.get("trivet")}, "model", self.operations.settings.max_replicas)
         for field in ("description", "versionDescription"):
             text(document, field, "model")

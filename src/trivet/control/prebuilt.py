@@ -97,15 +97,20 @@ def _mismatch(prebuilt: Prebuilt, folder: Path, found: Sequence[str]) -> str:
     about = f"image {prebuilt.image!r} takes {prebuilt.title} models as {' or '.join(prebuilt.files)}"
     if found:
         return f"{about}, one of them; the artifact has {' and '.join(found)}: keep one"
-    there = sorted(one.name + "/" * one.is_dir() for one in folder.iterdir())
-    listed = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "")
+    folders = [one.is_dir() for one in folder.iterdir()]  # names may be nothing that the caller may know
+    files = _count(folders.count(False), "file")
+    there = f"{files} and {_count(folders.count(True), 'folder')} of other names"
     below = sorted(
         file.relative_to(folder).parent.as_posix()
         for name in prebuilt.files
         for file in folder.glob(f"*/{name}")
     )
     hint = f"; artifactUri must be the folder that holds it directly, {below[0]}/" if below else ""
-    return f"{about}; the artifact has {listed or 'no files'}{hint}"
+    return f"{about}; the artifact has {there}{hint}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _is_version(version: str, published: Sequence[str]) -> bool:

@@ -26,6 +26,10 @@ class ControlSettings:
     placement: Asked = "auto"
     """Where predictors run, where neither the deployed model nor its model says."""
 
+    folders: tuple[str, ...] = ()
+    """The local folders that artifacts may come from (`artifacts.folders`); none means any. Whoever makes the
+    store gives them to it."""
+
     max_replicas: int = 64
     """The most replicas that a deployed model or a pool may ask to have at once."""
 

@@ -35,7 +35,7 @@ def source(
     for folder in folders:
         if path.resolve().is_relative_to(Path(folder).resolve()):
             return LocalFiles(path, location, Path(folder), beside)
-    raise InvalidArgument(f"{location}: not in a folder that models may come from")
+    raise InvalidArgument(f"{location}: not in a folder that models may come from (artifacts.folders)")
 
 
 def locate(location: str, buckets: Buckets | None = None) -> tuple[Path | None, Path | None]:
