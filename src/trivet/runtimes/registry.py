@@ -20,6 +20,7 @@ from trivet.core.signature import unknown
 from trivet.runtimes.base import Runtime
 
 GROUP = "trivet.runtimes"
+_NAME_IT = "name its framework: FRAMEWORK:PATH, --framework or trivet.framework"
 NOT_MODELS = ("signature.json", "example.json")
 
 
@@ -75,11 +76,8 @@ def _detect(path: Path) -> tuple[str, Path]:
         ]
     if len(found) > 1:
         listed = ", ".join(f"{file.name} ({name})" for name, file in found)
-        raise InvalidArgument(f"{path}: several models: {listed}; name one as FRAMEWORK:PATH")
+        raise InvalidArgument(f"{path}: several models: {listed}; keep one, or {_NAME_IT}")
     if not found:
         known = ", ".join(name for name, _ in frameworks())
-        raise NotFound(
-            f"{path}: no model of a known framework ({known}); "
-            "if it is one of these, name it as FRAMEWORK:PATH"
-        )
+        raise NotFound(f"{path}: no model of a known framework ({known}); if it is one of these, {_NAME_IT}")
     return found[0]
