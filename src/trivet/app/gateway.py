@@ -117,6 +117,7 @@ async def _serve(control: socket.socket, sockets: tuple[socket.socket, ...]) -> 
     options = Options(
         tunnel=asked.settings.gateway.tunnel,
         names=asked.settings.gateway.names,
+        project=asked.settings.catalog.project,
         max_message_bytes=asked.settings.limits.max_body_bytes,
         drain_timeout=asked.settings.server.drain_timeout,
         scratch=Path(asked.scratch),
