@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
@@ -130,6 +130,10 @@ def test_models_are_listed_and_shown(cli, fresh):
     told = cli(f"model show {name}@2")
     assert ["deployed at", at] in rows(told)
     assert ["1", "champion"] in [row[:2] for row in rows(told)]
+    cli("model upload byimage good --image trivet/python")
+    framework = json.loads(cli("model show byimage --json")).get("trivet", {}).get("framework", "-")
+    assert ["byimage", "1", "default 1", framework] in [row[:4] for row in rows(cli("model ls"))]
+    assert ["framework", framework] in rows(cli("model show byimage"))
     assert f"{HOME}/models/{name}" in [one["name"] for one in json.loads(cli("model ls --json"))]
     assert json.loads(cli(f"model ls --json --filter id={name}"))[0]["versionId"] == "3"
     assert cli("model show 'Our model' --json") == cli(f"model show {name} --json")
@@ -182,9 +186,13 @@ def test_names_that_are_nearly_right_are_told(cli, fresh):
         f"deploy {name}@7 --to {at}", status=1
     )
     cli(f"deploy {name} --to {at}")
-    assert f"{at} has no deployed model {name}@2; did you mean {name}@1?" in cli(
-        f"traffic {at} {name}@2=100", status=1
-    )
+    wrong = f"{at} has no deployed model {name}@2;"
+    assert cli(f"undeploy {name}@2 --from {at}", status=1) == f"Error: {wrong} did you mean {name}@1?\n"
+    cli("model upload other --framework echo")
+    cli(f"deploy other --to {at}")
+    has = f"it has {name}@1, other@1; did you mean {name}@1?"
+    assert f"{wrong} {has}\n" in cli(f"traffic {at} {name}@2=100", status=1)
+    assert f"no deployed model xyz; it has {name}@1, other@1\n" in cli(f"traffic {at} xyz=9", status=1)
     assert "`trivet endpoint create nothing`" in cli(f"deploy {name} --to nothing", status=1)
 
 
@@ -198,6 +206,24 @@ def test_a_share_is_taken_from_the_others_in_proportion(cli, fresh):
     cli(f"traffic {at} {name}@1=70 {name}@2=30")
     told = cli(f"deploy {name}@2 --to {at} --traffic 15 --display-name third")
     assert f"traffic: {name}@1 60 %, {name}@2 25 %, {name}@2 (third) 15 %\n" in told
+
+
+def test_a_version_that_is_deployed_twice_is_told_apart(cli, fresh):
+    name, at = fresh
+    cli(f"deploy {name}@2 --to {at} --display-name inside --placement inline")
+    told = cli(f"deploy {name}@2 --to {at} --display-name apart --placement process --traffic 0")
+    assert "runs:    process" in told
+    shown = json.loads(cli(f"endpoint show {at} --json"))["deployedModels"]
+    ids = {one["displayName"]: one["id"] for one in shown}
+    assert f"`trivet traffic {at} {ids['apart']}=100` gives it all" in told
+    deployed = {row[0]: row[-4] for row in rows(cli(f"endpoint show {at}")) if row[0].startswith(f"{name}@2")}
+    assert deployed == {f"{name}@2 (inside)": "inline", f"{name}@2 (apart)": "process"}
+    status = json.loads(cli("status --json"))["endpoints"]
+    (there,) = (one["deployedModels"] for one in status if one["name"].endswith(f"/{at}"))
+    assert {one["id"]: one["placement"] for one in there} == {
+        ids["inside"]: "inline",
+        ids["apart"]: "process",
+    }
 
 
 def test_traffic_is_split_and_shown(cli, fresh):
@@ -389,3 +415,20 @@ def test_a_command_waits_for_a_server_that_is_started_again(tmp_path):
         assert f"curl {second.url}/v1/" in told
         assert predict(told)["predictions"] == [1]
         second.stop()
+
+
+@pytest.mark.parametrize("form", ["--json", ""])
+def test_who_watches_sees_a_server_that_is_started_again(tmp_path, form):
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "trivet", "status", "--watch", *form.split(), "--data", str(data)]
+    with up(data) as first, ExitStack() as stack:
+        watch = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+        stack.callback(watch.kill)
+        assert first.url in watch.stdout.readline()
+        first.stop(signal.SIGKILL)
+        assert "watching for it" in watch.stderr.readline()
+        with up(data) as second:
+            assert any(second.url in line for line in watch.stdout)
+            second.stop()

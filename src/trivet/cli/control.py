@@ -6,7 +6,7 @@ Names are those of the settings' project and location unless they are written in
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from trivet.cli.client import GONE, Connection, error_of
-from trivet.core.errors import Code, Internal, InvalidArgument, Unavailable
+from trivet.core.errors import Code, Internal, InvalidArgument, ServingError, Unavailable
 from trivet.core.resources import Location, Name
 
 Json = dict[str, Any]
@@ -137,8 +137,11 @@ class Control:
         return plain if name.parent == self.found.home else str(name)
 
     def text(self, path: str) -> str:
-        """Return what is at a path that is no resource's."""
-        return self._ask("GET", path)[1].decode("utf-8", "replace")
+        """Return what is at a path that is no resource's; raises what the server says instead."""
+        status, content = self._ask("GET", path)
+        if status != 200:
+            raise self._refused(status, content)
+        return content.decode("utf-8", "replace")
 
     def get(self, path: str, **query: object) -> Json:
         """Return what is at a path, below the version of the API."""
@@ -203,16 +206,20 @@ class Control:
         asked = {key: value for key, value in query.items() if value not in ("", None)}
         target = f"/v1/{quote(path, safe='/:@')}" + (f"?{urlencode(asked)}" if asked else "")
         status, content = self._ask(method, target, body)
+        if status == 200:
+            with suppress(ValueError):
+                answer = json.loads(content)
+                if isinstance(answer, dict):
+                    return answer
+        raise self._refused(status, content)
+
+    def _refused(self, status: int, content: bytes) -> ServingError:
         try:
-            answer = json.loads(content)
-            if status == 200:
-                assert isinstance(answer, dict)
-                return answer
-            problem = answer["error"]
-            raise error_of(problem["status"], problem["message"])
-        except (ValueError, KeyError, TypeError, AssertionError):
+            problem = json.loads(content)["error"]
+            return error_of(problem["status"], problem["message"])
+        except (ValueError, KeyError, TypeError):
             shown = content[:200].decode("utf-8", "replace")
-            raise Internal(f"{self.url} answered {status} with {shown!r}: is it a Trivet server?") from None
+            return Internal(f"{self.url} answered {status} with {shown!r}: is it a Trivet server?")
 
     def _ask(self, method: str, path: str, body: Json | None = None) -> tuple[int, bytes]:
         """Ask; a question alone is asked again where a kept connection turns out to be closed."""

@@ -89,7 +89,9 @@ def _tell(control: Control, at: Json, id_: str) -> None:
     if at.get("trafficSplit", {}).get(id_):
         click.echo(f"\n  {_call(control, at, served)}")
     else:
-        click.echo(f"\nIt gets no traffic yet: `trivet traffic {where} {called(one)}=100` gives it all")
+        twice = [called(other) for other in at["deployedModels"]].count(called(one)) > 1
+        ref = id_ if twice else called(one)
+        click.echo(f"\nIt gets no traffic yet: `trivet traffic {where} {ref}=100` gives it all")
 
 
 def _call(control: Control, at: Json, served: Json | None) -> str:

@@ -32,15 +32,12 @@ class Served:
     """What the server's data plane says of the models that answer at this moment."""
 
     def __init__(self, control: Control) -> None:
-        self._models: list[Json] = json.loads(control.text("/v1/models"))["models"]
+        models: list[Json] = json.loads(control.text("/v1/models"))["models"]
+        self._models = {model["deployedModelId"]: model for model in models}
 
     def __len__(self) -> int:
         return len(self._models)
 
     def of(self, one: Json) -> Json | None:
-        """Return what it says of a deployed model, by its id or else by its name and version."""
-        for model in self._models:
-            id_ = model.get("deployedModelId")
-            if one["id"] == id_ if id_ else called(one) == f"{model['name']}@{model['version']}":
-                return model
-        return None
+        """Return what it says of a deployed model; None where that does not answer yet."""
+        return self._models.get(one["id"])

@@ -46,8 +46,10 @@ def deployed(control: Control, at: Json, text: str) -> Json:
         return found[0]
     refs = [called(one) for one in there]
     if not found:
-        has = f"it has {', '.join(refs)}" if refs else "nothing is deployed there"
-        raise NotFound(f"{_id(at)} has no deployed model {text}{_nearest(text, refs)}; {has}")
+        has = f"; it has {', '.join(dict.fromkeys(refs))}" if refs else "; nothing is deployed there"
+        near = _nearest(text, refs)
+        told = near if near and len(set(refs)) == 1 else f"{has}{near}"
+        raise NotFound(f"{_id(at)} has no deployed model {text}{told}")
     ways = ", ".join(called(one) if refs.count(called(one)) == 1 else one["id"] for one in found)
     raise InvalidArgument(f"{text} stands for {len(found)} deployed models of {_id(at)}: name one of {ways}")
 

@@ -26,7 +26,12 @@ def command() -> None:
 @click.argument("name")
 @click.argument("path", metavar="[PATH_OR_URI]", required=False, type=ModelType())
 @click.option("--alias", "aliases", multiple=True, help="A name for this version, as champion; may repeat.")
-@click.option("--image", metavar="URI", help="Prebuilt prediction container that the model is made for.")
+@click.option(
+    "--image",
+    metavar="URI",
+    help="Google's prebuilt container that the model is made for; or, for clients that insist on an image, "
+    "trivet/FRAMEWORK (as trivet/onnx) or trivet (the files tell).",
+)
 @click.option("--framework", help="Framework of the files.  [default: found from what is in them]")
 @click.option("--display-name", help="Name to show.  [default: that of the version before, or NAME]")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May repeat.")
@@ -124,9 +129,9 @@ def _aliases(versions: list[Json]) -> str:
 
 
 def _framework(model: Json) -> str:
-    image: str = model.get("containerSpec", {}).get("imageUri", "")
+    """Return the framework that the server names."""
     framework: str = model.get("trivet", {}).get("framework", "")
-    return framework or image.rpartition("/")[2]
+    return framework or "-"
 
 
 @command.command("show")

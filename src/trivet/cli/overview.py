@@ -97,6 +97,11 @@ class Gauge:
         text = self.control.text("/metrics")
         self._moments.append(Moment(time.monotonic(), read(text)))
 
+    def now(self) -> Overview:
+        """Return how things are, with a sample of this moment; raises what the server says."""
+        self.sample()
+        return self.overview()
+
     def overview(self) -> Overview:
         """Return how things are, with rates over the samples so far; raises what the server says."""
         control = self.control

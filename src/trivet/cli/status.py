@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trivet.cli import warn
 from trivet.cli.control import Control, Json, asks
 from trivet.core.errors import Unavailable
 
@@ -63,14 +64,14 @@ def _watch(gauge: "Gauge", *, as_json: bool) -> None:
     pause, where = Event(), drawn.console()
     try:
         if as_json or not sys.stdout.isatty():
+            overview: Overview | None = gauge.now()  # a server that was never there is an error
             while True:
-                gauge.sample()
-                overview = gauge.overview()
-                if as_json:
+                if overview is not None and as_json:
                     drawn.print_json(overview.json(), indent=None)
-                else:
+                elif overview is not None:
                     where.print(_drawn(overview, where.width))
                 pause.wait(_SECOND)
+                overview = _again(gauge)
         with Live(console=where, auto_refresh=False, vertical_overflow="ellipsis") as live:
             while True:
                 live.update(_glance(gauge, where.width), refresh=True)
@@ -79,12 +80,21 @@ def _watch(gauge: "Gauge", *, as_json: bool) -> None:
         pass
 
 
+def _again(gauge: "Gauge") -> "Overview | None":
+    """Return how things are, or say on standard error that the server is not there."""
+    try:
+        return gauge.now()
+    except Unavailable as error:
+        warn(f"{error}; watching for it")
+        gauge.control.look()
+        return None
+
+
 def _glance(gauge: "Gauge", width: int) -> "RenderableType":
     from rich.text import Text
 
     try:
-        gauge.sample()
-        return _drawn(gauge.overview(), width)
+        return _drawn(gauge.now(), width)
     except Unavailable as error:
         gauge.control.look()
         return Text(str(error), style="red")
