@@ -218,3 +218,24 @@ def test_a_server_that_is_told_to_stop_during_a_deploy_stops(tmp_path, models):
         assert plane.predict("e", [0])["deployedModelId"] == one
         assert server.stop() == 0
         assert "Traceback" not in server.told()
+
+
+HOME = "/v1/projects/local/locations/us-central1"
+
+
+def test_an_endpoint_is_not_another_projects(tmp_path, monkeypatch):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/predictor.py").write_text(PREDICTOR.format(answer=1))
+    with up(tmp_path / "data") as server:
+        monkeypatch.setattr("tests.integration.plane.PARENT", HOME)
+        home = Plane(server.client)
+        home.endpoint("e1")
+        home.deploy("e1", home.upload(tmp_path / "m", "n"))
+        assert home.predict("e1", [0])["predictions"] == [1]
+        assert server.predict("e1", [0]).json()["predictions"] == [1]
+        answer = server.client.post(f"{PARENT}/endpoints/e1:predict", json={"instances": [0]})
+        assert answer.status_code == 404, answer.text
+        assert "nothing is deployed at projects/p/locations/us-central1/endpoints/e1" in answer.text
+        answer = server.client.post("/v1/models/x:predict", json={"instances": [0]})
+        assert 'served: e1"' in answer.text
+        assert server.stop() == 0

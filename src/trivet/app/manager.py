@@ -133,7 +133,7 @@ def _as_served(wish: Wish, seed: Wish) -> Wish:
         served = {spec.id for spec in wish.models}
         own = {version: id_ for version, id_ in versions.get(one.names[-1], {}).items() if id_ in served}
         later = {version: id_ for version, id_ in one.versions.items() if id_ not in own.values()}
-        return replace(one, versions={**later, **own})
+        return replace(one, versions={**later, **own}, anywhere=True)  # as the control plane has it
 
     models = tuple(specs.get(spec.id, spec) for spec in wish.models)
     return Wish(wish.revision, models, tuple(address(one) for one in wish.addresses))

@@ -64,6 +64,7 @@ def _request(signature: Signature) -> Schema:
             "instances": {"type": "array", "items": instance_schema(signature)},
             "parameters": _parameters(signature),
             "signature_name": {"type": "string"},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
         },
         "examples": [{"instances": [one]}],
     }
