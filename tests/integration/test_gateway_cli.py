@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 from tests.integration.gateway import Answered, running
 from trivet import cli
+from trivet.gateway.authority import prepare
+from trivet.gateway.variables import TRUSTED
 
 WITHIN = 60  # seconds; a bound for hangs, not a measurement
 ENDPOINT = "projects/p/locations/us-central1/endpoints/1"
@@ -196,7 +199,7 @@ def start(gateway, *command, **environment):
     clean = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("TRIVET_") and "proxy" not in name.lower()
+        if not name.startswith("TRIVET_") and "proxy" not in name.lower() and name not in TRUSTED
     }
     return subprocess.Popen(
         [sys.executable, "-m", "trivet", "run", "--data", str(gateway.data), "--", *command],
@@ -265,6 +268,36 @@ def test_hosts_that_go_past_a_proxy_already_still_do(gateway):
     process = start(gateway, "sh", "-c", "echo $no_proxy $NO_PROXY", no_proxy="intra.example")
     out, _ = process.communicate(timeout=WITHIN)
     assert out == "intra.example,127.0.0.1,localhost 127.0.0.1,localhost\n"
+
+
+SHOW = "echo $REQUESTS_CA_BUNDLE $SSL_CERT_FILE $GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+
+
+def test_a_proxy_and_certificates_that_were_set_are_said_to_be_replaced(gateway, tmp_path):
+    own = prepare(tmp_path, "http://127.0.0.1:1").ca
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "0a1b2c3d.0").write_bytes(own.read_bytes())
+    (tmp_path / "folder" / "notes.txt").write_text("no certificate")
+    for trusted in (own, tmp_path / "folder"):
+        process = start(
+            gateway, "sh", "-c", SHOW, https_proxy="http://u:pw@p", REQUESTS_CA_BUNDLE=str(trusted)
+        )
+        out, errors = process.communicate(timeout=WITHIN)
+        assert errors == "Replaced for this command: https_proxy, REQUESTS_CA_BUNDLE\n"
+        (bundle,) = set(out.split())
+        stats = [
+            ssl.create_default_context(cafile=file).cert_store_stats()["x509"]
+            for file in (bundle, gateway.bundle, own)
+        ]
+        assert stats[0] == stats[1] + stats[2]
+    assert len(list((gateway.data / "tls").glob("bundle-*.pem"))) == 1
+
+
+def test_what_was_trusted_and_cannot_be_read_is_said(gateway, tmp_path):
+    process = start(gateway, "sh", "-c", SHOW, SSL_CERT_FILE=str(tmp_path / "none.pem"))
+    out, errors = process.communicate(timeout=WITHIN)
+    assert f"{tmp_path}/none.pem: No such file or directory; the certificates there are not" in errors
+    assert set(out.split()) == {gateway.bundle}
 
 
 @pytest.mark.parametrize(("command", "status"), [("/no/such/command", 127), (".", 126)])

@@ -8,11 +8,13 @@ certificate says that it vouches for nothing else (`hosts.ZONES`).
 
 import fcntl
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from trivet.gateway.certificates import Issuer
 
 FOLDER = "tls"
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 INSTALL = "install it with `pip install 'trivet[google]'`"
 
 
@@ -89,6 +92,26 @@ def prepare(
             f"{folder}: cannot keep certificates here: {error.strerror or error}; choose another data folder"
         ) from None
     return Authority(server, address, ca, bundle, account, issuer)
+
+
+def joined(authority: Authority, others: Iterable[bytes]) -> Path | None:
+    """Return a bundle that has these certificates (PEM), too; None where there are no others.
+
+    It is called by what is in it, since it must outlast who asks for it; each content is kept once.
+    Raises FailedPrecondition where it cannot be written.
+    """
+    bundle = authority.bundle.read_bytes()
+    texts = dict.fromkeys(match.strip() for other in others for match in _CERTIFICATE.findall(other))
+    if not (new := [text for text in texts if text not in bundle]):
+        return None
+    content = b"\n".join([bundle, *new, b""])
+    file = authority.bundle.with_name(f"bundle-{sha256(content).hexdigest()[:16]}.pem")
+    try:
+        with _alone_in(file.parent):
+            _write(file, content)
+    except OSError as error:
+        raise FailedPrecondition(f"{file}: cannot be written: {error.strerror or error}") from None
+    return file
 
 
 @contextmanager

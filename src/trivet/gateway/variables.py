@@ -9,6 +9,9 @@ from trivet.gateway.authority import Authority
 Mode = Literal["plain", "tls", "proxy"]
 MODES: tuple[Mode, ...] = ("plain", "tls", "proxy")
 
+TRUSTED = ("REQUESTS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE")
+"""Variables for the file of certificates that a client trusts instead of its defaults."""
+
 _LOCAL = ("127.0.0.1", "localhost")
 
 
@@ -33,12 +36,7 @@ def variables(mode: Mode, addresses: Addresses, authority: Authority) -> dict[st
     """
     if mode == "plain":
         return {}
-    bundle = str(authority.bundle)
-    trust = {
-        "REQUESTS_CA_BUNDLE": bundle,
-        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": bundle,
-        "SSL_CERT_FILE": bundle,
-    }
+    trust = dict.fromkeys(TRUSTED, str(authority.bundle))
     if mode == "tls":
         return trust
     past = ",".join(_LOCAL)
