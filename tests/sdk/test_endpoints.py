@@ -73,6 +73,14 @@ def test_an_endpoint_is_updated(aiplatform):
         assert one.gca_resource.description == "said"
 
 
+def test_an_endpoint_is_updated_after_another_object_has_deployed_to_it(aiplatform, upload):
+    """The SDK sends the etag of the object that it has, which it does not get again."""
+    seen = aiplatform.Endpoint.create(display_name="seen")
+    aiplatform.Endpoint(seen.resource_name).deploy(upload(1), machine_type=MACHINE)
+    seen.update(labels={"team": "a"})
+    assert aiplatform.Endpoint(seen.resource_name).labels == {"team": "a"}
+
+
 def test_an_endpoint_is_updated_by_an_operation(aiplatform, client, upload):
     endpoint = aiplatform.Endpoint.create(display_name="old")
     endpoint.deploy(upload(1), machine_type=MACHINE)

@@ -94,6 +94,14 @@ def test_versions_are_chosen_by_number_and_by_alias(aiplatform, upload):
     assert list(third.version_aliases) == ["challenger"]
 
 
+def test_a_model_is_updated_after_its_aliases_have_moved(aiplatform, upload):
+    """The SDK sends the etag of the object that it has, which it does not get again."""
+    model = upload(1)
+    model.versioning_registry.add_version_aliases(["champion"], version="1")
+    model.update(labels={"team": "a"})
+    assert aiplatform.Model(model.resource_name).labels == {"team": "a"}
+
+
 def test_the_registry_lists_versions_moves_aliases_and_deletes(aiplatform, upload):
     first = upload(1, version_aliases=["champion"])
     for constant in (2, 3):
