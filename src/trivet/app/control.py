@@ -74,6 +74,7 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
         all_dedicated=settings.catalog.all_dedicated,
         dedicated_dns=asked.tls,
         limits=settings.batching,
+        alive_within=10 * (_SHARED if settings.catalog.url else _ALONE),
     )
     if asked.seed is not None:
         seed(catalog, store, about, asked.seed)
