@@ -1,6 +1,8 @@
 """gRPC on the TLS port, with Google's own clients."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import grpc
@@ -142,6 +144,40 @@ def test_a_message_that_is_too_large_is_refused(tmp_path):
         ):
             client.raw_predict({"endpoint": ENDPOINT, "http_body": body})
         assert not gateway.upstream.asked
+
+
+def test_calls_under_way_hold_so_much_together(tmp_path):
+    """One message alone may be larger than all together."""
+    go = threading.Event()
+
+    def answered(asked):
+        assert go.wait(60)
+        return Answered(b"done")
+
+    with (
+        running(tmp_path, max_held_bytes=3000) as gateway,
+        gateway.client(aiplatform_v1.PredictionServiceClient) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        gateway.upstream.answers["POST", f"/v1/{ENDPOINT}:rawPredict"] = answered
+
+        def ask(size):
+            body = {"content_type": "text/plain", "data": b"x" * size}
+            return client.raw_predict({"endpoint": ENDPOINT, "http_body": body}, timeout=60).data
+
+        def stream(size):
+            body = {"content_type": "text/plain", "data": b"x" * size}
+            return list(client.stream_raw_predict({"endpoint": ENDPOINT, "http_body": body}, timeout=60))
+
+        with ExitStack() as ends:
+            ends.callback(go.set)
+            waiting = [pool.submit(ask, 1200) for _ in range(2)]
+            gateway.upstream.await_asked(2)
+            for more in (ask, stream):
+                with pytest.raises(exceptions.ResourceExhausted, match="calls under way hold 2,"):
+                    more(1200)
+        assert [one.result() for one in waiting] == [b"done"] * 2
+        assert ask(5000) == b"done"
 
 
 def test_answers_are_as_large_as_they_are(gateway, make):

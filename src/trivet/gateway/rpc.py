@@ -19,16 +19,23 @@ class Rpc:
     libraries are missing it never comes up.
     """
 
-    def __init__(self, upstream: tuple[str, int], max_message_bytes: int, scratch: Path | None) -> None:
+    def __init__(
+        self,
+        upstream: tuple[str, int],
+        *,
+        max_message_bytes: int,
+        max_held_bytes: int,
+        scratch: Path | None = None,
+    ) -> None:
         self._folder = TemporaryDirectory(prefix="trivet-", dir=scratch, ignore_cleanup_errors=True)
         self._path = Path(self._folder.name) / "grpc"
-        self._server = asyncio.create_task(self._start(upstream, max_message_bytes))
+        self._server = asyncio.create_task(self._start(upstream, max_message_bytes, max_held_bytes))
 
-    async def _start(self, upstream: tuple[str, int], max_message_bytes: int) -> grpc.Server | None:
+    async def _start(self, upstream: tuple[str, int], message: int, held: int) -> grpc.Server | None:
         if grpc.missing():
             return None
         try:
-            return await grpc.start(f"unix:{self._path}", upstream, max_message_bytes)
+            return await grpc.start(f"unix:{self._path}", upstream, message, held)
         except ServingError as error:
             log.error("gRPC is not served: %s", error)
         except Exception:  # what an unknown version of Google's libraries may raise, while REST goes on

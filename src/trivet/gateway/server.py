@@ -45,6 +45,10 @@ class Options:
     max_message_bytes: int = 32 * 1024 * 1024
     """Bytes of a message that a gRPC client sends."""
 
+    max_held_bytes: int = 256 * 1024 * 1024
+    """Bytes of such messages that calls under way hold together; one more is refused (RESOURCE_EXHAUSTED).
+    A single message may always be as large as `max_message_bytes`."""
+
     handshake_timeout: float = 10.0
     """Seconds in which a client must have agreed on TLS."""
 
@@ -94,7 +98,12 @@ class Gateway:
             stack.push_async_callback(connections.abort)
             stack.callback(connections.stop_listening)
             await stack.enter_async_context(self._renewed(contexts))
-            rpc = Rpc(self._upstream, options.max_message_bytes, options.scratch)
+            rpc = Rpc(
+                self._upstream,
+                max_message_bytes=options.max_message_bytes,
+                max_held_bytes=options.max_held_bytes,
+                scratch=options.scratch,
+            )
             stack.push_async_callback(rpc.stop, 0)
             entrance = Entrance(contexts, connections, self._upstream, rpc, options.handshake_timeout)
             if tls is not None:

@@ -36,13 +36,16 @@ def missing() -> str:
     return ", ".join(package for module, package in _NEEDS.items() if not _is_there(module))
 
 
-async def start(address: str, upstream: tuple[str, int], max_message_bytes: int) -> Server:
+async def start(
+    address: str, upstream: tuple[str, int], max_message_bytes: int, max_held_bytes: int
+) -> Server:
     """Serve on an address as gRPC writes it (`unix:/path`), by asking the HTTP server at `upstream`.
 
+    `max_held_bytes` are those of the messages of all calls under way; a call over that is refused.
     Raises FailedPrecondition where Google's libraries are too old, or the address cannot be used.
     """
     try:
-        calls = await apart(lambda: _calls(upstream), "import of Google's libraries")
+        calls = await apart(lambda: _calls(upstream, max_held_bytes), "import of Google's libraries")
     except (ImportError, AttributeError) as error:
         raise FailedPrecondition(
             f"google-cloud-aiplatform is not as expected ({error}); "
@@ -70,10 +73,10 @@ async def start(address: str, upstream: tuple[str, int], max_message_bytes: int)
     return Server(server, calls)
 
 
-def _calls(upstream: tuple[str, int]) -> "Calls":
+def _calls(upstream: tuple[str, int], max_held_bytes: int) -> "Calls":
     from trivet.protocols.vertex.grpc_calls import Calls
 
-    return Calls(*upstream)
+    return Calls(*upstream, max_held_bytes)
 
 
 def _is_there(module: str) -> bool:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
 
 import grpc
 import msgspec
 
-from trivet.core.errors import ServingError, Unavailable, Unimplemented
+from trivet.core.errors import ResourceExhausted, ServingError, Unavailable, Unimplemented
 from trivet.protocols.vertex import grpc_errors, grpc_rest
 from trivet.protocols.vertex.grpc_elements import Elements
 from trivet.protocols.vertex.grpc_errors import Status
@@ -35,9 +36,10 @@ _ERROR = re.compile(rb'\{\s*"error"\s*:')
 class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Finds what answers a call, by its path; everything is bytes here that gRPC brings or takes."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, max_held_bytes: int) -> None:
         self._methods = {**common(), **of_version("v1")}
         self._upstream = Upstream(host, port)
+        self._most, self._held = max_held_bytes, 0
         self._converting = asyncio.Semaphore(_APART)
         self._beta: asyncio.Future[dict[str, Method]] | None = None
 
@@ -65,8 +67,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 
     async def _stream(self, method: Method, raw: bytes, context: Any) -> None:
         """Write what comes: each piece of a raw answer, or each element of a JSON array."""
-        request = await self._converted(raw, lambda: grpc_rest.request(method, grpc_rest.parse(method, raw)))
-        async with self._upstream.ask(request, _headers(context)) as answer:
+        async with self._asked(method, raw, _headers(context)) as answer:
             await _check(answer)
             if about := _about_the_model(answer):
                 await context.send_initial_metadata(about)
@@ -130,8 +131,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._methods.update(await asyncio.shield(self._beta))
 
     async def _ask(self, method: Method, raw: bytes, headers: Mapping[str, str]) -> tuple[bytes, Metadata]:
-        request = await self._converted(raw, lambda: grpc_rest.request(method, grpc_rest.parse(method, raw)))
-        async with self._upstream.ask(request, headers) as answer:
+        async with self._asked(method, raw, headers) as answer:
             await _check(answer)
             body = await answer.read()
         if "longrunning" in method.gives.DESCRIPTOR.full_name and _BETA.encode() in body:
@@ -139,6 +139,24 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         media_type = answer.headers.get("content-type", "")
         message = await self._converted(body, lambda: grpc_rest.answer(method, body, media_type))
         return message, _about_the_model(answer)
+
+    @asynccontextmanager
+    async def _asked(self, method: Method, raw: bytes, headers: Mapping[str, str]) -> AsyncIterator[Answer]:
+        """Ask, where no more is held then than may be: a message is, until the context is left."""
+        if self._held and self._held + len(raw) > self._most:
+            raise ResourceExhausted(
+                f"calls under way hold {self._held:,} bytes, and {len(raw):,} more are over the limit of "
+                f"{self._most:,}; try again"
+            )
+        self._held += len(raw)
+        try:
+            request = await self._converted(
+                raw, lambda: grpc_rest.request(method, grpc_rest.parse(method, raw))
+            )
+            async with self._upstream.ask(request, headers) as answer:
+                yield answer
+        finally:
+            self._held -= len(raw)
 
     async def _converted(self, content: bytes, work: Callable[[], T]) -> T:
         if len(content) <= _APART_ABOVE:
