@@ -59,7 +59,7 @@ $(VENV)/.venv:
 
 $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints/constraints.txt
 	@echo "Installing Trivet and the libraries of the demo (once, about a minute) ..."
-	$(PIP) --editable '.[onnx,sklearn,xgboost]' skl2onnx
+	$(PIP) --editable '.[onnx,sklearn,xgboost,catalog]' skl2onnx
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo

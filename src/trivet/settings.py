@@ -69,6 +69,9 @@ class Artifacts:
     allow_python: bool = True
     """Run the code of Python predictors (`predictor.py`)."""
 
+    load_timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds in which a model must be loaded and warmed up. Until then, no other is loaded."""
+
     folders: tuple[str, ...] = ()
     """Folders below which models must be that are uploaded by their path; anywhere, where there are none."""
 

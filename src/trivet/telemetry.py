@@ -115,6 +115,14 @@ class Metrics:
         assert isinstance(metric, Gauge)
         metric.ask = ask
 
+    def forget(self, labels: Mapping[str, str], *, without: str = "") -> None:
+        """Drop everything that has these labels, with whatever others but the one that it must be without."""
+        wanted = set(labels.items())
+        for family in self._families.values():
+            for key in list(family.children):
+                if wanted <= set(key) and without not in dict(key):
+                    del family.children[key]
+
     def samples(self) -> list[Sample]:
         """Return all metrics as they are now."""
         found = []

@@ -18,6 +18,9 @@ from trivet.protocols.base import Call, Reply, error_reply
 log = logging.getLogger("trivet")
 
 _LENGTH = 4
+_GREETING = b"\x01"
+"""What the control process sends first: the supervisor listens for it, and connecting says nothing of it."""
+
 _CONNECTS_WITHIN = 10.0
 _PAUSE = 0.05
 
@@ -84,6 +87,10 @@ class ControlClient:
             except OSError:  # it is being started, again perhaps
                 await asyncio.sleep(_PAUSE)
                 continue
+            if await reader.read(1) != _GREETING:
+                writer.close()
+                await asyncio.sleep(_PAUSE)
+                continue
             self._writer = writer
             self._reading = asyncio.create_task(self._read(reader, writer))
             return writer
@@ -125,6 +132,7 @@ async def answer_calls(
         task.add_done_callback(tasks.discard)
 
     try:
+        writer.write(_GREETING)
         await _frames(reader, Call, heard)
     finally:
         for task in tasks:

@@ -63,7 +63,7 @@ class Channel(asyncio.Protocol):
         self._received = received
         self._ended = ended
         self._messages = Messages()
-        self._last_word = False
+        self._last_word = self._finished = False
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket
 
@@ -89,7 +89,7 @@ class Channel(asyncio.Protocol):
 
     def send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
         """Tell the other side, which may have ended: then nobody hears it."""
-        if self._transport is None:
+        if self._transport is None or self._finished:
             return
         if not sockets:
             self._transport.write(encode(message))
@@ -103,7 +103,8 @@ class Channel(asyncio.Protocol):
 
     def finish(self) -> None:
         """Say no more, which tells the other side to end; listen until it has."""
-        if self._transport is not None and self._transport.can_write_eof():
+        if self._transport is not None and self._transport.can_write_eof() and not self._finished:
+            self._finished = True
             self._transport.write_eof()
 
     def close(self) -> None:

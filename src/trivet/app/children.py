@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -28,18 +28,25 @@ from trivet.app.messages import (
 )
 from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.serving import hop
-from trivet.serving.backoff import STABLE_SECONDS, pause
 from trivet.serving.lifecycle import ModelInfo
 
 log = logging.getLogger("trivet")
 
 _TOLD_WITHIN = 0.1  # seconds
-_REAPS = 10
+_OBEYS_WITHIN = 20.0
+"""Seconds in which a front does what it is told: it hands over within 10, and its models may hold it up."""
 
 LOADER = "loader"
 
+SPAWNED: set[int] = set()
+"""Processes that the event loop waits for."""
+
 T = TypeVar("T")
 Hears = Callable[["Child", Message], None]
+
+
+class Ended(FailedPrecondition):
+    """A process ended where it should not have: for its own reasons, or somebody's."""
 
 
 class Child:
@@ -84,7 +91,7 @@ class Child:
             state.result()
             return
         doing = f" while it loaded {self.loading.model}" if self.loading else " while it started"
-        error = FailedPrecondition(
+        error = Ended(
             f"the process {self.name} {self.ended.result()}{doing}; its own last words are above, if any"
         )
         if self.loading:
@@ -92,12 +99,26 @@ class Child:
         raise error
 
     async def is_silent(self) -> None:
-        """Wait until a front accepts nothing more, or has ended."""
+        """Wait until a front accepts nothing more, or has ended; one that goes on for long is ended."""
         over: list[asyncio.Future[Any]] = [self.silent, self.ended]
-        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(over, timeout=_OBEYS_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            log.error("%s (process %d) does not do as it is told, and is ended", self.name, self.pid)
+            self.kill()
 
     async def reach(self, state: int) -> None:
-        """Wait until a front serves what it was told with this number, or has ended."""
+        """Wait until a front serves what it was told with this number, or has ended.
+
+        One that does not do so within a time is ended.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_OBEYS_WITHIN):
+                await self._reach(state)
+        if self.state < state:
+            log.error("%s (process %d) does not do as it is told, and is ended", self.name, self.pid)
+            self.kill()
+
+    async def _reach(self, state: int) -> None:
         while self.state < state and not self.ended.done():
             self._moved = asyncio.get_running_loop().create_future()
             over: list[asyncio.Future[Any]] = [self._moved, self.ended]
@@ -177,8 +198,10 @@ async def spawn(kind: str, name: str, hears: Hears, *listening: socket.socket) -
     )
     its.close()
     child.pid = process.pid
+    SPAWNED.add(process.pid)
     waiting = asyncio.ensure_future(process.wait())
     waiting.add_done_callback(lambda done: None if done.cancelled() else child.died(done.result()))
+    waiting.add_done_callback(lambda _: SPAWNED.discard(process.pid))
     return await child.connect(own)
 
 
@@ -240,7 +263,6 @@ class Loader:
         own, its = socket.socketpair()
         await child.connect(own)
         self._forked[asked.id] = child
-        child.ended.add_done_callback(lambda _: reap(child.pid, _REAPS))
         self.child.channel.send(asked, [its, *sockets])
         its.close()
 
@@ -256,84 +278,3 @@ class Loader:
                         del self._forked[number]
             case _:
                 hears(self.child, message)
-
-
-def reap(pid: int, times: int) -> None:
-    """Take note that a process has ended, if it has become a child of this one: that of PID 1, by default.
-
-    One that has closed its socket may take a moment more: it is looked for so many times, a second apart.
-    """
-    if pid and times:
-        with contextlib.suppress(ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                asyncio.get_running_loop().call_later(1.0, reap, pid, times - 1)
-
-
-class Seat:
-    """A place that always has a process: when it ends, another takes its place."""
-
-    def __init__(
-        self, name: str, start: Callable[[], Awaitable[Child]], ended: Callable[[Child], None]
-    ) -> None:
-        self.name = name
-        self.child: Child | None = None
-        self.closing = False
-        self._start = start
-        self._ended = ended
-        self._keeps: asyncio.Task[None] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Seat {self.name}: {self.child!r}>"
-
-    async def open(self) -> None:
-        """Start the first process and wait until it serves; raises what keeps it from that."""
-        self.child = await self._start()
-        await self.child.wait_until(self.child.up)
-        if not self.closing:
-            self._keeps = asyncio.create_task(self._keep(self.child))
-
-    async def take(self, child: Child) -> None:
-        """Have a process that was started elsewhere; raises what keeps it from serving."""
-        self.child = child
-        await child.wait_until(child.up)
-        self._keeps = asyncio.create_task(self._keep(child))
-
-    async def occupant(self) -> Child:
-        """Wait for a process that serves."""
-        while True:
-            if self.child is not None and not self.child.ended.done():
-                with contextlib.suppress(ServingError):
-                    await self.child.wait_until(self.child.up)
-                    return self.child
-            await asyncio.sleep(0.01)
-
-    def close(self) -> None:
-        """Let the process that is there be the last one."""
-        self.closing = True
-        if self._keeps is not None:
-            self._keeps.cancel()
-
-    async def _keep(self, child: Child) -> None:
-        loop = asyncio.get_running_loop()
-        failures = 0
-        while True:
-            since = loop.time()
-            how = await asyncio.shield(child.ended)  # whoever stops watching ends nothing
-            self._ended(child)
-            failures = 1 if loop.time() - since >= STABLE_SECONDS else failures + 1
-            log.warning("%s (process %d) %s; another takes its place", self.name, child.pid, how)
-            child, failures = await self._start_again(failures)
-
-    async def _start_again(self, failures: int) -> tuple[Child, int]:
-        while True:
-            await asyncio.sleep(pause(failures))
-            try:
-                self.child = await self._start()
-                await self.child.wait_until(self.child.up)
-            except Exception as error:  # noqa: BLE001 - a seat is given up for nothing
-                failures += 1
-                if self.child is not None:
-                    self.child.kill()
-                log.error("%s cannot be started: %s; next try in %g s", self.name, error, pause(failures))
-            else:
-                return self.child, failures

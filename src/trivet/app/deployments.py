@@ -1,7 +1,7 @@
 """What one front serves, and how it comes to serve something else while requests go on."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trivet.app.messages import (
@@ -29,12 +29,22 @@ class CannotLoad(Exception):
 
 
 class Deployments:
-    """The deployed models of one front, by their ids. `loaded` are those it was forked with."""
+    """The deployed models of one front, by their ids. `loaded` are those it was forked with.
 
-    def __init__(self, loaded: Mapping[str, LoadedModel], plane: DataPlane, permissions: Permissions) -> None:
+    `loading` is told of each model that the front is about to load itself.
+    """
+
+    def __init__(
+        self,
+        loaded: Mapping[str, LoadedModel],
+        plane: DataPlane,
+        permissions: Permissions,
+        loading: Callable[[ModelSpec], None] = lambda spec: None,
+    ) -> None:
         self._loaded = loaded
         self._plane = plane
         self._permissions = permissions
+        self._loading = loading
         self._deployed: dict[str, DeployedModel] = {}
         self._where: dict[str, Remote | LoadedModel] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -54,7 +64,7 @@ class Deployments:
         self._plane.routes = self._routes(serving.addresses)
         for id_, one in before.items():
             if self._deployed.get(id_) is not one:
-                task = asyncio.get_running_loop().create_task(_leave(one))
+                task = asyncio.get_running_loop().create_task(self._leave(one))
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
 
@@ -65,6 +75,16 @@ class Deployments:
         for one in self._deployed.values():
             one.close()
 
+    async def _leave(self, one: DeployedModel) -> None:
+        """Close a deployed model when all its requests are answered, and forget what was measured of it."""
+        # a signal would cost every request, and this little
+        while one.replicas.queue.rows or one.replicas.running:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOKS_EVERY)
+        one.close()
+        if one.id not in self._deployed:
+            without = "" if "deployed_model" in one.labels else "deployed_model"
+            self._plane.metrics.forget(one.labels, without=without)
+
     def _wanted(self, serving: Serving) -> "dict[str, Remote | LoadedModel]":
         """Return where each model runs that is to be served, by its id."""
         wanted: dict[str, Remote | LoadedModel] = {id_: self._loaded[id_] for id_ in serving.here}
@@ -74,6 +94,7 @@ class Deployments:
             if isinstance(there, LoadedModel) and there.info.spec == spec:
                 wanted[spec.id] = there
                 continue
+            self._loading(spec)
             try:
                 wanted[spec.id] = load(spec, self._permissions)
             except FAULTS as error:
@@ -114,11 +135,3 @@ class Deployments:
             for name in address.names:
                 routes[name] = Route(name, split, deployed, address.versions, address.anywhere)
         return routes
-
-
-async def _leave(one: DeployedModel) -> None:
-    """Close a deployed model when all its requests are answered."""
-    # a signal would cost every request, and this little
-    while one.replicas.queue.rows or one.replicas.running:  # noqa: ASYNC110
-        await asyncio.sleep(_LOOKS_EVERY)
-    one.close()

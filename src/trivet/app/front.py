@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from trivet.app.messages import (
     Gather,
     HandOver,
     Listen,
+    Loading,
     Measure,
     Measured,
     Message,
@@ -39,7 +41,7 @@ from trivet.codecs.json_body import BodyLimits
 from trivet.http.server import HttpServer
 from trivet.protocols.base import ContainerRoutes, Services
 from trivet.serving import hop
-from trivet.serving.lifecycle import LoadedModel
+from trivet.serving.lifecycle import LoadedModel, ModelSpec
 from trivet.serving.plane import DataPlane
 from trivet.settings import Settings
 from trivet.telemetry import Metrics, Sample
@@ -68,8 +70,7 @@ class _Front:
 
     models: Mapping[str, LoadedModel]
     plane: DataPlane = field(default_factory=lambda: DataPlane(Metrics()))
-    told: "asyncio.Queue[Serve | Serving | HandOver | None]" = field(default_factory=asyncio.Queue)
-    listens: asyncio.Event = field(default_factory=asyncio.Event)
+    told: "asyncio.Queue[Serve | Serving | Listen | HandOver | None]" = field(default_factory=asyncio.Queue)
     retires: "asyncio.Queue[Retire | None]" = field(default_factory=asyncio.Queue)
     gathering: "dict[int, asyncio.Future[list[Sample]]]" = field(default_factory=dict)
     taking: "set[asyncio.Task[None]]" = field(default_factory=set)
@@ -83,7 +84,8 @@ class _Front:
             return
         logs.configure(asked.settings.log)
         self.drain_timeout = asked.settings.server.drain_timeout
-        self.deployments = Deployments(self.models, self.plane, permissions_of(asked.settings))
+        permissions = permissions_of(asked.settings)
+        self.deployments = Deployments(self.models, self.plane, permissions, self.loading)
         if not self.deploy(asked.serving):
             return
         self.plane.ready = asked.ready
@@ -93,6 +95,7 @@ class _Front:
         settle()
         self.channel.send(Ready(asked.serving.state))
         obeying = asyncio.create_task(self.obey(http, listening))
+        obeying.add_done_callback(_end_if_failed)
         inheriting = asyncio.create_task(self.inherit(http, heir))
         retire = await self.retires.get() or Retire(0, 0, asked.settings.server.drain_timeout)
         obeying.cancel()
@@ -101,10 +104,10 @@ class _Front:
 
     async def obey(self, http: HttpServer, listening: socket.socket) -> None:
         """Do what the supervisor says, one thing after the other."""
-        await self.listens.wait()
-        await http.listen(listening)
         while True:
             match await self.told.get():
+                case Listen():
+                    await http.listen(listening)
                 case Serving() as serving:
                     if self.deploy(serving):
                         self.channel.send(Ready(serving.state))
@@ -140,15 +143,12 @@ class _Front:
     def alone(self) -> None:
         """The supervisor has ended: so must this."""
         self.told.put_nowait(None)
-        self.listens.set()
         self.retires.put_nowait(None)
 
     def received(self, message: Message) -> None:
         match message:
-            case Serve() | Serving() | HandOver():
+            case Serve() | Serving() | Listen() | HandOver():
                 self.told.put_nowait(message)
-            case Listen():
-                self.listens.set()
             case Retire():
                 self.retires.put_nowait(message)
             case Measure(id=number):
@@ -157,6 +157,10 @@ class _Front:
                 asked = self.gathering.pop(number, None)
                 if asked is not None and not asked.done():
                     asked.set_result(samples)
+
+    def loading(self, spec: ModelSpec) -> None:
+        """Say which model comes next, in case it is the last thing that is said."""
+        self.channel.send(Loading(spec.id, str(spec.ref)))
 
     def deploy(self, serving: Serving) -> bool:
         """Serve these; False, having told the supervisor, where one cannot be loaded."""
@@ -207,6 +211,13 @@ class _Front:
         http.abort()
         self.channel.send(Measured(0, self.plane.metrics.samples()))
         self.channel.close()
+
+
+def _end_if_failed(obeying: "asyncio.Task[None]") -> None:
+    """End a front that could not do as it was told: another takes its place, and is told everything anew."""
+    if not obeying.cancelled() and (error := obeying.exception()) is not None:
+        log.error("this front ends, since it cannot do as it was told", exc_info=error)
+        os._exit(1)
 
 
 def preload() -> list[ModuleType]:

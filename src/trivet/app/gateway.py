@@ -10,12 +10,13 @@ import uvloop
 
 from trivet.app import logs
 from trivet.app.channel import Channel
-from trivet.app.children import Child, Hears, Seat, spawn
+from trivet.app.children import Child, Hears, spawn
 from trivet.app.messages import (
     Guard,
     Message,
     Ready,
 )
+from trivet.app.seats import Seat
 from trivet.core.errors import FailedPrecondition, ServingError
 from trivet.settings import Settings
 

@@ -5,23 +5,19 @@ import logging
 import shutil
 import socket
 from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trivet.app import memory
-from trivet.app.children import Child, Hears, Loader, Seat, spawn, together
+from trivet.app.children import Child, Ended, Hears, spawn, together
 from trivet.app.fronts import LINGERS_IDLE, Fronts
-from trivet.app.messages import (
-    Listen,
-    Load,
-    Preload,
-    Retire,
-    Serve,
-    Serving,
-)
-from trivet.app.models import Where, permissions_of, where
+from trivet.app.loaders import Loaders, took_too_long
+from trivet.app.messages import Listen, Retire, Serve, Serving
+from trivet.app.models import Where, where
 from trivet.app.replicas import Group
-from trivet.core.errors import ResourceExhausted, ServingError
+from trivet.app.seats import Seat
+from trivet.core.errors import ResourceExhausted, ServingError, Unavailable
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 from trivet.serving.wish import Wish
 from trivet.settings import Settings
@@ -51,35 +47,39 @@ class Generation:
         self._wish = Wish(0)
         self._state = 1
         self._where: dict[str, Where] = {}
-        self._infos: dict[str, ModelInfo] = {}  # of those that the loader has
         self._groups: dict[str, Group] = {}
-        self._loader: Loader
-        self._seat: Seat
+        self._loaders = Loaders(settings, hears, self._shared, self._watch, self._replaced)
+        self._outdated: list[Seat] = []  # loaders that fronts are forks of, which are to be replaced
+        self._must_replace = False
         self.fronts = Fronts(folder, self._fork_front, self._serving, self._replaced, self._end_waiting)
         self._sockets: Sequence[socket.socket] = ()
         self._waiting: Child | None = None
         self._alive: set[Child] = set()  # from birth on, so that none is forgotten
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._expected: list[str] = []
 
     def __repr__(self) -> str:
         return f"<Generation {len(self._wish.models)} models, {self.fronts!r}>"
 
     @property
+    def ids(self) -> set[str]:
+        """The deployed models that are served."""
+        return {spec.id for spec in self._wish.models}
+
+    @property
     def models(self) -> list[ModelInfo]:
         """What there is to know of every model served, as far as it is known here."""
         groups = {id_: group.info for id_, group in self._groups.items()}
-        found = (groups.get(spec.id) or self._infos.get(spec.id) for spec in self._wish.models)
+        found = (groups.get(spec.id) or self._loaders.infos.get(spec.id) for spec in self._wish.models)
         return [info for info in found if info is not None]
 
     async def wait(self, room: socket.socket) -> None:
         """Start the loader, and a front without models that answers probes on this socket for now."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        await self._new_loader()
+        await self._loaders.begin()
         heir, unused = socket.socketpair()
         with heir, unused:
-            self._waiting = self._watch(await self._loader.fork_front("front", self._hears, room, heir))
+            self._waiting = await self._loaders.fork_front("front", room, heir)
         nothing = Serving(0, [], [], [], [])
         self._waiting.channel.send(Serve(self.settings, nothing, ready=False, control=self._control))
         await self._waiting.wait_until(self._waiting.up)
@@ -90,10 +90,9 @@ class Generation:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._where = {spec.id: _where(spec) for spec in wish.models}
         self._wish = wish
-        self._seat = Seat("loader", self._start_loader, self._replaced)
         apart = [spec for spec in wish.models if self._where[spec.id] == "apart"]
-        await together([self._seat.open(), *(self._open_group(spec) for spec in apart)])
-        for info in list(self._infos.values()):
+        await together([self._loaders.open(), *(self._open_group(spec) for spec in apart)])
+        for info in list(self._loaders.infos.values()):
             if info.placement.where == "process":
                 await self._open_group(info.spec, info)
 
@@ -102,54 +101,42 @@ class Generation:
         self._sockets = sockets
         await self.fronts.open(sockets)
 
-    async def apply(self, wish: Wish) -> dict[str, ServingError]:
+    async def apply(self, wish: Wish, sockets: Sequence[socket.socket] = ()) -> dict[str, ServingError]:
         """Serve this wish instead: all of it but those models that cannot be loaded, which are returned.
 
         When it returns, every request that comes is answered by it alone. Nothing that is served before and
-        after is disturbed.
+        after is disturbed. With `sockets`, fronts are started on them, as `open_fronts` does. Raises
+        what may be gone at another try: a process ended in the middle.
         """
+        self._sockets = sockets or self._sockets
+        self._must_replace |= bool(sockets)
         before = {spec.id: spec for spec in self._wish.models}
         wanted = {spec.id: spec for spec in wish.models}
-        changed = [spec for spec in wish.models if before.get(spec.id) != spec]
+        changed = [spec for spec in wish.models if before.get(spec.id) != spec or not self._has(spec.id)]
         failures: dict[str, ServingError] = {}
-        places: dict[str, Where] = {}
-        for spec in changed:
-            try:
-                place = where(spec)
-                memory.check(spec, spec.replicas if place == "apart" else 1)
-                places[spec.id] = place
-            except ServingError as error:
-                failures[spec.id] = error
-        shared = [spec for spec in changed if places.get(spec.id) == "shared"]
-        dropped = [id_ for id_ in self._infos if id_ not in wanted or places.get(id_, "shared") != "shared"]
-        loader = await self._succeed(shared, dropped, failures) if shared or dropped else None
+        places = memory.places(changed, failures)
+        await self._load_changed(changed, places, [id_ for id_ in before if id_ not in wanted], failures)
         groups = dict(self._groups)
-        opening = [(spec, None) for spec in changed if places.get(spec.id) == "apart"]
-        forked = [self._infos[spec.id] for spec in shared if spec.id not in failures]
-        await asyncio.gather(
-            *(self._try_group(spec, info, failures) for spec, info in opening),
-            *(self._try_group(i.spec, i, failures) for i in forked if i.placement.where == "process"),
-        )
-        here = {i.spec.id for i in forked if i.placement.where != "process"}
-        for id_ in groups:
-            if id_ not in wanted or id_ in here or (places.get(id_) == "own" and id_ not in failures):
+        await self._open_groups(changed, places, failures)
+        for id_, group in groups.items():
+            kept = self._groups[id_] is group  # and no other took its place
+            if id_ not in wanted or (kept and self._is_elsewhere(id_, places, failures)):
                 del self._groups[id_]
         self._where |= {id_: place for id_, place in places.items() if id_ not in failures}
+        self._must_replace |= any(place == "own" for id_, place in places.items() if id_ not in failures)
         served = [before.get(id_) if id_ in failures else spec for id_, spec in wanted.items()]
         self._wish = Wish(wish.revision, tuple(one for one in served if one is not None), wish.addresses)
-        self._state += 1
-        if loader is not None:
-            await self.fronts.replace(self._sockets, self.settings.server.drain_timeout)
-        else:
-            await self.fronts.update()
+        await self._renew_fronts(before, failures)
         over = [group for id_, group in groups.items() if self._groups.get(id_) is not group]
-        self._later(self._dismiss(over, loader))
+        self._later(self._dismiss(over, self._outdated, list(self.fronts.old)))
+        self._outdated = []
+        if lost := [str(spec.ref) for spec in self._wish.models if not self._has(spec.id)]:
+            raise Unavailable(f"{', '.join(lost)}: the loader ended in the middle")
         return failures
 
     def expect(self, frameworks: Sequence[str]) -> None:
         """Know that models of these frameworks may be deployed at any time."""
-        self._expected = list(frameworks)
-        self._loader.child.channel.send(Preload(self._expected))
+        self._loaders.preload(frameworks)
 
     def children(self) -> Iterator[Child]:
         """Yield every process that has not ended."""
@@ -182,22 +169,53 @@ class Generation:
         self.fronts.close()
         for group in self._groups.values():
             group.close()
-        if hasattr(self, "_seat"):
-            self._seat.close()
+        self._loaders.close()
 
     # What is served, as a front is told.
+
+    def _shared(self) -> Sequence[ModelSpec]:
+        return [spec for spec in self._wish.models if self._where[spec.id] == "shared"]
+
+    def _has(self, id_: str) -> bool:
+        """Whether a model is really there, wherever it runs."""
+        info = self._loaders.infos.get(id_)
+        in_fronts = info is not None and info.placement.where != "process"
+        return id_ in self._groups or in_fronts or self._where.get(id_) == "own"
 
     def _serving(self) -> Serving:
         own = [spec for spec in self._wish.models if self._where[spec.id] == "own"]
         remote = [group.remote for group in self._groups.values()]
-        here = [id_ for id_, info in self._infos.items() if info.placement.where != "process"]
+        infos = self._loaders.infos
+        in_fronts = [id_ for id_, info in infos.items() if info.placement.where != "process"]
+        here = [id_ for id_ in in_fronts if id_ not in self._groups]
         served = {*here, *self._groups, *(spec.id for spec in own)}
         addresses = [one.only(served) for one in self._wish.addresses]
         return Serving(self._state, remote, own, here, addresses)
 
+    async def _renew_fronts(self, before: dict[str, ModelSpec], failures: dict[str, ServingError]) -> None:
+        """Have the fronts serve what is wished now: others, where these lack a model, without those that
+        they cannot load themselves."""
+        while True:
+            self._state += 1
+            if not self._must_replace:
+                await self.fronts.update()
+                return
+            try:
+                await self.fronts.replace(self._sockets, self.settings.server.drain_timeout)
+            except ServingError:
+                own = {i: e for i, e in self.fronts.failures.items() if self._where.get(i) == "own"}
+                new = {id_: error for id_, error in own.items() if id_ not in failures}
+                if not new:
+                    raise
+                failures |= new
+                models = (before.get(one.id) if one.id in new else one for one in self._wish.models)
+                self._wish = replace(self._wish, models=tuple(one for one in models if one is not None))
+            else:
+                self._must_replace = False
+                return
+
     async def _fork_front(self, name: str, listening: socket.socket, heir: socket.socket) -> Child:
-        await self._seat.occupant()
-        front = self._watch(await self._loader.fork_front(name, self._hears, listening, heir))
+        front = await self._loaders.fork_front(name, listening, heir)
         front.channel.send(Serve(self.settings, self._serving(), ready=True, control=self._control))
         return front
 
@@ -207,88 +225,60 @@ class Generation:
             self._waiting.channel.send(Retire(0, LINGERS_IDLE, self.settings.server.drain_timeout))
             await self._waiting.is_silent()
 
-    # The loader.
+    # Loading.
 
-    async def _new_loader(self) -> None:
-        self._loader = await Loader.start(self._hears)
-        self._watch(self._loader.child)
+    async def _load_changed(
+        self,
+        changed: Sequence[ModelSpec],
+        places: dict[str, Where],
+        gone: Sequence[str],
+        failures: dict[str, ServingError],
+    ) -> None:
+        """Have the loader load and drop; what it drops, the fronts lose when they are replaced."""
+        shared = [spec for spec in changed if places.get(spec.id) == "shared"]
+        dropped = [id_ for id_ in gone if id_ in self._loaders.infos]
+        if shared or dropped:
+            self._outdated.append(await self._loaders.succeed(shared, dropped, failures))
+            self._must_replace = True
 
-    async def _start_loader(self) -> Child:
-        """Start the loader, again where it has ended: with all that it had."""
-        if not hasattr(self, "_loader") or self._loader.child.ended.done() or self._loader.child.up.done():
-            await self._new_loader()
-        loader = self._loader
-        specs = [spec for spec in self._wish.models if self._where[spec.id] == "shared"]
-        try:
-            infos = await loader.load(self._load(specs))
-            for failure in loader.child.failures.values():
-                if not self._infos:  # for the first time
-                    raise failure
-                log.error("%s is served no more: %s", ", ".join(failure.__notes__), failure)
-        except BaseException:
-            loader.child.kill()
-            raise
-        self._infos = {info.spec.id: info for info in infos}
-        loader.child.channel.send(Preload(self._expected))
-        return loader.child
-
-    async def _succeed(
-        self, specs: Sequence[ModelSpec], dropped: Sequence[str], failures: dict[str, ServingError]
-    ) -> Seat:
-        """Have a fork of the loader load more, and be the loader from now on; returns the old one's seat.
-
-        A model that ends the process that loads it harms nobody else.
-        """
-        wanted = list(specs)
-        while True:
-            await self._seat.occupant()
-            loader = await self._loader.fork_loader(self._hears)
-            self._watch(loader.child)
-            try:
-                infos = await loader.load(self._load(wanted, dropped))
-            except ServingError as error:
-                loader.child.kill()
-                culprit = loader.child.loading
-                if culprit is None:
-                    raise
-                failures[culprit.id] = error
-                wanted = [spec for spec in wanted if spec.id != culprit.id]
+    async def _open_groups(
+        self, changed: Sequence[ModelSpec], places: dict[str, Where], failures: dict[str, ServingError]
+    ) -> None:
+        """Open the replicas of all that run in processes; what fails is among the failures."""
+        opening: list[tuple[ModelSpec, ModelInfo | None]] = []
+        for spec in changed:
+            if spec.id in failures:
                 continue
-            failures |= loader.child.failures
-            break
-        old, self._loader = self._seat, loader
-        old.close()
-        for id_ in dropped:
-            self._infos.pop(id_, None)
-        self._infos |= {info.spec.id: info for info in infos}
-        self._seat = Seat("loader", self._start_loader, self._replaced)
-        await self._seat.take(loader.child)
-        return old
+            info = self._loaders.infos.get(spec.id)
+            if places.get(spec.id) == "apart":
+                opening.append((spec, None))
+            elif places.get(spec.id) == "shared" and info is not None and info.placement.where == "process":
+                opening.append((spec, info))
+        await together(self._try_group(spec, info, failures) for spec, info in opening)
 
-    def _load(self, specs: Sequence[ModelSpec], drop: Sequence[str] = ()) -> Load:
-        settings = self.settings
-        permissions, grace = permissions_of(settings), settings.server.drain_timeout
-        return Load(list(specs), permissions, settings.log, grace, list(drop))
-
-    # Replicas.
+    def _is_elsewhere(self, id_: str, places: dict[str, Where], failures: dict[str, ServingError]) -> bool:
+        """Whether a model that had replicas runs in the fronts now."""
+        return id_ in places and id_ not in failures and places[id_] != "apart"
 
     async def _open_group(self, spec: ModelSpec, info: ModelInfo | None = None) -> None:
         """Start the replicas of a model: forks of the loader if it has the model, else on their own."""
 
         async def start(name: str, listening: socket.socket) -> Child:
-            if info is None:
-                child = self._watch(await spawn("replica", name, self._hears, listening))
-                child.channel.send(self._load([spec]))
-                return child
-            await self._seat.occupant()
-            return self._watch(await self._loader.fork_replica(name, self._hears, listening, spec.id))
+            if info is not None:
+                return await self._loaders.fork_replica(name, listening, spec.id)
+            child = self._watch(await spawn("replica", name, self._hears, listening))
+            child.channel.send(self._loaders.ask([spec]))
+            return child
 
-        group = Group(spec, info)
+        group, within = Group(spec, info), self.settings.artifacts.load_timeout
         try:
-            await group.open(self._folder, start, self._replaced)
-        except BaseException:
+            async with asyncio.timeout(within):
+                await group.open(self._folder, start, self._replaced)
+        except BaseException as error:
             for child in group.close():
                 child.kill()
+            if isinstance(error, TimeoutError):
+                raise took_too_long(within) from None
             raise
         self._groups[spec.id] = group
 
@@ -296,19 +286,25 @@ class Generation:
         self, spec: ModelSpec, info: ModelInfo | None, failures: dict[str, ServingError]
     ) -> None:
         try:
-            await self._open_group(spec, info)
+            try:
+                await self._open_group(spec, info)
+            except Ended:  # it may not have been the model
+                await self._open_group(spec, info)
         except ServingError as error:
             failures[spec.id] = error
         except OSError as error:  # too many files or processes
             failures[spec.id] = ResourceExhausted(f"{spec.ref} cannot be given its processes: {error}")
 
-    async def _dismiss(self, groups: Sequence[Group], loader: Seat | None) -> None:
-        """End replicas and a loader that nobody needs, once those that used them have gone."""
-        before = [child for child in self.fronts if child.state < self._state]
-        await _ended(before, LINGERS_IDLE + self.settings.server.drain_timeout + 5)
+    async def _dismiss(
+        self, groups: Sequence[Group], loaders: Sequence[Seat], fronts: Sequence[Child]
+    ) -> None:
+        """End replicas and loaders that nobody needs, once the fronts that used them have gone."""
+        for group in groups:
+            for seat in group.seats:
+                seat.close()
+        await _ended(fronts, LINGERS_IDLE + self.settings.server.drain_timeout + 5)
         left = [child for group in groups for child in group.close()]
-        if loader is not None and loader.child is not None:
-            left.append(loader.child)
+        left += [seat.child for seat in loaders if seat.child is not None]
         for child in left:
             child.channel.finish()
 

@@ -6,6 +6,7 @@ event loop, why runtimes that need threads are loaded elsewhere (`OwnProcess`), 
 running what libraries left to be done at exit.
 """
 
+import gc
 import logging
 import os
 import random
@@ -66,7 +67,8 @@ class Loader:
                 case ForkFront(id=number):
                     self._fork(number, partial(front.run, models=dict(self._models)), sockets=3)
                 case ForkReplica(id=number, model=name):
-                    serve = partial(replica.run, model=self._models[name], grace=self._grace)
+                    model = self._models.get(name)  # None for one that was dropped: the fork ends at once
+                    serve = partial(replica.run, model=model, grace=self._grace)
                     self._fork(number, serve, sockets=2)
                 case ForkLoader(id=number):
                     self._fork(number, None, sockets=1)
@@ -88,6 +90,8 @@ class Loader:
                 self._tell(Failed(spec.id, name, hop.failure(model_error(error))))
             else:
                 loaded.append(self._models[spec.id].info)
+        if asked.drop:
+            gc.unfreeze()  # or what refers to itself would stay
         settle()
         self._tell(Loaded(loaded))
 
@@ -96,7 +100,14 @@ class Loader:
         given = [socket.socket(fileno=self._channel.descriptors.popleft()) for _ in range(sockets)]
         # until it has been told of, its end must wait
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # there are too many processes: whoever waits sees the sockets close
+            log.error("no process can be started: %s", error)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            for one in given:
+                one.close()
+            return
         if pid == 0 and serve is None:
             self._channel.close()
             self._channel = BlockingChannel(*given)

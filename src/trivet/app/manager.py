@@ -5,14 +5,16 @@ import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
-from trivet.app.children import Child, Hears, Seat, spawn
+from trivet.app.children import Child, Hears, spawn
 from trivet.app.messages import (
     Applied,
     Manage,
 )
+from trivet.app.seats import Seat
 from trivet.core.errors import ServingError
 from trivet.core.resources import Failure
 from trivet.serving.wish import Address, Wish
@@ -23,15 +25,21 @@ log = logging.getLogger("trivet")
 _ENDS_WITHIN = 3.0  # seconds
 
 
+def has_catalog() -> bool:
+    """Whether the library of the catalog is installed, which is an extra."""
+    return find_spec("sqlalchemy") is not None
+
+
 class Manager:
     """The process that has the catalog. It listens for the fronts' calls at `path`, a unix socket's.
 
     `data` is where the catalog is kept; None for one that lasts as long as the server, and begins with what
-    is served. `node` names this machine, `tls` is the `host:port` of its gateway.
+    is served. Without the library there is none, and `path` is empty.
+    `node` names this machine, `tls` is the `host:port` of its gateway.
     """
 
     def __init__(self, folder: Path, data: Path | None = None, node: str = "here", tls: str = "") -> None:
-        self.path = str(folder / "control.sock")
+        self.path = str(folder / "control.sock") if has_catalog() else ""
         self.lasting = data is not None
         self._folder = folder
         self._data = data
@@ -40,12 +48,14 @@ class Manager:
         self._seed: Wish | None = None
         self._numbers = count(1)
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(self.path)
-        self._listening.listen(256)
+        if self.path:
+            self._listening.bind(self.path)
+            self._listening.listen(256)
         self._seat: Seat | None = None
         self._wish: Wish | None = None
         self._changed = asyncio.Event()
         self._stale = False
+        self._opening = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Manager {self._wish.revision if self._wish else 'without a wish'}>"
@@ -55,6 +65,10 @@ class Manager:
 
         Raises what keeps it from that.
         """
+        async with self._opening:
+            await self._open(settings, hears, seed)
+
+    async def _open(self, settings: Settings, hears: Hears, seed: Wish | None) -> None:
         data, self._seed = self._data or self._folder / f"catalog-{next(self._numbers)}", seed
         if self._seat is not None:
             self._wish = None

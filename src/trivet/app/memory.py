@@ -1,8 +1,10 @@
 """Whether a model can fit in memory at all: better said before it is loaded than by the system's killer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from trivet.core.errors import ResourceExhausted
+from trivet.app.models import Where, where
+from trivet.core.errors import ResourceExhausted, ServingError
 from trivet.serving.lifecycle import ModelSpec, size_of
 
 _MEMINFO = Path("/proc/meminfo")
@@ -29,6 +31,19 @@ def check(spec: ModelSpec, copies: int = 1) -> None:
             f"{spec.ref} cannot be loaded: its files are {needed / 2**20:,.0f} MiB"
             f"{f' in {copies} processes' if copies > 1 else ''}, and {left / 2**20:,.0f} MiB are left"
         )
+
+
+def places(specs: Sequence[ModelSpec], failures: dict[str, ServingError]) -> dict[str, Where]:
+    """Say who loads each model, by its id; what cannot be loaded at all is among the failures."""
+    found: dict[str, Where] = {}
+    for spec in specs:
+        try:
+            place = where(spec)
+            check(spec, spec.replicas if place == "apart" else 1)
+            found[spec.id] = place
+        except ServingError as error:
+            failures[spec.id] = error
+    return found
 
 
 def _of_machine() -> int | None:

@@ -61,12 +61,13 @@ def run_alone(control: socket.socket, listening: socket.socket) -> None:
     os._exit(0)
 
 
-def run(control: socket.socket, listening: socket.socket, model: LoadedModel, grace: float) -> None:
+def run(control: socket.socket, listening: socket.socket, model: LoadedModel | None, grace: float) -> None:
     """Serve a model until the supervisor ends the conversation, and then until the fronts have left.
 
     The supervisor ends it when they have; if it was killed, they have `grace` seconds for what is in flight.
     """
-    uvloop.run(_serve(control, listening, model, grace))
+    if model is not None:
+        uvloop.run(_serve(control, listening, model, grace))
 
 
 async def _serve(control: socket.socket, listening: socket.socket, model: LoadedModel, grace: float) -> None:

@@ -6,10 +6,11 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from trivet.app.children import Child, Seat, together
+from trivet.app.children import Child, together
 from trivet.app.messages import (
     Remote,
 )
+from trivet.app.seats import Seat
 from trivet.core.errors import FailedPrecondition, Unavailable
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 

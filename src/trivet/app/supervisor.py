@@ -29,6 +29,7 @@ from trivet.app.messages import (
     Wished,
 )
 from trivet.app.models import wish_of
+from trivet.app.strays import reap
 from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo
 from trivet.serving.offload import apart
@@ -84,6 +85,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
+        self._do(reap())
         starting = asyncio.create_task(self._start(settings))
         try:
             if await self._or_signal(starting) is None:
@@ -129,10 +131,7 @@ class Supervisor:
         await together(
             [waiting, self._manager.open(settings, self._hear)] if self._manager.lasting else [waiting]
         )
-        seed = await self._load(generation)
-        for listening in self._sockets:
-            listening.listen(2048)
-        await generation.open_fronts(self._sockets)
+        seed = await self._bring_up(generation)
         self._serving = generation
         if self._gate is not None:
             host, port = self._sockets[0].getsockname()[:2]
@@ -141,7 +140,7 @@ class Supervisor:
 
     async def _manage(self, settings: Settings, seed: Wish | None) -> None:
         """Start a catalog of what is served already, which is no condition for serving it."""
-        if seed is not None:
+        if seed is not None and self._manager.path:
             try:
                 await self._manager.open(settings, self._hear, seed)
             except ServingError as error:
@@ -153,35 +152,47 @@ class Supervisor:
         self._generations.append(generation)
         return generation
 
-    async def _load(self, generation: Generation) -> Wish | None:
-        """Load what is wished. Models of settings are returned; what keeps one from being loaded, raised."""
+    async def _bring_up(self, generation: Generation) -> Wish | None:
+        """Serve what is wished. Models of settings are returned; what keeps one from being loaded, raised."""
         if not self._manager.lasting:
             settings, scratch = generation.settings, self._folder / f"fetched-{next(self._numbers)}"
             wish = await apart(lambda: wish_of(settings, scratch), "fetch")
             await generation.load(wish)
+            self._listen()
+            await generation.open_fronts(self._sockets)
             return wish
+        # what is still to be deployed must not keep the rest from being served
         await generation.load(Wish(0))
-        await generation.apply((await self._manager.wish()).of_addresses())
-        self._manager.again()  # what is still to be deployed must not keep the rest from being served
+        ready = (await self._manager.wish()).of_addresses()
+        await generation.apply(ready)
+        self._listen()
+        await generation.apply(ready, self._sockets)
+        self._manager.again()
         return None
+
+    def _listen(self) -> None:
+        """Let callers connect to all sockets: there are about to be fronts."""
+        for listening in self._sockets:
+            listening.listen(2048)
 
     async def _follow(self) -> None:
         """Serve what is wished, whenever that changes."""
         manager = self._manager
         while True:
-            wish = await manager.next_wish()
-            async with self._changing:
-                try:
+            await manager.next_wish()
+            try:
+                async with self._changing:
+                    wish = await manager.wish()  # another generation may have come meanwhile, and its catalog
                     failures = await self._serving.apply(wish)
-                except Exception as error:
-                    log.exception("the wish of revision %d is not served: %s", wish.revision, error)
-                    await asyncio.sleep(_TRIES_AGAIN)
-                    manager.again()
-                    continue
+                    manager.applied(wish.revision, failures)
+            except Exception as error:
+                log.exception("what is wished is not served: %s", error)
+                await asyncio.sleep(_TRIES_AGAIN)
+                manager.again()
+                continue
             names = {spec.id: f"{spec.ref} (deployed model {spec.id})" for spec in wish.models}
             for id_, failure in failures.items():
                 log.error("%s cannot be served: %s", names.get(id_, id_), failure)
-            manager.applied(wish.revision, failures)
 
     async def _obey(self, following: asyncio.Task[None]) -> None:
         """Do what signals say until one of them says to stop, and has been done."""
@@ -220,8 +231,7 @@ class Supervisor:
         new = None
         try:
             new = self._next(self._reread())
-            seed = await self._load(new)
-            await new.open_fronts(self._sockets)
+            seed = await self._bring_up(new)
         except Exception as error:  # noqa: BLE001 - whatever it is, what serves goes on serving
             about = ", ".join(getattr(error, "__notes__", ()))
             log.error("nothing reloaded: %s%s", f"{about}: " if about else "", error)
@@ -231,7 +241,7 @@ class Supervisor:
                 await new.close()
             return
         self._serving = new
-        old.fronts.retire(Retire(0, LINGERS_IDLE, old.settings.server.drain_timeout))
+        await old.fronts.give_way(new.fronts, old.settings.server.drain_timeout)
         log.info("reloaded: %s", ", ".join(str(info.spec.ref) for info in new.models))
         self._do(self._manage(new.settings, seed))
         self._do(self._close(old))
@@ -278,8 +288,8 @@ class Supervisor:
             case Gather(id=number):
                 self._do(self._gather(child, number))
             case Expected(frameworks=frameworks):
-                if self._generations:
-                    self._generations[-1].expect(frameworks)
+                for generation in self._generations:
+                    generation.expect(frameworks)
             case Wished(wish=wish):
                 self._manager.wished(child, wish)
 
@@ -287,6 +297,8 @@ class Supervisor:
         """Keep what a process that ended had counted: a sum must not fall."""
         self._buried.add(child)
         last = [sample for sample in self._told.pop(child) if sample.kind != "gauge"]
+        served = {id_ for generation in self._generations for id_ in generation.ids}
+        last = [one for one in last if one.labels.get("deployed_model", "") in {"", *served}]
         self._gone = add_up([*self._gone, *last])
 
     async def _gather(self, asker: Child, number: int) -> None:

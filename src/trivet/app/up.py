@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from trivet.app import logs
 from trivet.app.gateway import Gate
-from trivet.app.manager import Manager
+from trivet.app.manager import Manager, has_catalog
 from trivet.app.serve import address, adopt_orphans, allow_many_connections, listen
 from trivet.app.supervisor import Supervisor
 from trivet.core.errors import FailedPrecondition
@@ -35,6 +35,8 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     Raises FailedPrecondition where a port is taken, the folder is another server's, or the catalog cannot
     be opened.
     """
+    if not has_catalog():
+        raise FailedPrecondition("the catalog needs a library: pip install 'trivet[catalog]'")
     settings = reread()
     logs.configure(settings.log)
     allow_many_connections()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trivet.control.choice import default_output, to_load
 from trivet.control.options import Options, duration, options, replicas
 from trivet.control.settings import ControlSettings
-from trivet.core.errors import NotFound, ServingError
+from trivet.core.errors import ServingError
 from trivet.core.names import ModelRef
 from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name
 from trivet.serving.lifecycle import ModelSpec
@@ -36,7 +36,7 @@ def wish(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings) 
             for deployed in endpoint.deployed:
                 try:
                     models.append(reader.spec(endpoint, deployed))
-                except NotFound as error:  # what is in use cannot be deleted; the rest must be served anyway
+                except ServingError as error:  # of one, and the rest must be served anyway
                     log.error("%s: deployed model %s: %s", endpoint.name, deployed.id, error)
             if any(deployed.state == "READY" for deployed in endpoint.deployed):
                 addresses.append(_address(endpoint, settings))
