@@ -50,6 +50,7 @@ class Generation:
         self._groups: dict[str, Group] = {}
         self._loaders = Loaders(settings, hears, self._shared, self._watch, self._replaced)
         self._outdated: list[Seat] = []  # loaders that fronts are forks of, which are to be replaced
+        self._leaving: list[Group] = []  # what those fronts ask, and the next ones do not
         self._must_replace = False
         self.fronts = Fronts(folder, self._fork_front, self._serving, self._replaced, self._end_waiting)
         self._sockets: Sequence[socket.socket] = ()
@@ -126,10 +127,11 @@ class Generation:
         self._must_replace |= any(place == "own" for id_, place in places.items() if id_ not in failures)
         served = [before.get(id_) if id_ in failures else spec for id_, spec in wanted.items()]
         self._wish = Wish(wish.revision, tuple(one for one in served if one is not None), wish.addresses)
+        self._where = {id_: place for id_, place in self._where.items() if id_ in self.ids}
+        self._leaving += [group for id_, group in groups.items() if self._groups.get(id_) is not group]
         await self._renew_fronts(before, failures)
-        over = [group for id_, group in groups.items() if self._groups.get(id_) is not group]
-        self._later(self._dismiss(over, self._outdated, list(self.fronts.old)))
-        self._outdated = []
+        self._later(self._dismiss(self._leaving, self._outdated, list(self.fronts.old)))
+        self._leaving, self._outdated = [], []
         if lost := [str(spec.ref) for spec in self._wish.models if not self._has(spec.id)]:
             raise Unavailable(f"{', '.join(lost)}: the loader ended in the middle")
         return failures
