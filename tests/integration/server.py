@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -43,7 +45,7 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self._reader.join()
+        self._read_all()
         self.process.stderr.close()
         if hasattr(self, "_client"):
             self._client.close()
@@ -66,8 +68,25 @@ class Server:
     def told(self) -> str:
         """Return everything it wrote, after the process has ended."""
         self.process.wait(STARTS_WITHIN)
-        self._reader.join()
+        self._read_all()
         return "".join(self.lines)
+
+    def _read_all(self) -> None:
+        """Read to the end, which comes when the last process has ended; those left after a time are ended."""
+        self._reader.join(STARTS_WITHIN)
+        if not self._reader.is_alive():
+            return
+        left = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if (
+                    entry.name.isdigit()
+                    and f"{MARK}={self.mark}\0".encode() in (entry / "environ").read_bytes()
+                ):
+                    left.append((entry.name, (entry / "cmdline").read_text().replace("\0", " ")))
+                    os.kill(int(entry.name), signal.SIGKILL)
+        self._reader.join()
+        raise AssertionError(f"processes outlived the server: {left}\n{''.join(self.lines)}")
 
     @property
     def client(self) -> httpx.Client:

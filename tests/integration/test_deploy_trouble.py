@@ -72,33 +72,30 @@ def test_a_model_that_fronts_load_themselves_and_cannot(server, plane, made, cod
 
 def test_a_front_that_is_killed_while_it_starts_is_started_again(server, plane, made):
     plane.endpoint("e")
+    slow = "import time\ntime.sleep(0.5)\n" + PREDICTOR.format(answer=7)  # fronts start slowly, with it
+    plane.deploy("e", plane.upload(made(slow), "own"), trivet=INLINE)
     serving = plane.deploy("e", plane.upload(made(1), "good"))
-    other, killed = plane.upload(made(2), "other"), []
+    plane.split("e", {serving: 100})
+    other, killed, over = plane.upload(made(2), "other"), [], threading.Event()
+    loaders = [one for one in children(server.process.pid) if children(one)]
+    fronts = {one for loader in loaders for one in children(loader)}
 
-    def kill(loaders, over):
-        while not over.is_set():
+    def kill():
+        while not over.is_set() and not killed:
             heirs = {one for loader in loaders for one in children(loader)} - fronts
             for front in [one for heir in heirs for one in children(heir)][:1]:
                 with suppress(ProcessLookupError):
                     os.kill(front, signal.SIGKILL)
                     killed.append(front)
-                    return
 
-    for _ in range(8):  # it may come too late
-        loaders = [one for one in children(server.process.pid) if children(one)]
-        fronts = {one for loader in loaders for one in children(loader)}
-        over = threading.Event()
-        killer = threading.Thread(target=kill, args=(loaders, over))
-        killer.start()
-        new = plane.deploy("e", other, {"0": 50, serving: 50})
-        over.set()
-        killer.join()
-        answered = {plane.predict("e", [[0.0]])["deployedModelId"] for _ in range(60)}
-        assert answered == {serving, new}
-        if killed:
-            return
-        plane.undeploy("e", new)
-    pytest.fail("no front was killed while it started")
+    killer = threading.Thread(target=kill)
+    killer.start()
+    new = plane.deploy("e", other, {"0": 50, serving: 50})
+    over.set()
+    killer.join()
+    assert killed
+    answered = {plane.predict("e", [[0.0]])["deployedModelId"] for _ in range(60)}
+    assert answered == {serving, new}
 
 
 def test_fronts_outlive_changes_that_overtake_each_other(server, plane, made):

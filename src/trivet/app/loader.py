@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from types import FrameType
+from typing import NoReturn
 
 from trivet.app import front, logs, replica
 from trivet.app.channel import BlockingChannel
@@ -51,11 +52,22 @@ class Loader:
         self._channel = BlockingChannel(control)
         self._models: dict[str, LoadedModel] = {}
         self._grace = 0.0
-        self._is_fork = False
         self._children: set[int] = set()
 
-    def run(self) -> None:
+    def run(self) -> NoReturn:
         """Go on until the supervisor ends the conversation. What was forked stays."""
+        status = 1
+        try:
+            self._run()
+            status = 0
+        except (BrokenPipeError, ConnectionResetError):
+            status = 0  # it has ended the conversation in the middle
+        except Exception:
+            log.exception("the loader ends")
+        finally:  # what libraries left to be done at exit would wait for threads that a fork has not
+            os._exit(status)
+
+    def _run(self) -> None:
         front.preload()
         signal.signal(signal.SIGCHLD, self._reap)
         while (message := self._channel.receive()) is not None:
@@ -72,8 +84,6 @@ class Loader:
                     self._fork(number, serve, sockets=2)
                 case ForkLoader(id=number):
                     self._fork(number, None, sockets=1)
-        if self._is_fork:
-            os._exit(0)
 
     def _load(self, asked: Load) -> None:
         logs.configure(asked.log)
@@ -111,7 +121,7 @@ class Loader:
         if pid == 0 and serve is None:
             self._channel.close()
             self._channel = BlockingChannel(*given)
-            self._children, self._is_fork = set(), True
+            self._children = set()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
             return
         if pid == 0 and serve is not None:
