@@ -583,7 +583,7 @@ def test_no_upgrade_is_followed(raw):
 )
 def test_no_escape_in_a_path_becomes_a_header(raw, path):
     answer = raw.send(request(path)).answer()
-    assert answer[0] == 404
+    assert answer[0] in (403, 404)  # what could be the control plane's is refused for the name in Host
     assert b"x" not in answer[1]
     assert raw.send(request()).answer()[2] == ONE
 
