@@ -102,8 +102,8 @@ def _check_labels(labels: Any) -> None:
         raise InvalidArgument("labels: expected an object of strings")
 
 
-def _check_depth(value: Any, limit: int) -> None:
-    """Raise InvalidArgument for what is nested too deeply; goes down level by level, without recursion."""
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether JSON is nested more deeply than so many levels; goes down one by one, without recursion."""
     level = [value]
     for _ in range(limit):
         level = [
@@ -113,10 +113,15 @@ def _check_depth(value: Any, limit: int) -> None:
             if type(inner) is list or type(inner) is dict
         ]
         if not level:
-            return
-    raise InvalidArgument(
-        f"the body is nested too deeply: expected at most {limit} levels (limits.max_depth)"
-    )
+            return False
+    return True
+
+
+def _check_depth(value: Any, limit: int) -> None:
+    if is_deeper(value, limit):
+        raise InvalidArgument(
+            f"the body is nested too deeply: expected at most {limit} levels (limits.max_depth)"
+        )
 
 
 def parse(body: bytes) -> Any:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from trivet.codecs.json_body import parse
+from trivet.codecs.json_body import is_deeper, parse
 from trivet.core.errors import InvalidArgument
 from trivet.core.resources import Location, Name, Query
 
@@ -104,17 +104,9 @@ def read_body(body: bytes) -> Json:
     value = parse(body)
     if not isinstance(value, dict):
         raise InvalidArgument(f"the body: expected a JSON object; got {got(value)}")
-    level: list[Any] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for one in level
-            for inner in (one.values() if type(one) is dict else one)
-            if type(inner) is list or type(inner) is dict
-        ]
-        if not level:
-            return value
-    raise InvalidArgument(f"the body is nested too deeply: expected at most {MAX_DEPTH} levels")
+    if is_deeper(value, MAX_DEPTH):
+        raise InvalidArgument(f"the body is nested too deeply: expected at most {MAX_DEPTH} levels")
+    return value
 
 
 def read_mask(value: Any) -> list[str]:
