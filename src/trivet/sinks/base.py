@@ -17,8 +17,8 @@ class Outputs:
     """Where results go. `name` was made when the job was: `prediction-MODEL-TIME`; it is the folder's name.
 
     `scratch` is a local folder or a URI that lasts as long as the job, for sinks that cannot hide parts
-    where they go. Where `native`, rows tell the source and offset of their record. `columns` are the source's,
-    where its records are rows; `schema` is what it says of them (BigQuery's own form).
+    where they go. Where `native`, rows tell the source and offset of their record. `columns` are the
+    source's, where its records are rows; `schema` is what it says of them (BigQuery's own form).
     """
 
     uri: str
@@ -86,7 +86,7 @@ class Sink(Protocol):
     """Whether it has columns, and so wants whole records."""
 
     def check(self, outputs: Outputs) -> None:
-        """Refuse, before any work, what cannot be written; InvalidArgument names the URI, and what to give."""
+        """Refuse, before any work, what cannot be written; InvalidArgument names the URI."""
         ...
 
     def open(self, outputs: Outputs, shard: int) -> Writer:
