@@ -252,6 +252,17 @@ def test_undeployed_models_leave_their_share_to_the_others(cli, fresh):
     cli(f"deploy {name}@1 --to {at}")
     assert "remaining traffic split at 0%" in _undeploys_all_traffic(cli, name, at)
     cli(f"traffic {at} {name}@1=40 {name}@2=60")
+    cli(f"deploy {name}@2 --to {at} --traffic 15 --display-name third")
+    cli(f"deploy {name}@2 --to {at} --display-name idle")
+    shown = json.loads(cli(f"endpoint show {at} --json"))["deployedModels"]
+    ids = {one["displayName"]: one["id"] for one in shown}
+    third = f"{name}@2 (third) 15 %"
+    assert cli(f"undeploy {ids['idle']} --from {at}") == (
+        f"{name}@2 is undeployed from {at}; traffic: {name}@1 34 %, {name}@2 51 %, {third}\n"
+    )
+    assert cli(f"undeploy {ids['third']} --from {at}") == (
+        f"{name}@2 is undeployed from {at}; traffic: {name}@1 40 %, {name}@2 60 %\n"
+    )
     assert cli(f"undeploy {name}@champion --from {at}") == (
         f"{name}@1 is undeployed from {at}; traffic: {name}@2 100 %\n"
     )

@@ -4,7 +4,7 @@ import click
 
 from trivet.cli import find
 from trivet.cli.completions import DeployedType, EndpointType
-from trivet.cli.control import Control, asks
+from trivet.cli.control import Control, Json, asks
 from trivet.cli.deployed import called, split
 
 
@@ -19,10 +19,26 @@ def command(control: Control, *, model: str, endpoint: str) -> None:
     """
     at = find.endpoint(control, endpoint)
     one = find.deployed(control, at, model)
-    begun = control.post(f"{at['name']}:undeployModel", {"deployedModelId": one["id"]})
+    body: Json = {"deployedModelId": one["id"]}
+    if left := _left(at, one["id"]):
+        body["trafficSplit"] = left
+    begun = control.post(f"{at['name']}:undeployModel", body)
     control.done(begun, f"Undeploying {called(one)} from {endpoint}")
-    left = split(control.get(at["name"]))
+    told = split(control.get(at["name"]))
     click.echo(
         f"{called(one)} is undeployed from {control.short(at['name'])}; "
-        f"{f'traffic: {left}' if left else 'nothing is left there'}"
+        f"{f'traffic: {told}' if told else 'nothing is left there'}"
     )
+
+
+def _left(at: Json, id_: str) -> dict[str, int]:
+    """Return the split in which the others have the share of a model; empty where it has none to give.
+
+    Raises FailedPrecondition where it has all the traffic and is not the last.
+    """
+    from trivet.core.traffic import withdraw
+
+    now = at.get("trafficSplit", {})
+    if not now.get(id_):
+        return {}  # so that nobody's change of the traffic is undone
+    return withdraw(now, id_, [one["id"] for one in at["deployedModels"] if one["id"] != id_])

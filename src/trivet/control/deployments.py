@@ -13,7 +13,7 @@ from trivet.control.operations import Begun, Operations
 from trivet.control.options import check_replicas, one_kind, options, said
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from trivet.core.resources import DeployedModel, Document, Endpoint, Name, Operation
-from trivet.core.traffic import check, replace_without, withdraw
+from trivet.core.traffic import check, leave, replace_without
 
 if TYPE_CHECKING:
     from trivet.catalog import Catalog, Transaction
@@ -141,12 +141,12 @@ class Deployments:
         return str(tx.pool(pool).name)
 
     def undeploy(self, name: Name, id_: str, split: Mapping[str, int] | None, *, api: str) -> Operation:
-        """Take a deployed model out of the wish, and its share of the traffic from it."""
+        """Take a deployed model out of the wish: one without traffic, or whose share the split gives away."""
         with self.catalog.transaction() as tx:
             endpoint = tx.endpoint(name)
             find(endpoint, id_)
             left = [other for other in _ready(endpoint) if other != id_]
-            traffic = replace_without(split, id_, left) if split else withdraw(endpoint.traffic, id_, left)
+            traffic = replace_without(split, id_, left) if split else leave(endpoint.traffic, id_, left)
             tx.redeploy(without(endpoint, id_, traffic))
             operation = self.operations.begin(
                 tx, Begun("undeployModel", name, api, revision=tx.bump(), response={})

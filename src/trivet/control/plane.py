@@ -189,9 +189,10 @@ class ControlPlane:
     def undeploy(
         self, endpoint: Name, id_: str, split: Mapping[str, int] | None = None, *, api: str = "v1"
     ) -> Operation:
-        """Take a deployed model away; without a split, its share goes to the others in proportion.
+        """Take a deployed model away: the last, one without traffic, or one to which the split gives none.
 
-        Kind `undeployModel`, response `{}`.
+        Raises FailedPrecondition where it has a share and there is no split. Kind `undeployModel`, response
+        `{}`.
         """
         return self._deployments.undeploy(endpoint, id_, split, api=api)
 

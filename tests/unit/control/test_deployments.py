@@ -222,11 +222,16 @@ def test_a_private_endpoint_takes_one_model_and_no_split(server, endpoint):
     assert server.traffic(private) == {}
 
 
-def test_undeploying_gives_the_share_to_the_others(server, endpoint):
+def test_a_share_goes_to_the_others_by_the_split_that_is_sent(server, endpoint):
     a = server.deploy(endpoint)
     b = server.deploy(endpoint, {a: 60, "0": 40})
     c = server.deploy(endpoint, {a: 30, b: 20, "0": 50})
-    operation = server.plane.undeploy(endpoint, c)
+    revision = server.plane.revision()
+    with pytest.raises(FailedPrecondition, match=f"'{c}' has 50 % of the traffic") as refused:
+        server.plane.undeploy(endpoint, c)
+    assert f'such as {{"{a}": 60, "{b}": 40}}' in str(refused.value)
+    assert (server.traffic(endpoint), server.plane.revision()) == ({a: 30, b: 20, c: 50}, revision)
+    operation = server.plane.undeploy(endpoint, c, {a: 60, b: 40})
     assert server.traffic(endpoint) == {a: 60, b: 40}
     assert c not in server.deployed(endpoint)
     assert not server.plane.operation(operation.name).done
@@ -245,6 +250,25 @@ def test_undeploying_with_a_split(server, endpoint):
     assert server.traffic(endpoint) == {b: 100}
     server.plane.undeploy(endpoint, b)
     assert server.traffic(endpoint) == {}
+
+
+def test_what_has_no_traffic_needs_no_split(server, endpoint):
+    a, b = server.deploy(endpoint), server.deploy(endpoint)
+    c = server.deploy(endpoint, {a: 60, b: 40})
+    server.plane.undeploy(endpoint, c)
+    assert server.traffic(endpoint) == {a: 60, b: 40}
+    server.plane.update_endpoint(endpoint, {"trafficSplit": {}}, ["trafficSplit"])
+    server.plane.undeploy(endpoint, a)
+    assert (server.traffic(endpoint), list(server.deployed(endpoint))) == ({}, [b])
+
+
+def test_an_endpoint_whose_models_have_traffic_is_deleted_by_force(server, endpoint):
+    a = server.deploy(endpoint)
+    server.deploy(endpoint, {a: 60, "0": 40})
+    deletion = server.plane.delete_endpoint(endpoint, force=True)
+    server.serve()
+    assert server.done(deletion) == {}
+    assert server.plane.wish().models == ()
 
 
 def test_what_is_not_deployed_cannot_be_undeployed(server, endpoint):

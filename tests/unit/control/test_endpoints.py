@@ -153,10 +153,10 @@ def test_an_etag_outlasts_deployments(server, endpoint):
     """Google's SDK sends the etag that it has seen, whatever has been deployed by way of another object."""
     seen = server.plane.endpoint(endpoint)
     first = server.deploy(endpoint)
-    server.deploy(endpoint, {"0": 40, first: 60})
+    second = server.deploy(endpoint, {"0": 40, first: 60})
     server.plane.mutate_deployed(endpoint, {"id": first, "trivet": {"maxRows": 8}}, ["trivet"])
     server.settle()
-    server.plane.undeploy(endpoint, first)
+    server.plane.undeploy(endpoint, first, {second: 100})
     server.settle()
     changes = {"labels": {"team": "a"}, "etag": seen.etag}
     changed, _ = server.plane.update_endpoint(endpoint, changes, ["labels"])

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.core.errors import FailedPrecondition, InvalidArgument
-from trivet.core.traffic import active, admit, check, replace_without, settle, withdraw
+from trivet.core.traffic import active, admit, check, leave, replace_without, settle, withdraw
 
 
 @st.composite
@@ -76,6 +76,7 @@ def test_what_is_without_traffic_stays_so():
 def test_the_last_model_leaves_an_empty_split():
     assert withdraw({"a": 100}, "a", []) == {}
     assert withdraw({"a": 0}, "a", []) == {}
+    assert leave({"a": 100}, "a", []) == {}
     assert replace_without({"a": 0}, "a", []) == {}
 
 
@@ -92,6 +93,40 @@ def test_a_model_with_all_traffic_is_not_withdrawn_from_others():
 def test_where_there_is_no_traffic_any_model_may_be_withdrawn():
     assert withdraw({}, "a", ["b"]) == {}
     assert withdraw({"a": 0, "b": 100}, "a", ["b"]) == {"b": 100}
+
+
+def test_a_share_goes_to_nobody_unasked():
+    with pytest.raises(FailedPrecondition) as refused:
+        leave({"idle": 0, "a": 60, "b": 25, "c": 15}, "c", ["idle", "a", "b"])
+    assert str(refused.value) == (
+        "Deployed model 'c' has 15 % of the traffic. Send a trafficSplit that gives its share to others, "
+        'such as {"a": 71, "b": 29}, which keeps their proportions; or move the traffic first.'
+    )
+
+
+def test_all_of_the_traffic_goes_to_nobody_unasked():
+    with pytest.raises(FailedPrecondition, match="would leave the remaining traffic split at 0%"):
+        leave({"a": 100, "b": 0}, "a", ["b"])
+
+
+@given(splits(), st.data())
+def test_only_a_model_without_traffic_or_the_last_may_leave(split, data):
+    idle = {id_: 0 for id_ in data.draw(st.sets(st.sampled_from("abc")))}
+    split = data.draw(st.permutations([*split.items(), *idle.items()]).map(dict))
+    id_ = data.draw(st.sampled_from(sorted(split)))
+    left = [other for other in split if other != id_]
+    try:
+        assert leave(split, id_, left) == {other: share for other, share in split.items() if other in left}
+    except FailedPrecondition:
+        assert split[id_]
+        assert left
+    else:
+        assert not split[id_] or not left
+
+
+def test_where_there_is_no_traffic_any_model_may_leave():
+    assert leave({}, "a", ["b"]) == {}
+    assert leave({"b": 100}, "a", ["b"]) == {"b": 100}
 
 
 def test_a_split_given_for_after_an_undeployment():

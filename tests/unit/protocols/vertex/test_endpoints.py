@@ -198,6 +198,11 @@ async def test_undeploying_gives_the_traffic_to_the_others(ready):
     one = await ready.deploy()
     two = await ready.deploy(split={"0": 20, one: 80})
     path = "endpoints/e:undeployModel"
+    for split in ({}, {"trafficSplit": {}}):
+        status, message = await ready.error("POST", path, {"deployedModelId": two, **split})
+        assert status == "FAILED_PRECONDITION"
+        assert "has 20 % of the traffic. Send a trafficSplit" in message
+        assert f'such as {{"{one}": 100}}' in message
     body = {"deployedModelId": two, "trafficSplit": {one: 100}}
     response = await ready.done(await ready.ok("POST", path, body))
     assert response == {"@type": "type.googleapis.com/google.cloud.aiplatform.v1.UndeployModelResponse"}
