@@ -5,20 +5,18 @@ to `json_rows`, which accepts the rarer forms and explains what is wrong with th
 every body that both accept (a property test holds them together).
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from struct import Struct
-from struct import error as StructError
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from trivet.codecs.json_rows import RowDecoder
+from trivet.codecs.json_types import REFUSALS, typed_rows
 from trivet.core.errors import Internal, InvalidArgument
-from trivet.core.instances import Column, Instances, Layout, Predictions, object_column
-from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype, unknown
+from trivet.core.instances import Column, Instances, Predictions
+from trivet.core.signature import Signature, unknown
 
 KEYS = ("instances", "parameters", "signature_name", "labels")
 _any = msgspec.json.Decoder()
@@ -170,18 +168,22 @@ def _fast_decoder(signature: Signature, limits: BodyLimits, with_care: Decode) -
 
     Whatever it cannot take, it gives to `with_care`.
     """
-    inputs = signature.inputs
-    if len(inputs) == 1 and inputs[0].dtype in NUMBERS and inputs[0].shape:
-        spec = inputs[0]
-        row = len(spec.shape) == 1 and spec.shape[0] and spec.dtype in _PACKED and not spec.nullable
-        return (_row_decoder if row else _tensor_decoder)(spec, limits, with_care)
-    if not any(spec.fields or spec.dtype in ("bytes", "json") or spec.shape for spec in inputs):
-        return _columns_decoder(inputs, limits, with_care) if len(inputs) > 1 else None
-    return None
+    typed = typed_rows(signature)
+    if typed is None:
+        return None
+    read, pack = _body_decoder(typed.kind, limits), typed.pack
 
+    def decode(body: bytes) -> PredictBody:
+        try:
+            request = read(body)
+            instances = pack(request.instances)
+        except REFUSALS:
+            return with_care(body)
+        if request.parameters:
+            _check_depth(request.parameters, limits.max_depth)
+        return instances, request.parameters, None
 
-_PACKED = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
-"""The letters of the types in the module struct."""
+    return decode
 
 
 def _body_decoder(instance: Any, limits: BodyLimits) -> Callable[[bytes], Any]:
@@ -196,112 +198,3 @@ def _body_decoder(instance: Any, limits: BodyLimits) -> Callable[[bytes], Any]:
         gc=False,
     )
     return msgspec.json.Decoder(body).decode
-
-
-def _typed(spec: TensorSpec) -> Any:
-    kinds = {"bool": bool, "string": str, "category": str | int}
-    kind: Any = kinds.get(spec.dtype, float if spec.dtype in FLOATS else int)
-    return kind | None if spec.nullable else kind
-
-
-def _by_name(names: Sequence[str], kinds: Sequence[Any]) -> Any:
-    """Return a struct type that reads an object by field name; None where a name cannot be one."""
-    fields = [f"f{index}" for index in range(len(names))]
-    try:
-        return msgspec.defstruct(
-            "Row",
-            list(zip(fields, kinds, strict=True)),
-            rename=dict(zip(fields, names, strict=True)),
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-    except ValueError:  # quotes and backslashes
-        return None
-
-
-def _tensor_decoder(spec: TensorSpec, limits: BodyLimits, with_care: Decode) -> Decode:
-    one = _typed(spec)
-    array: Any = one
-    for _ in spec.shape:
-        array = list[array]
-    by_name = _by_name(spec.fields, [one] * len(spec.fields)) if spec.fields else None
-    read = _body_decoder(array if by_name is None else array | by_name, limits)
-    dtype, rank, sizes = numpy_dtype(spec.dtype), len(spec.shape) + 1, spec.shape
-    astuple = msgspec.structs.astuple
-
-    def decode(body: bytes) -> PredictBody:
-        try:
-            request = read(body)
-            rows = request.instances
-            if by_name is not None:
-                rows = [row if type(row) is list else astuple(row) for row in rows]
-            with np.errstate(over="raise"):
-                values = np.array(rows, dtype)
-        except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
-            return with_care(body)
-        shape = values.shape
-        if len(shape) != rank or any(
-            size is not None and size != actual for size, actual in zip(sizes, shape[1:], strict=True)
-        ):
-            return with_care(body)
-        if request.parameters:
-            _check_depth(request.parameters, limits.max_depth)
-        return Instances({spec.name: values}, shape[0]), request.parameters, None
-
-    return decode
-
-
-def _row_decoder(spec: TensorSpec, limits: BodyLimits, with_care: Decode) -> Decode:
-    """Read rows of so many numbers, as `_tensor_decoder` does, in half the time.
-
-    Packing numbers costs a fourth of what NumPy takes for a list, and refuses what the type cannot hold.
-    """
-    one, size = _typed(spec), spec.shape[0] or 0
-    array: Any = Annotated[list[one], Meta(min_length=size, max_length=size)]  # type: ignore[valid-type]
-    by_name = _by_name(spec.fields, [one] * size) if spec.fields else None
-    read = _body_decoder(array if by_name is None else array | by_name, limits)
-    layout = Layout(spec.name, numpy_dtype(spec.dtype), size)
-    pack = Struct(f"={size}{_PACKED[spec.dtype]}").pack
-    astuple = msgspec.structs.astuple
-
-    def decode(body: bytes) -> PredictBody:
-        try:
-            request = read(body)
-            rows = request.instances
-            count = len(rows)
-            if by_name is not None:
-                rows = [row if type(row) is list else astuple(row) for row in rows]
-            packed = bytearray(pack(*rows[0])) if count == 1 else bytearray().join([pack(*r) for r in rows])
-        except (msgspec.MsgspecError, ValueError, OverflowError, StructError, RecursionError):
-            return with_care(body)
-        if request.parameters:
-            _check_depth(request.parameters, limits.max_depth)
-        return Instances(None, count, layout, packed), request.parameters, None
-
-    return decode
-
-
-def _columns_decoder(specs: Sequence[TensorSpec], limits: BodyLimits, with_care: Decode) -> Decode:
-    kinds = [_typed(spec) for spec in specs]
-    in_order: Any = tuple[tuple(kinds)]  # type: ignore[misc]
-    by_name = _by_name([spec.name for spec in specs], kinds)
-    read = _body_decoder(in_order if by_name is None else in_order | by_name, limits)
-    named = [(spec.name, numpy_dtype(spec.dtype)) for spec in specs]
-    astuple = msgspec.structs.astuple
-
-    def decode(body: bytes) -> PredictBody:
-        try:
-            request = read(body)
-            rows = [row if type(row) is tuple else astuple(row) for row in request.instances]
-            with np.errstate(over="raise"):
-                columns = {
-                    name: object_column(values) if dtype.kind == "O" else np.array(values, dtype)
-                    for (name, dtype), values in zip(named, zip(*rows, strict=True), strict=True)
-                }
-        except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError, RecursionError):
-            return with_care(body)
-        if request.parameters:
-            _check_depth(request.parameters, limits.max_depth)
-        return Instances(columns, len(rows)), request.parameters, None
-
-    return decode

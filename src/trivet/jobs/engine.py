@@ -27,6 +27,9 @@ Event = Reading | ShardResult
 class Engine(Protocol):
     """Does the shards of one job, and is then closed."""
 
+    processes: int
+    """How many processes there are at this moment: what they cost is told with the job."""
+
     def prepare(self, work: Work) -> tuple[Prepared, Sequence[Shard]]:
         """Load the model, look at the input and plan: `jobs.run.prepare`, in a process that may be lost.
 
@@ -44,5 +47,8 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """End every process at once, whatever it does; may be called at any time, more than once."""
+        """End every process at once, whatever it does.
+
+        May be called at any time, more than once, and by another thread: what goes on then raises.
+        """
         ...

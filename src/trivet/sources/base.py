@@ -72,6 +72,8 @@ class Table(Records):
     names: tuple[str, ...]
     cells: Sequence[Sequence[bytes]]
     numbers: NDArray[np.float64] | None = None
+    lines: Sequence[bytes] | None = None
+    """The cells of each row with commas between them, where the source has that text at no cost."""
 
 
 @dataclass(slots=True)

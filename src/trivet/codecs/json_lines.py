@@ -1,0 +1,53 @@
+"""Instances that are JSON texts of their own, as a batch has them, to columns: what fits is as in a body."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from trivet.codecs.json_body import is_deeper
+from trivet.codecs.json_rows import RowDecoder
+from trivet.codecs.json_types import REFUSALS, typed_rows
+from trivet.core.errors import InvalidArgument
+from trivet.core.instances import Instances
+from trivet.core.signature import Signature
+
+_FIRST = re.compile(r"^instances\[0\](\.|: |)")
+_any = msgspec.json.Decoder().decode
+
+
+class LineDecoder:
+    """Decodes JSON texts for one signature, each one instance."""
+
+    def __init__(self, signature: Signature, max_depth: int = 100) -> None:
+        self._rows = RowDecoder(signature)
+        self._max_depth = max_depth
+        typed = typed_rows(signature)
+        self._read = msgspec.json.Decoder(typed.kind).decode if typed else None
+        self._pack = typed.pack if typed else None
+
+    def decode(self, texts: Sequence[bytes]) -> Instances:
+        """Return the instances; raises InvalidArgument where one does not fit: of one alone, why."""
+        if self._read is not None and self._pack is not None:
+            try:
+                return self._pack(list(map(self._read, texts)))
+            except REFUSALS:
+                pass
+        try:
+            return self._rows.decode([self._parsed(text) for text in texts])
+        except InvalidArgument as error:
+            raise InvalidArgument(_FIRST.sub("", str(error))) from None
+
+    def _parsed(self, text: bytes) -> Any:
+        try:
+            value = _any(text)
+        except RecursionError:
+            raise InvalidArgument("the instance is nested too deeply") from None
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise InvalidArgument(f"not valid JSON: {error}") from None
+        if text.count(b"[") + text.count(b"{") > self._max_depth and is_deeper(value, self._max_depth):
+            raise InvalidArgument(
+                f"the instance is nested too deeply: expected at most {self._max_depth} levels"
+            )
+        return value
