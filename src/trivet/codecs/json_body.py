@@ -21,6 +21,7 @@ from trivet.core.signature import Signature, unknown
 KEYS = ("instances", "parameters", "signature_name", "labels")
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,31 @@ def encode_predictions(predictions: Predictions) -> bytes:
     Floats are written so that they read back as the same number, NaN and infinities as null, bytes as
     `{"b64": ...}`. Raises Internal for a value that JSON does not have.
     """
+    return _written(_encode, predictions)
+
+
+def prediction_texts(predictions: Predictions) -> list[bytes]:
+    """Write predictions as `encode_predictions` does, each as a text of its own.
+
+    No text has a line break. Raises Internal where one of them cannot be written.
+    """
+    lines = _written(_encode_lines, predictions)
+    texts = lines.split(b"\n")
+    if len(texts) == predictions.count + 1:
+        del texts[-1]  # what follows the last line
+        return texts
+    # a predictor's own JSON (msgspec.Raw), which is in several lines; in JSON, those are but space
+    alone = predictions.split([1] * predictions.count)
+    return [_written(_encode, one)[1:-1].replace(b"\n", b" ") for one in alone]
+
+
+def _written(encode: Callable[[list[Any]], bytes], predictions: Predictions) -> bytes:
     whole, start = predictions.whole or predictions, predictions.start
     rows = whole.rows
     if rows is None:  # what is made of a batch is made once for all its parts
         rows = whole.rows = _rows(whole)
     try:
-        return _encode(rows[start : start + predictions.count])
+        return encode(rows[start : start + predictions.count])
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Internal(f"the prediction cannot be written as JSON: {error}") from None
 

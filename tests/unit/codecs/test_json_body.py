@@ -1,12 +1,13 @@
 import json
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.codecs.test_json_rows import FLOWER, IMAGE, MIXED, TEXT, TWO
-from trivet.codecs.json_body import BodyDecoder, BodyLimits, encode_predictions
+from trivet.codecs.json_body import BodyDecoder, BodyLimits, encode_predictions, prediction_texts
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import Internal, InvalidArgument
 from trivet.core.instances import Predictions, object_column
@@ -160,6 +161,56 @@ def test_one_column_is_a_bare_value_and_several_are_an_object(columns, expected)
 def test_what_json_cannot_carry_is_a_fault_of_the_model(value):
     with pytest.raises(Internal, match="cannot be written as JSON"):
         encode_predictions(Predictions.of({"y": object_column([value])}))
+
+
+values = st.recursive(
+    st.one_of(leaves, st.floats(), st.text(max_size=5), st.binary(max_size=3)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def predicted(draw):
+    count = draw(st.integers(0, 5))
+    dtypes = st.sampled_from(["float32", "float64", "int8", "int64", "uint64", "bool", "object"])
+    columns = {}
+    for name in draw(st.lists(st.text(max_size=3), min_size=1, max_size=3, unique=True)):
+        dtype = draw(dtypes)
+        if dtype == "object":
+            columns[name] = object_column(draw(st.lists(values, min_size=count, max_size=count)))
+            continue
+        shape = (count, *draw(st.lists(st.integers(0, 2), max_size=2)))
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        content = draw(st.binary(min_size=size, max_size=size))
+        ones = np.frombuffer(content, "uint8") & 1 if dtype == "bool" else content
+        columns[name] = np.frombuffer(ones, dtype).reshape(shape)
+    return Predictions(columns, count)
+
+
+@given(predicted(), st.data())
+def test_online_and_batch_write_the_same_predictions(predictions, data):
+    def same(part):
+        texts = prediction_texts(part)
+        assert b"[" + b",".join(texts) + b"]" == encode_predictions(part)
+        assert len(texts) == part.count
+        assert not any(b"\n" in text for text in texts)
+
+    same(predictions)
+    cut = data.draw(st.integers(0, predictions.count))
+    for part in predictions.split([cut, predictions.count - cut]):
+        same(part)
+
+
+def test_a_predictors_own_json_in_several_lines_is_one_line_of_a_batch():
+    own = object_column([msgspec.Raw(b'{\n"a": 1}'), msgspec.Raw(b"2")])
+    assert prediction_texts(Predictions.of({"y": own})) == [b'{ "a": 1}', b"2"]
+
+
+@pytest.mark.parametrize("value", [object(), {(1, 2): 3}, 1j])
+def test_a_batch_refuses_what_json_cannot_carry(value):
+    with pytest.raises(Internal, match="cannot be written as JSON"):
+        prediction_texts(Predictions.of({"y": object_column([1, value])}))
 
 
 def test_an_unknown_key_beside_good_rows_is_refused():
