@@ -143,7 +143,47 @@ def _first(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Sequence[Migration] = (_first,)
+def _second(connection: Connection) -> None:
+    """Batch prediction jobs, and the shards that they are done in."""
+    _run(
+        connection,
+        """
+        CREATE TABLE batch_jobs (
+            parent {text} NOT NULL,
+            id {text} NOT NULL,
+            display_name {text} NOT NULL,
+            created BIGINT NOT NULL,
+            updated BIGINT NOT NULL,
+            model {text} NOT NULL,
+            model_display_name {text} NOT NULL,
+            state {text} NOT NULL,
+            ended BIGINT NOT NULL,
+            labels JSON NOT NULL,
+            document JSON NOT NULL,
+            about JSON NOT NULL,
+            owner {text} NOT NULL,
+            attempt BIGINT NOT NULL,
+            seen BIGINT,
+            PRIMARY KEY (parent, id)
+        );
+        CREATE INDEX batch_job_by_age ON batch_jobs (parent, created, id);
+        CREATE INDEX batch_job_by_change ON batch_jobs (parent, updated, created, id);
+        CREATE INDEX batch_job_by_title ON batch_jobs (parent, display_name, created, id);
+        CREATE INDEX batch_job_unfinished ON batch_jobs (created) WHERE ended = 0;
+        CREATE TABLE batch_shards (
+            parent {text} NOT NULL,
+            job {text} NOT NULL,
+            number BIGINT NOT NULL,
+            shard JSON NOT NULL,
+            result JSON,
+            PRIMARY KEY (parent, job, number),
+            FOREIGN KEY (parent, job) REFERENCES batch_jobs (parent, id) ON DELETE CASCADE
+        );
+        """,
+    )
+
+
+MIGRATIONS: Sequence[Migration] = (_first, _second)
 
 
 def schema_of(connection: Connection) -> int:

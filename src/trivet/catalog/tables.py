@@ -166,6 +166,37 @@ nodes = Table(
     Column("failures", _json(), nullable=False),
 )
 
+batch_jobs = Table(
+    "batch_jobs",
+    metadata,
+    Column("parent", Words, primary_key=True),
+    Column("id", Words, primary_key=True),
+    Column("display_name", Words, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("model_display_name", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("ended", BigInteger, nullable=False),  # 1 in a state that it does not leave by itself
+    Column("labels", _json(), nullable=False),
+    Column("document", _json(), nullable=False),
+    Column("about", _json(), nullable=False),  # what nobody asks for in a filter
+    Column("owner", Words, nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("seen", Moment),
+)
+
+batch_shards = Table(
+    "batch_shards",
+    metadata,
+    Column("parent", Words, primary_key=True),
+    Column("job", Words, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("shard", _json(), nullable=False),
+    Column("result", _json()),
+)
+
 # Numbers in the text of a query, since an index of some rows is only used where the query says which.
 is_default = versions.c.is_default == literal_column("1")
 not_done = operations.c.done == literal_column("0")
+not_ended = batch_jobs.c.ended == literal_column("0")

@@ -6,13 +6,14 @@ from sqlalchemy import select, update
 
 from trivet.catalog import tables
 from trivet.catalog.endpoints import Endpoints
+from trivet.catalog.jobs import Jobs
 from trivet.catalog.models import Models
 from trivet.catalog.nodes import Nodes
 from trivet.catalog.operations import Operations
 from trivet.catalog.pools import Pools
 
 
-class Transaction(Models, Endpoints, Pools, Operations, Nodes):
+class Transaction(Models, Endpoints, Pools, Operations, Nodes, Jobs):
     """The resources of a catalog, as of one moment. Valid until the context that gave it ends.
 
     Adding keeps the given `created` and `updated`; putting keeps what was stored as `created`, and gives an

@@ -116,9 +116,12 @@ class BatchPredictionJob:
 
     `model` is the full name with its version; empty for a job that asks an endpoint, or whose model is in no
     catalog: `document` says which. `document` is the resource as its caller gave it: JSON, camelCase, without
-    the fields that have an attribute here. `output` is `outputInfo`, there when the job has ended well.
+    the fields that have an attribute here, but with the `model` as it was named. `output` is `outputInfo`,
+    there when the job has ended with results or errors to show. `output_name` was made with the job, from its
+    `model_display_name` and the time: it names what is written.
     `progress` is how much has been read of how much there is, in the sizes of shards. `owner` is the process
-    that runs it, which has taken it over `attempt` times in all, and was last heard of at `seen`.
+    that has the job, which has been run `attempt` times in all, and `seen` is when it was last heard of; a
+    job that nobody has is anybody's who runs jobs.
     """
 
     name: Name
@@ -126,9 +129,11 @@ class BatchPredictionJob:
     created: datetime
     updated: datetime
     model: str = ""
+    model_display_name: str = ""
     state: State = "QUEUED"
     labels: Mapping[str, str] = field(default_factory=dict)
     document: Document = field(default_factory=dict)
+    output_name: str = ""
     started: datetime | None = None
     ended: datetime | None = None
     output: Document = field(default_factory=dict)
@@ -139,9 +144,17 @@ class BatchPredictionJob:
     first: str = ""
     """The first instance as the model got it: JSON text, cut short."""
 
+    prepared: Document = field(default_factory=dict)
+    """What else was found out before any row was scored (see `jobs.ledger`); empty until it is planned."""
+
     failure: Failure | None = None
     owner: str = ""
     attempt: int = 0
     seen: datetime | None = None
     process_seconds: float = 0.0
     """Seconds that processes have worked on it, all together."""
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it will not go on by itself; one that FAILED may be resumed."""
+        return self.state in ENDED
