@@ -27,8 +27,10 @@ Event = Reading | ShardResult
 class Engine(Protocol):
     """Does the shards of one job, and is then closed."""
 
-    processes: int
-    """How many processes there are at this moment: what they cost is told with the job."""
+    @property
+    def processes(self) -> int:
+        """How many processes there are at this moment: what they cost is told with the job."""
+        ...
 
     def prepare(self, work: Work) -> tuple[Prepared, Sequence[Shard]]:
         """Load the model, look at the input and plan: `jobs.run.prepare`, in a process that may be lost.

@@ -11,22 +11,21 @@ does meanwhile. That tells others that the job is in good hands, and hears wheth
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from time import monotonic
+from typing import TypeVar
 
 from trivet.core.batch import BatchPredictionJob, Counts, Shard, ShardResult, State
-from trivet.core.errors import Aborted, Code, FailedPrecondition, Internal, Unavailable, model_error
-from trivet.core.resources import Document, Failure
+from trivet.core.errors import Aborted, FailedPrecondition, Internal, ServingError, Unavailable
+from trivet.core.resources import Document
 from trivet.jobs.engine import Engine, Event, Reading
-from trivet.jobs.ledger import Ledger
+from trivet.jobs.ledger import Ledger, News, first_failures
 from trivet.jobs.work import Prepared, Work
 from trivet.serving.replica import FAULTS
 from trivet.sinks.base import Sink
 
-log = logging.getLogger("trivet")
+T = TypeVar("T")
 
-FAILURES_KEPT = 20
-"""How many failed rows a job tells of; all of them are in its output."""
+log = logging.getLogger("trivet")
 
 SHARE_FROM = 1000
 """Rows that must have been read before a share of them is worth anything; at the end any number is."""
@@ -83,9 +82,9 @@ class Runner:
         work: Work,
         engine: Engine,
         sink: Sink,
-        tolerance: Tolerance = Tolerance(),  # noqa: B008 - it is a value
+        tolerance: Tolerance = Tolerance(),
         told: Callable[[Progress], None] = lambda progress: None,
-    ) -> None:  # noqa: PLR0917
+    ) -> None:
         self._ledger = ledger
         self._work = work
         self._engine = engine
@@ -93,16 +92,16 @@ class Runner:
         self._tolerance = tolerance
         self._told = told
         self._prepared = Prepared()
-        self._shards: Sequence[Shard] = ()
+        self._shards: dict[int, Shard] = {}
         self._results: dict[int, ShardResult] = {}
         self._readings: dict[int, Reading] = {}
+        self._counts, self._read, self._size = Counts(), 0, 0  # those of the results, and all there is
         self._stop: _Cancelled | _Lost | None = None
         self._claimed = self._ending = False
         self._seconds, self._since = 0.0, monotonic()
 
     def __repr__(self) -> str:
-        done, size = self._progress()
-        return f"<Runner {self._work.job}, {len(self._results)} of {len(self._shards)} shards, {done}/{size}>"
+        return f"<Runner {self._work.job}, {len(self._results)} of {len(self._shards)} shards>"
 
     def run(self) -> BatchPredictionJob:
         """Run it; returns the job as it ended, whatever that was.
@@ -119,7 +118,7 @@ class Runner:
             self._plan()
             self._do()
             return self._finish()
-        except (*FAULTS, _Cancelled, _Lost) as error:
+        except FAULTS as error:
             return self._give_up(self._stop or error)
         finally:
             self._ending = True
@@ -136,7 +135,7 @@ class Runner:
         if not self._claimed or self._ending:
             return
         try:
-            state = self._ledger.beat(self._counts(), self._progress(), self._spent())
+            state = self._ledger.beat(self._news())
         except Unavailable:
             log.warning("%s: the catalog does not answer; tried again in a moment", self._work.job)
         except Aborted as error:
@@ -150,67 +149,73 @@ class Runner:
 
     def _plan(self) -> None:
         """Have the job planned, unless it was: the plan is what the catalog says it is."""
-        kept = self._ask(self._ledger.shards)
-        if not kept:
+        known = self._ask(self._ledger.prepared)
+        if known is None:
             self._sink.check(self._work.outputs)
-            prepared, shards = self._engine.prepare(self._work)
+            found, shards = self._engine.prepare(self._work)
             self._look()
-            self._ask(lambda: self._ledger.plan(shards, prepared))
-            kept = self._ask(self._ledger.shards)
-        self._prepared = self._ask(self._ledger.prepared)
-        self._shards = [shard for shard, _ in kept]
-        self._results = {result.index: result for _, result in kept if result is not None}
-        outputs = replace(self._work.outputs, columns=self._prepared.columns, schema=self._prepared.schema)
+            self._ask(lambda: self._ledger.plan(shards, found))
+            known = self._ask(self._ledger.prepared) or found
+        self._prepared = known
+        outputs = replace(self._work.outputs, columns=known.columns, schema=known.schema)
         self._work = replace(self._work, outputs=outputs)
+        kept = self._ask(self._ledger.shards)
+        self._shards = {shard.index: shard for shard, _ in kept}
+        self._size = sum(shard.size for shard, _ in kept)
+        results = [result for _, result in kept if result is not None]
+        gone = set(self._sink.missing(outputs, results)) if results else set()
+        for result in results:
+            if result.index not in gone:
+                self._keep(result)
 
     def _do(self) -> None:
-        """Have all shards done that are not, or whose parts are gone."""
-        for index in self._sink.missing(self._work.outputs, list(self._results.values())):
-            del self._results[index]
+        """Have all shards done that are not."""
         self._look()
-        left = [shard for shard in self._shards if shard.index not in self._results]
-        if left:
+        if left := self._left():
             for event in self._engine.run(self._work, left):
                 self._take(event)
                 self._look()
-        if lost := [shard.index for shard in self._shards if shard.index not in self._results]:
-            raise Internal(f"shards {lost[:10]} were given to the engine, and never came back")
+        if left := self._left():
+            raise Internal(f"{len(left)} shards were given to the engine, and never came back")
+
+    def _left(self) -> list[Shard]:
+        return [shard for shard in self._shards.values() if shard.index not in self._results]
 
     def _take(self, event: Event | None) -> None:
-        match event:
-            case ShardResult(index=index):
-                self._ask(lambda: self._ledger.done(event))
-                self._results[index] = event
-                self._readings.pop(index, None)
-            case Reading(index=index):
-                self._readings[index] = event
+        if isinstance(event, ShardResult):
+            result = event
+            self._ask(lambda: self._ledger.done(result))
+            self._readings.pop(event.index, None)
+            self._keep(event)
+        elif event is not None:
+            self._readings[event.index] = event
+
+    def _keep(self, result: ShardResult) -> None:
+        if result.index not in self._results:
+            self._counts += result.counts
+            self._read += self._shards[result.index].size
+        self._results[result.index] = result
 
     def _look(self) -> None:
         """Say how far it is, and stop where that is wanted."""
         if self._stop is not None:
             raise self._stop
-        counts = self._counts()
-        self._told(Progress(counts, *self._progress(), self._prepared))
+        counts, (done, size) = self._account()
+        self._told(Progress(counts, done, size, self._prepared))
         self._tolerance.check(counts)
 
     def _finish(self) -> BatchPredictionJob:
         """Show the output, and say how it went."""
-        results = sorted(self._results.values(), key=lambda result: result.index)
-        counts = _accounted(results)
-        self._tolerance.check(counts, whole=True)
         self._engine.close()
+        results, counts = self._in_order(), self._counts
+        _check_account(results, counts)
+        self._tolerance.check(counts, whole=True)
         output = self._sink.finish(self._work.outputs, results)
-        state: State = "SUCCEEDED"
-        failure = None
-        if counts.failed:
-            state = "PARTIALLY_SUCCEEDED"
-        if counts.failed and not counts.successful:
-            state = "FAILED"
-            first = next(chain.from_iterable(result.failures for result in results), None)
-            why = f": {first.message} ({first.uri}, record {first.offset})" if first else ""
-            code = first.code if first else Code.INTERNAL.value
-            failure = Failure(code, f"all {counts.failed} rows failed; the first{why}")
-        return self._end(state, output, failure)
+        if not counts.failed:
+            return self._end("SUCCEEDED", output)
+        if counts.successful:
+            return self._end("PARTIALLY_SUCCEEDED", output)
+        return self._end("FAILED", output, _all_failed(results, counts))
 
     def _give_up(self, error: BaseException) -> BatchPredictionJob:
         """End a job that cannot be done, or is not to be. What shards have left stays for the next try."""
@@ -218,51 +223,69 @@ class Runner:
         if isinstance(error, _Lost):
             raise error.args[0] from None
         if isinstance(error, _Cancelled):
-            self._sink.discard(self._work.outputs)
-            return self._end("CANCELLED", {}, Failure(Code.CANCELLED.value, "the job was cancelled"))
-        known = model_error(error)
+            self._discard()
+            return self._end("CANCELLED")
+        known = error if isinstance(error, ServingError) else Internal(f"{type(error).__name__}: {error}")
         if known is not error:
             log.exception("%s failed", self._work.job, exc_info=error)
-            known = Internal(f"{type(error).__name__}: {error}")
-        if not self._results:
-            self._discard_nothing()
-        return self._end("FAILED", {}, Failure(known.code.value, str(known)))
+        if not self._results:  # which there is nothing to keep of
+            self._discard()
+        return self._end("FAILED", error=known)
 
-    def _discard_nothing(self) -> None:
-        """Remove the folder for parts where there are none; the job's own failure is what is told."""
+    def _discard(self) -> None:
+        """Remove what there is of the output; why the job ends is more important than that it is left."""
         try:
             self._sink.discard(self._work.outputs)
         except FAULTS as error:
-            log.warning("%s: %s", self._work.job, error)
+            log.warning("%s: what it has written could not be removed: %s", self._work.job, error)
 
-    def _end(self, state: State, output: Document, failure: Failure | None) -> BatchPredictionJob:
+    def _end(
+        self, state: State, output: Document | None = None, error: ServingError | None = None
+    ) -> BatchPredictionJob:
         self._ending = True
-        results = sorted(self._results.values(), key=lambda result: result.index)
-        failures = islice(chain.from_iterable(result.failures for result in results), FAILURES_KEPT)
-        return self._ledger.end(
-            state,
-            output=output,
-            failure=failure,
-            counts=self._counts(),
-            progress=self._progress(),
-            failures=tuple(failures),
-            process_seconds=self._spent(),
-        )
+        return self._ledger.end(state, self._news(), output=output, error=error)
 
-    # What there is to tell. Another thread asks, too: each looks at a copy.
+    def _ask(self, call: Callable[[], T]) -> T:
+        """Ask the ledger, which may say that the job is another's."""
+        try:
+            return call()
+        except (Aborted, Unavailable) as error:
+            raise _Lost(error) from None
 
-    def _counts(self) -> Counts:
-        going = [reading.counts for reading in list(self._readings.values())]
-        return sum((result.counts for result in list(self._results.values())), sum(going, Counts()))
+    # What there is to tell; another thread may ask.
 
-    def _progress(self) -> tuple[int, int]:
-        sizes = {shard.index: shard.size for shard in self._shards}
-        done = sum(sizes.get(index, 0) for index in list(self._results))
-        return done + sum(one.size for one in list(self._readings.values())), sum(sizes.values())
+    def _in_order(self) -> list[ShardResult]:
+        return sorted(self._results.values(), key=lambda result: result.index)
+
+    def _news(self) -> News:
+        counts, progress = self._account()
+        failures = first_failures(list(self._results.values()))
+        return News(counts, progress, failures, self._spent())
+
+    def _account(self) -> tuple[Counts, tuple[int, int]]:
+        """Return the counts, and how much has been read of how much there is."""
+        going = list(self._readings.values())
+        counts = sum((reading.counts for reading in going), self._counts)
+        return counts, (self._read + sum(reading.size for reading in going), self._size)
 
     def _spent(self) -> float:
-        """Return the seconds that processes have worked on the job, this one among them."""
+        """Return the seconds that the engine's processes have been there for the job."""
         now = monotonic()
-        self._seconds += (now - self._since) * (1 + self._engine.processes)
+        self._seconds += (now - self._since) * self._engine.processes
         self._since = now
         return self._seconds
+
+
+def _all_failed(results: Sequence[ShardResult], counts: Counts) -> ServingError:
+    """Return why a job has failed none of whose rows has a prediction: the reason of its first."""
+    first = first_failures(results)[0]
+    kinds = {kind.code.value: kind for kind in ServingError.__subclasses__()}
+    told = f"all {counts.failed} rows failed; record {first.offset} of {first.uri}: {first.message}"
+    return kinds.get(first.code, Internal)(told)
+
+
+def _check_account(results: Sequence[ShardResult], counts: Counts) -> None:
+    """Raise Internal where a row is in neither the results nor the errors."""
+    wrong = [one.index for one in results if one.counts.read != one.counts.successful + one.counts.failed]
+    if wrong or sum((one.counts for one in results), Counts()) != counts:
+        raise Internal(f"shards {wrong[:10]}: {counts} do not add up; nothing is shown")

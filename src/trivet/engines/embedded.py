@@ -1,0 +1,211 @@
+"""The embedded engine: processes of this machine, each of which loads the model once and does shards.
+
+It runs in its caller's thread and waits for its processes' sockets. The first process starts with the engine,
+so that it is there when the job is ready to be planned.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from selectors import EVENT_READ, DefaultSelector
+
+from trivet.core.batch import Shard
+from trivet.core.errors import Cancelled, Internal
+from trivet.engines.messages import Do, Done, Failed, Further, Message, Messages, Planned, Prepare, send
+from trivet.jobs.engine import Event
+from trivet.jobs.work import Prepared, Work
+from trivet.serving import hop
+
+log = logging.getLogger("trivet")
+
+_TICK = 0.1  # seconds without news after which the caller may look around
+_TRIES = 2
+_ENDS_WITHIN = 5.0
+"""Seconds that a process may take to end after its socket has."""
+
+
+class Embedded:
+    """Does the shards of one job in at most so many processes, 0 for one a core."""
+
+    def __init__(self, workers: int = 0) -> None:
+        self._most = workers or len(os.sched_getaffinity(0))
+        self._selector = DefaultSelector()
+        self._workers: list[_Worker] = []
+        self._closed = False
+        self._start()
+
+    def __repr__(self) -> str:
+        busy = sum(worker.shard is not None for worker in self._workers)
+        return f"<Embedded {busy} of {len(self._workers)} busy>"
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are."""
+        return len(self._workers)
+
+    def prepare(self, work: Work) -> tuple[Prepared, Sequence[Shard]]:
+        """Load the model in the first process, and plan there. See `jobs.engine`."""
+        for _ in range(_TRIES):
+            worker = self._workers[0] if self._workers else self._start()
+            worker.tell(Prepare(work))
+            while not (heard := self._listen()):
+                pass
+            for _, message in heard:
+                match message:
+                    case Planned(prepared=prepared, shards=shards):
+                        return prepared, shards
+                    case Failed(failure=failure):
+                        raise hop.error_of(failure)
+            how = worker.ended
+            log.warning("%s: the process that was to plan it %s", work.job, how)
+        raise Internal(
+            f"the process that loads the model and plans the job {how}, {_TRIES} times{_hint(how)}"
+        )
+
+    def run(self, work: Work, shards: Sequence[Shard]) -> Iterator[Event | None]:
+        """Have shards done, each process one at a time. See `jobs.engine`."""
+        waiting = deque(shards)
+        lost: Counter[int] = Counter()
+        while True:
+            self._give(work, waiting)
+            if not any(worker.shard for worker in self._workers):
+                return
+            heard = self._listen()
+            if not heard:
+                yield None
+            for worker, message in heard:
+                match message:
+                    case Further(reading=reading):
+                        yield reading
+                    case Done(result=result):
+                        worker.shard = None
+                        self._give(work, waiting)  # before the caller keeps the result, which takes a while
+                        yield result
+                    case Failed(failure=failure):
+                        raise hop.error_of(failure)
+                    case None if worker.shard is not None:
+                        lost[worker.shard.index] += 1
+                        waiting.appendleft(_again(worker.shard, worker.ended, lost))
+
+    def close(self) -> None:
+        """End every process at once."""
+        self._closed = True
+        for worker in list(self._workers):
+            worker.kill()
+            worker.socket.close()
+        self._selector.close()
+
+    def _start(self) -> "_Worker":
+        if self._closed:
+            raise Cancelled("the engine is closed")
+        worker = _Worker()
+        self._workers.append(worker)
+        self._selector.register(worker.socket, EVENT_READ, worker)
+        if self._closed:  # by another thread, which may not have seen this one
+            worker.kill()
+        return worker
+
+    def _give(self, work: Work, waiting: deque[Shard]) -> None:
+        """Give shards to processes that have none, and start others while there are more shards."""
+        while waiting:
+            worker = next((one for one in self._workers if one.shard is None), None)
+            if worker is None:
+                if len(self._workers) >= self._most:
+                    return
+                worker = self._start()
+            worker.shard = waiting.popleft()
+            worker.tell(Do(work, worker.shard))
+
+    def _listen(self) -> list[tuple["_Worker", Message | None]]:
+        """Wait a little for what processes say; None for the end of one. Raises Cancelled when closed."""
+        heard: list[tuple[_Worker, Message | None]] = []
+        ready = [key.data for key, _ in self._selector.select(_TICK)]
+        if self._closed:
+            raise Cancelled("the engine is closed")
+        if not ready:  # the socket of one that ended may be held open by what it has started
+            ready = [worker for worker in self._workers if worker.process.poll() is not None]
+        for worker in ready:
+            heard += [(worker, message) for message in worker.read()]
+            if worker.ended:
+                self._selector.unregister(worker.socket)
+                self._workers.remove(worker)
+                worker.socket.close()
+                heard.append((worker, None))
+        return heard
+
+
+ENGINE = Embedded
+
+
+class _Worker:
+    """A process, and the shard that it does. `ended` says how it ended, once it has."""
+
+    def __init__(self) -> None:
+        self.socket, its = socket.socketpair()
+        with its:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "trivet.engines.worker", str(its.fileno())],
+                pass_fds=[its.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what a model prints is none of the command's output
+            )
+        self.socket.setblocking(True)
+        self.shard: Shard | None = None
+        self.ended = ""
+        self._messages = Messages()
+
+    def __repr__(self) -> str:
+        return f"<_Worker {self.process.pid}, {self.ended or self.shard}>"
+
+    def tell(self, message: Message) -> None:
+        """Tell it; one that has just ended hears nothing, which is noticed next."""
+        with suppress(OSError):
+            send(self.socket, message)
+
+    def read(self) -> list[Message]:
+        """Return what it has said, and notice where it has ended."""
+        try:
+            data = self.socket.recv(1 << 18, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if self.process.poll() is None:
+                return []
+            data = b""
+        except OSError:
+            data = b""
+        if not data:
+            self.ended = self._await_end()
+        return list(self._messages.feed(data))
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+    def _await_end(self) -> str:
+        try:
+            status = self.process.wait(_ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "fell silent"
+        return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def _again(shard: Shard, how: str, lost: Counter[int]) -> Shard:
+    """Return a shard whose process is lost, for another try; raises Internal where that was one too many."""
+    where = f"{shard.uri}, from record {shard.first} on"
+    if lost[shard.index] >= _TRIES:
+        raise Internal(f"{where}: the process that did this part {how}, {_TRIES} times{_hint(how)}")
+    log.warning("%s: the process that did this part %s; another does it again", where, how)
+    return shard
+
+
+def _hint(how: str) -> str:
+    if how.endswith(signal.SIGKILL.name):
+        return "; was there too little memory? Fewer workers need less"
+    return "; what it said before is in the log"
