@@ -5,7 +5,7 @@ is, without credentials, and nothing else.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class RemoteFiles:
         scheme, _, path = location.partition("://")
         self._root = self._folder = path.rstrip("/")
         with self._failures():
-            self._filesystem = _filesystem(scheme)
+            self._filesystem = filesystem(scheme)
 
     @property
     def name(self) -> str:
@@ -81,21 +81,26 @@ class RemoteFiles:
             for file in self.listed():
                 self._filesystem.rm_file(f"{self._root}/{file.name}")
 
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Say what went wrong, and where; the libraries raise what they like."""
-        try:
-            yield
-        except ServingError:
-            raise
-        except Exception as error:
-            reason = str(error).strip() or type(error).__name__
-            raise FailedPrecondition(
-                f"{self._location}: the object store, or its library, says: {reason[:400]}"
-            ) from error
+    def _failures(self) -> AbstractContextManager[None]:
+        return failures(self._location)
 
 
-def _filesystem(scheme: str) -> Any:
+@contextmanager
+def failures(location: str) -> Iterator[None]:
+    """Say what went wrong, and where; the libraries raise what they like."""
+    try:
+        yield
+    except ServingError:
+        raise
+    except Exception as error:
+        reason = str(error).strip() or type(error).__name__
+        raise FailedPrecondition(
+            f"{location}: the object store, or its library, says: {reason[:400]}"
+        ) from error
+
+
+def filesystem(scheme: str) -> Any:
+    """Return fsspec's client of a store, gs or s3; raises FailedPrecondition where its library is missing."""
     # not fsspec.filesystem("gs"): it asks Google about each bucket, even where an emulator is meant
     module, name = {"gs": ("gcsfs.core", "GCSFileSystem"), "s3": ("s3fs", "S3FileSystem")}[scheme]
     try:
