@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 
 from trivet.core.instances import Instances, Layout, object_column
 from trivet.core.signature import FLOATS, NUMBERS, Signature, TensorSpec, numpy_dtype
@@ -102,7 +101,7 @@ def _row(spec: TensorSpec) -> TypedRows:
     Packing numbers costs a fourth of what NumPy takes for a list, and refuses what the type cannot hold.
     """
     one, size = _typed(spec), spec.shape[0] or 0
-    array: Any = Annotated[list[one], Meta(min_length=size, max_length=size)]  # type: ignore[valid-type]
+    array: Any = tuple[(one,) * size]  # type: ignore[misc]  # a tenth faster than a list
     by_name = _by_name(spec.fields, [one] * size) if spec.fields else None
     layout = Layout(spec.name, numpy_dtype(spec.dtype), size)
     pack_one = Struct(f"={size}{_PACKED[spec.dtype]}").pack
@@ -110,7 +109,7 @@ def _row(spec: TensorSpec) -> TypedRows:
 
     def pack(rows: list[Any]) -> Instances:
         if by_name is not None:
-            rows = [row if type(row) is list else astuple(row) for row in rows]
+            rows = [row if type(row) is tuple else astuple(row) for row in rows]
         count = len(rows)
         packed = (
             bytearray(pack_one(*rows[0])) if count == 1 else bytearray().join([pack_one(*r) for r in rows])
