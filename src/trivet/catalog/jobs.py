@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Text, and_, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, Text, and_, delete, func, insert, literal, or_, select, update
 
 from trivet.catalog import tables
 from trivet.catalog.listing import Field, Listed, under
@@ -94,6 +94,10 @@ class Jobs(Rows):
         table = tables.batch_jobs
         found = select(table.c.id).where(_named(name), self._left(heard_within))
         return self._connection.execute(found).first() is not None
+
+    def newest_batch_job(self) -> datetime | None:
+        """Return when the newest job that there is was created, wherever that is."""
+        return self._connection.scalars(select(func.max(tables.batch_jobs.c.created))).one()
 
     def plan_batch_job(self, name: Name, shards: Sequence[Shard]) -> None:
         """Keep the shards of a job, instead of all that it had."""

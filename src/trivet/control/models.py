@@ -173,7 +173,7 @@ class Models:
             raise InvalidArgument(f"{name}: a model is deleted whole; delete one version by :deleteVersion")
         with self.catalog.transaction() as tx:
             versions = tx.versions(name)
-            _refuse_deployed(tx, name)
+            _refuse_used(tx, name)
             tx.delete_model(name)
             operation = self._sweep(tx, "deleteModel", name, versions, api)
         self.operations.nudge()
@@ -191,7 +191,7 @@ class Models:
                 raise FailedPrecondition(
                     f"{name} is the default version; give the alias default to another version first"
                 )
-            _refuse_deployed(tx, version.name, version.version)
+            _refuse_used(tx, version.name, version.version)
             tx.delete_version(version.name, version.version)
             operation = self._sweep(tx, "deleteModelVersion", name, [version], api)
         self.operations.nudge()
@@ -215,7 +215,13 @@ def refuse_taken(tx: "Transaction", name: Name) -> None:
     raise AlreadyExists(f"{name} exists; upload a version of it with parentModel, or choose another modelId")
 
 
-def _refuse_deployed(tx: "Transaction", name: Name, version: str = "") -> None:
+def _refuse_used(tx: "Transaction", name: Name, version: str = "") -> None:
+    if jobs := tx.batch_jobs_using(name, version):
+        listed = ", ".join(f'"{job}"' for job in jobs[:10])
+        raise FailedPrecondition(
+            f'The Model "{name.at(version)}" is used by batch prediction jobs that have not ended: '
+            f"[{listed}]. Cancel them first"
+        )
     if used := tx.deployments_of(name, version):
         endpoints = ", ".join(dict.fromkeys(f'"{endpoint}"' for endpoint, _ in used))
         raise FailedPrecondition(

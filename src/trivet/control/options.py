@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from math import isfinite
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert, structs, to_builtins
 
@@ -18,6 +18,8 @@ from trivet.core.signature import unknown
 from trivet.serving.batching import BatchLimits
 from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.placement import Asked
+
+S = TypeVar("S", bound=Struct)
 
 _AT = re.compile(r" - at `\$\.(?P<field>[^`]+)`$")
 _KINDS = ("dedicatedResources", "automaticResources", "sharedResources")
@@ -69,22 +71,27 @@ def options(document: Document, where: str) -> Options:
     given = document.get("trivet")
     if given is None:
         return Options()
-    known = Options.__struct_encode_fields__
-    for name in given if isinstance(given, Mapping) else ():
-        if name not in known:
-            raise InvalidArgument(f"{where}.trivet.{name}: {unknown(name, known, 'field')}")
-    try:
-        read = convert(given, Options)
-    except ValidationError as error:
-        match = _AT.search(str(error))
-        field, said = (f".{match['field']}", str(error)[: match.start()]) if match else ("", str(error))
-        got = f"; got {given[match['field']]!r}" if match and match["field"] in given else ""
-        raise InvalidArgument(f"{where}.trivet{field}: {said}{got}") from None
+    read = read_options(given, Options, f"{where}.trivet")
     for name in ("maxWait", "timeout"):
         value = given.get(name)
         if value is not None and not isfinite(value):
             raise InvalidArgument(f"{where}.trivet.{name}: expected a finite number of seconds; got {value}")
     return read
+
+
+def read_options(given: Any, kind: type[S], where: str) -> S:
+    """Read an object that is Trivet's own; raises InvalidArgument that names the field."""
+    known = kind.__struct_encode_fields__
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in known:
+            raise InvalidArgument(f"{where}.{name}: {unknown(name, known, 'field')}")
+    try:
+        return convert(given, kind)
+    except ValidationError as error:
+        match = _AT.search(str(error))
+        field, said = (f".{match['field']}", str(error)[: match.start()]) if match else ("", str(error))
+        got = f"; got {given[match['field']]!r}" if match and match["field"] in given else ""
+        raise InvalidArgument(f"{where}{field}: {said}{got}") from None
 
 
 def to_serve_as(spec: ModelSpec) -> Document:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trivet.control.deployments import Deployments
 from trivet.control.endpoints import Endpoints
+from trivet.control.jobs import BatchJobs, Discard
 from trivet.control.models import Models
 from trivet.control.operations import Operations
 from trivet.control.pools import Pools
@@ -18,6 +19,7 @@ from trivet.control.settings import ControlSettings
 from trivet.control.stages import Stages
 from trivet.control.uploads import Uploads
 from trivet.control.wishes import wish
+from trivet.core.batch import BatchPredictionJob
 from trivet.core.resources import (
     DeployedModel,
     Document,
@@ -41,7 +43,8 @@ __all__ = ["ControlPlane", "ControlSettings"]
 
 
 class ControlPlane:
-    """The rules. Whoever asks is a protocol; `nudge` is called when operations or wishes have changed.
+    """The rules. Whoever asks is a protocol; `nudge` is called when operations, jobs or wishes have changed,
+    `discard` for a job that is deleted: it removes what the job has left besides its output.
 
     Everything raises NotFound for a name that is not there, InvalidArgument for a request that is wrong by
     itself and FailedPrecondition for one that the state of things forbids. `changes` and documents are the
@@ -58,6 +61,7 @@ class ControlPlane:
         store: "ArtifactStore",
         settings: ControlSettings,
         nudge: Callable[[], None] = lambda: None,
+        discard: Discard | None = None,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -67,6 +71,8 @@ class ControlPlane:
         self._endpoints = Endpoints(catalog, self._operations, settings)
         self._deployments = Deployments(catalog, self._operations)
         self._pools = Pools(catalog, self._operations)
+        self._jobs = BatchJobs(catalog, self._operations, discard)
+        self._jobs.register()
         Uploads(catalog, store, self._operations).register()
         Stages(self._operations).register()
 
@@ -232,6 +238,49 @@ class ControlPlane:
     def deployed_in(self, pool: Name, query: Query) -> Page[tuple[Name, DeployedModel]]:
         """Return what is deployed in a pool, each with its endpoint."""
         return self._pools.deployed_in(pool, query)
+
+    # batch prediction jobs
+
+    def create_batch_job(
+        self, parent: Location, document: Document, *, job_id: str = "", owner: str = ""
+    ) -> BatchPredictionJob:
+        """Ask for a job; whoever runs jobs begins it (see `waiting_batch_jobs`).
+
+        `document` is a BatchPredictionJob, perhaps with `trivet` (see `control.job_documents`). The same id
+        with the same document is the same job; AlreadyExists for another document. An `owner` will run it
+        itself, and is left alone with it as long as it is heard of.
+        """
+        return self._jobs.create(parent, document, job_id=job_id, owner=owner)
+
+    def batch_job(self, name: Name) -> BatchPredictionJob:
+        """Return a job as it is now."""
+        return self._jobs.get(name)
+
+    def batch_jobs(self, parent: Location, query: Query) -> Page[BatchPredictionJob]:
+        """Return jobs."""
+        return self._jobs.page(parent, query)
+
+    def cancel_batch_job(self, name: Name) -> BatchPredictionJob:
+        """Have a job end: at once where nobody has begun it, otherwise when its runner hears of it.
+
+        Nothing happens to one that has ended.
+        """
+        return self._jobs.cancel(name)
+
+    def resume_batch_job(self, name: Name, *, owner: str = "") -> BatchPredictionJob:
+        """Have a job go on that failed, with the shards that are not done; or take over one that was left."""
+        return self._jobs.resume(name, owner=owner)
+
+    def delete_batch_job(self, name: Name, *, api: str = "v1") -> Operation:
+        """Forget a job that has ended; its output stays. Kind `deleteBatchPredictionJob`, response `{}`."""
+        return self._jobs.delete(name, api=api)
+
+    def waiting_batch_jobs(self) -> list[Name]:
+        """Return the jobs that nobody has and somebody should run, the oldest first.
+
+        One that is CANCELLING only has to be cleaned up.
+        """
+        return self._jobs.waiting()
 
     # operations
 

@@ -16,6 +16,9 @@ State = Literal[
 ]  # fmt: skip
 ENDED: frozenset[State] = frozenset(("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"))
 
+HEARD_WITHIN = 5.0
+"""Seconds after which a process that has a job, and was not heard of, is gone; others may run it then."""
+
 Kind = Literal["values", "rows", "blobs"]
 """What the records of a source are: any JSON value, rows of named columns, or bytes."""
 

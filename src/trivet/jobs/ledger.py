@@ -9,16 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from trivet.core.batch import BatchPredictionJob, Counts, RowFailure, Shard, ShardResult, State
+from trivet.core.batch import HEARD_WITHIN, BatchPredictionJob, Counts, RowFailure, Shard, ShardResult, State
 from trivet.core.errors import Aborted, FailedPrecondition, Internal, NotFound, ServingError
 from trivet.core.resources import Document, Failure, Name
 from trivet.jobs.work import Prepared
 
 if TYPE_CHECKING:
     from trivet.catalog import Catalog, Transaction
-
-ALIVE_WITHIN = 5.0
-"""Seconds after which a runner that was not heard of is gone, and others may take its job over."""
 
 MAX_FAILURES = 20
 """Failures of single records that a job tells of, as in Google's API; the others are in its output."""
@@ -55,7 +52,7 @@ class Ledger:
     catalog: "Catalog"
     name: Name
     owner: str
-    alive_within: float = ALIVE_WITHIN
+    heard_within: float = HEARD_WITHIN
     _attempt: int = field(default=-1, init=False)
 
     def __repr__(self) -> str:
@@ -70,7 +67,7 @@ class Ledger:
             job = tx.batch_job(self.name)
             if job.is_ended:
                 raise FailedPrecondition(f"{self.name} has ended: it is {job.state}")
-            if job.owner != self.owner and not tx.batch_job_is_left(self.name, self.alive_within):
+            if job.owner != self.owner and not tx.batch_job_is_left(self.name, self.heard_within):
                 raise Aborted(f"{self.name} is being run by {job.owner}")
             taken = replace(
                 job,
