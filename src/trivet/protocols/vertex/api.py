@@ -11,17 +11,19 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from trivet.control.plane import ControlPlane
+from trivet.core.batch import BatchPredictionJob
 from trivet.core.errors import Internal, InvalidArgument, NotFound, ServingError, Unavailable, Unimplemented
 from trivet.core.resources import Location, Operation
 from trivet.protocols.base import Call, Reply, encode_json, error_reply
-from trivet.protocols.vertex import endpoints, metadata, models, operations, places, pools
+from trivet.protocols.vertex import endpoints, jobs, metadata, models, operations, places, pools
 from trivet.protocols.vertex.endpoints import Recorded
+from trivet.protocols.vertex.jobs import HeldJob, job_json
 from trivet.protocols.vertex.operations import Held, operation_json
 from trivet.protocols.vertex.pages import by_bytes
 from trivet.protocols.vertex.waiting import InFewThreads, InThread, Watches
 from trivet.protocols.vertex.wire import Asked, Json, read_body, read_query
 
-Answer = Json | Operation | Held | Recorded
+Answer = Json | Operation | Held | HeldJob | Recorded
 Handler = Callable[[ControlPlane, Asked], Answer]
 
 
@@ -63,6 +65,12 @@ TABLE: Sequence[tuple[str, str, Handler]] = (
         "{api}/{parent}/deploymentResourcePools/{id}:queryDeployedModels",
         by_bytes(pools.query_deployed),
     ),
+    ("POST", "{api}/{parent}/batchPredictionJobs", jobs.create),
+    ("GET", "{api}/{parent}/batchPredictionJobs", by_bytes(jobs.list_)),
+    ("GET", "{api}/{parent}/batchPredictionJobs/{id}", jobs.get),
+    ("DELETE", "{api}/{parent}/batchPredictionJobs/{id}", jobs.delete),
+    ("POST", "{api}/{parent}/batchPredictionJobs/{id}:cancel", jobs.cancel),
+    ("POST", "{api}/{parent}/batchPredictionJobs/{id}:resume", jobs.resume),
     ("GET", "{any}/{parent}/{of}operations", by_bytes(operations.list_)),
     ("GET", "{any}/{parent}/{of}operations/{id}", operations.get),
     ("DELETE", "{any}/{parent}/{of}operations/{id}", operations.delete),
@@ -94,6 +102,9 @@ _GLANCE = 0.01
 """Seconds for which the answer to a change is held, so that what is done at once is said to be done."""
 
 _SETTLES_WITHIN = 10.0
+_LOOKS_EVERY = 0.1
+"""Seconds between two looks at a job that somebody waits for: its process tells nobody that it has ended."""
+
 _FAULT = Internal("the control plane failed; its log says why")
 
 log = logging.getLogger("trivet")
@@ -176,6 +187,7 @@ class Api:
                     body={} if method in ("GET", "DELETE") else read_body(call.body),
                     address=plain_address(call, self._tls),
                     home=self._home,
+                    client=call.headers.get("x-goog-api-client", ""),
                 )
                 answer = await self._in_thread(partial(handler, self._control, asked))
                 return Reply(200, encode_json(await self._settled(answer)))
@@ -188,6 +200,8 @@ class Api:
                 return operation_json(await self._done(answer, _GLANCE))
             case Held(operation=operation, seconds=seconds):
                 return operation_json(await self._done(operation, seconds))
+            case HeldJob(job=job, seconds=seconds, plainly=plainly):
+                return job_json(await self._ended(job, seconds), plainly=plainly)
             case Recorded(answer=recorded, revision=revision):
                 if revision and not await self._reached(revision):
                     raise Unavailable(
@@ -211,6 +225,17 @@ class Api:
         if operation.done:
             return operation
         return await self._watches.until(operation.name, done, seconds) or operation
+
+    async def _ended(self, job: BatchPredictionJob, seconds: float) -> BatchPredictionJob:
+        def ended() -> BatchPredictionJob | None:
+            latest = self._control.batch_job(job.name)
+            return latest if latest.is_ended else None
+
+        if job.is_ended or not seconds:
+            return job
+        if (found := await self._watches.until(job.name, ended, seconds, longest=_LOOKS_EVERY)) is not None:
+            return found
+        return await self._in_thread(lambda: self._control.batch_job(job.name))
 
 
 def plain_address(call: Call, tls: str) -> str:

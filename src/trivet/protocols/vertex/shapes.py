@@ -213,6 +213,62 @@ pool = message(
     }
 )
 
+batch_prediction_job = message(
+    {
+        "name": text,
+        "displayName": text,
+        "model": text,
+        "modelVersionId": text,
+        "endpoint": text,
+        "unmanagedContainerModel": message(
+            {
+                "artifactUri": text,
+                "predictSchemata": by_key(anything),
+                "containerSpec": _container,
+            }
+        ),
+        "inputConfig": message(
+            {
+                "instancesFormat": text,
+                "gcsSource": message({"uris": _texts}),
+                "bigquerySource": message({"inputUri": text}),
+            }
+        ),
+        "instanceConfig": message(
+            {
+                "instanceType": text,
+                "keyField": text,
+                "includedFields": _texts,
+                "excludedFields": _texts,
+            }
+        ),
+        "modelParameters": anything,
+        "outputConfig": message(
+            {
+                "predictionsFormat": text,
+                "gcsDestination": message({"outputUriPrefix": text}),
+                "bigqueryDestination": message({"outputUri": text}),
+            }
+        ),
+        "dedicatedResources": message(
+            {
+                "machineSpec": _machine,
+                "startingReplicaCount": int32,
+                "maxReplicaCount": int32,
+                "flexStart": message({"maxRuntimeDuration": duration}),
+                "spot": flag,
+            }
+        ),
+        "serviceAccount": text,
+        "manualBatchTuningParameters": message({"batchSize": int32}),
+        "generateExplanation": flag,
+        "explanationSpec": by_key(anything),
+        "labels": _labels,
+        "encryptionSpec": _encryption,
+        "disableContainerLogging": flag,
+    }
+)
+
 upload_model = message({"parentModel": text, "modelId": text, "model": model, "serviceAccount": text})
 copy_model = message({"sourceModel": text, "modelId": text, "parentModel": text})
 merge_aliases = message({"versionAliases": _texts})

@@ -60,14 +60,21 @@ class Watches:
         self._changed = changed
         self._watches: dict[Hashable, _Watch] = {}
 
-    async def until(self, what: Hashable, look: Callable[[], T | None], seconds: float) -> T | None:
+    async def until(
+        self,
+        what: Hashable,
+        look: Callable[[], T | None],
+        seconds: float,
+        longest: float | None = None,
+    ) -> T | None:
         """Return what a look finds, as soon as that is not None, or None after these seconds.
 
-        `look` must do the same for all who wait for `what`. Raises what it raises.
+        `look` must do the same for all who wait for `what`; there are at most `longest` seconds between two
+        looks, where that is given. Raises what it raises.
         """
         watch = self._watches.get(what)
         if watch is None:
-            watch = self._watches[what] = _Watch(asyncio.create_task(self._watch(look)))
+            watch = self._watches[what] = _Watch(asyncio.create_task(self._watch(look, longest)))
         watch.waiting += 1
         task: asyncio.Task[T] = watch.task
         try:
@@ -80,8 +87,9 @@ class Watches:
                 if self._watches.get(what) is watch:
                     del self._watches[what]
 
-    async def _watch(self, look: Callable[[], T | None]) -> T:
-        pause, longest = _PAUSES
+    async def _watch(self, look: Callable[[], T | None], longest: float | None) -> T:
+        longest = _PAUSES[1] if longest is None else longest
+        pause = min(_PAUSES[0], longest)
         while True:
             # begun before the look, which could otherwise miss a change that comes right after it
             change = asyncio.ensure_future(self._changed(pause))

@@ -40,7 +40,8 @@ _encode = msgspec.json.Encoder().encode
 class Asked:
     """A call, as those who answer it see it: `parts` are what the path's pattern names.
 
-    `address` is where the caller found the server; `home` the project and location of one who names none.
+    `address` is where the caller found the server; `home` the project and location of one who names none;
+    `client` is what the caller says it is (`x-goog-api-client`).
     """
 
     api: str
@@ -49,6 +50,7 @@ class Asked:
     body: Json
     address: str
     home: Location
+    client: str = ""
 
     @property
     def parent(self) -> Location:
