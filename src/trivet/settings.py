@@ -201,6 +201,31 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """How batch prediction jobs are run, by `trivet batch` and by the server."""
+
+    jobs: Annotated[int, Meta(ge=0)] = 2
+    """How many jobs a server runs at once; others wait. With 0 it runs none, and leaves them to other
+    servers that share its catalog."""
+
+    workers: Annotated[int, Meta(ge=0)] = 0
+    """Processes of one job, unless it says so itself; 0 is one for each core this machine may use."""
+
+    nice: Annotated[int, Meta(ge=0, le=19)] = 10
+    """How much a server's jobs stand back behind its fronts where both want the cores (see `nice(1)`)."""
+
+    folders: tuple[str, ...] = ()
+    """Folders in which local files must be that jobs read and write; anywhere, where there are none."""
+
+    shard_bytes: Annotated[int, Meta(ge=1024)] = 16 * 1024 * 1024
+    """Bytes of an uncompressed text file that are done, and after a crash redone, as one. Each such part
+    gives one file of results."""
+
+    shard_rows: Annotated[int, Meta(ge=1)] = 200_000
+    """Rows of a table, or of a Parquet file, that are done as one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server, and where each value came from."""
 
@@ -213,5 +238,6 @@ class Settings:
     catalog: Catalog = field(default_factory=Catalog)
     storage: Storage = field(default_factory=Storage)
     gateway: Gateway = field(default_factory=Gateway)
+    batch: Batch = field(default_factory=Batch)
     models: Mapping[str, Model] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)

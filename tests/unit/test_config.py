@@ -40,6 +40,7 @@ SAMPLES = {
     "log.requests": "all",
     "artifacts.trusted_types": ("a.B", "c.D"),
     "artifacts.folders": ("/models", "/more"),
+    "batch.folders": ("/in", "/out"),
     "gateway.names": ("models.example.com",),
     "catalog.data": "/data",
     "catalog.url": "postgresql+psycopg:///trivet",

@@ -29,6 +29,10 @@ def main() -> None:
         from trivet.app import gateway
 
         gateway.run(*sockets)
+    elif kind == "job":
+        from trivet.app import job
+
+        job.run(*sockets)
     else:
         from trivet.app import replica
 

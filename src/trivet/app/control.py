@@ -17,6 +17,7 @@ import uvloop
 from trivet.app import logs
 from trivet.app.calls import answer_calls
 from trivet.app.channel import Channel
+from trivet.app.child import settle
 from trivet.app.messages import (
     Applied,
     Expected,
@@ -24,8 +25,10 @@ from trivet.app.messages import (
     Manage,
     Message,
     Ready,
+    RunJob,
     Wished,
 )
+from trivet.app.starter import Starter, discards
 from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
 from trivet.control.plane import ControlPlane, ControlSettings
@@ -58,14 +61,10 @@ def run(control: socket.socket, listening: socket.socket) -> None:
 
 def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     """Open the catalog and the store; raises FailedPrecondition where one cannot be."""
-    settings, data = asked.settings, Path(asked.data)
-    lasting = settings.catalog if asked.seed is None else CatalogSettings()
-    catalog = Catalog(lasting.url or f"sqlite:///{data.absolute() / 'catalog.db'}")
-    store = ArtifactStore(
-        lasting.store or data / "artifacts",
-        settings.storage.folders,
-        folders=settings.artifacts.folders or None,
-    )
+    settings = asked.settings
+    url, root = _kept_at(asked)
+    catalog = Catalog(url)
+    store = ArtifactStore(root, settings.storage.folders, folders=settings.artifacts.folders or None)
     store.clean()
     about = ControlSettings(
         node=asked.node,
@@ -78,9 +77,16 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
     )
     if asked.seed is not None:
         seed(catalog, store, about, asked.seed)
-    plane = ControlPlane(catalog, store, about, nudge)
+    plane = ControlPlane(catalog, store, about, nudge, discards(settings, asked.data, catalog, store))
     plane.recover()
     return plane
+
+
+def _kept_at(asked: Manage) -> tuple[str, str]:
+    """Return the URL of the catalog, and the place of the store."""
+    lasting = asked.settings.catalog if asked.seed is None else CatalogSettings()
+    data = Path(asked.data).absolute()
+    return lasting.url or f"sqlite:///{data / 'catalog.db'}", lasting.store or str(data / "artifacts")
 
 
 class Changes:
@@ -140,8 +146,10 @@ class _Process:
         server = await asyncio.start_unix_server(
             lambda reader, writer: answer_calls(reader, writer, answer), sock=listening
         )
+        settle()
         self._channel.send(Ready())
-        working = [asyncio.create_task(one) for one in (self._wish(), self._operate(), self._live())]
+        doing = self._wish(), self._operate(), self._live(), self._run_jobs(asked)
+        working = [asyncio.create_task(one) for one in doing]
         await self._over.wait()
         for task in working:
             task.cancel()
@@ -211,6 +219,23 @@ class _Process:
                         task.add_done_callback(self._tasks.discard)
             except Exception:
                 log.exception("operations cannot be read")
+            await changed
+
+    async def _run_jobs(self, asked: Manage) -> None:
+        """Have batch prediction jobs run that nobody runs, each by a process of its own."""
+        url, store = _kept_at(asked)
+        starter = Starter(
+            asked.settings.batch.jobs,
+            lambda: _in_thread(self._plane.waiting_batch_jobs),
+            lambda name: RunJob(asked.settings, asked.data, url, store, str(name)),
+            self._changes.tell,
+        )
+        while True:
+            changed = asyncio.create_task(self._changes.wait(_SHARED))
+            try:
+                await starter.look()
+            except Exception:
+                log.exception("batch prediction jobs cannot be read")
             await changed
 
     async def _operation(self, name: Name) -> None:

@@ -152,6 +152,16 @@ class Guard(Struct, tag=True):
     sockets: list[str]
 
 
+class RunJob(Struct, tag=True):
+    """To a job process, first of all: run the job of this name, in the catalog at this URL."""
+
+    settings: Settings
+    data: str
+    catalog: str
+    store: str
+    job: str
+
+
 class Wished(Struct, tag=True):
     """From the control process: what is to be served, from now on. Answered with `Applied`."""
 
@@ -216,5 +226,5 @@ class Gather(Struct, tag=True):
 Message = (
     Load | Loading | Loaded | Failed | ForkFront | ForkReplica | ForkLoader | Forked | Exited
     | Serve | Serving | Ready | Listen | HandOver | Silent | Retire | Measure | Measured | Gather
-    | Manage | Wished | Applied | Expected | Preload | Guard
+    | Manage | Wished | Applied | Expected | Preload | Guard | RunJob
 )  # fmt: skip

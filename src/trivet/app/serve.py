@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import os
 import resource
 import socket
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from trivet.app import logs
 from trivet.app.manager import Manager
 from trivet.app.supervisor import Announce, Supervisor
 from trivet.core.errors import FailedPrecondition
+from trivet.engines.cores import cores
 from trivet.settings import Server, Settings
 
 _PR_SET_CHILD_SUBREAPER = 36
-_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
 def run(reread: Callable[[], Settings], announce: Announce) -> int:
@@ -39,16 +38,6 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
     finally:
         for one in sockets:
             one.close()
-
-
-def cores() -> int:
-    """Return how many cores this process may use, by its affinity and its container's quota."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_MAX.read_text().split()
-        return max(1, min(usable, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or no quota ("max")
-        return usable
 
 
 def listen(server: Server) -> list[socket.socket]:

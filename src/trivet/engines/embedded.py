@@ -5,7 +5,6 @@ so that it is there when the job is ready to be planned.
 """
 
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from selectors import EVENT_READ, DefaultSelector
 
 from trivet.core.batch import Shard
 from trivet.core.errors import Cancelled, Internal
+from trivet.engines.cores import cores
 from trivet.engines.messages import Do, Done, Failed, Further, Message, Messages, Planned, Prepare, send
 from trivet.jobs.engine import Event
 from trivet.jobs.work import Prepared, Work
@@ -34,7 +34,7 @@ class Embedded:
     """Does the shards of one job in at most so many processes, 0 for one a core."""
 
     def __init__(self, workers: int = 0) -> None:
-        self._most = workers or len(os.sched_getaffinity(0))
+        self._most = workers or cores()
         self._selector = DefaultSelector()
         self._workers: list[_Worker] = []
         self._closed = False

@@ -71,9 +71,11 @@ class _Lost(Exception):
 
 
 class Runner:
-    """Runs one job, once. `told` hears how far it is whenever something has happened.
+    """Runs one job, once.
 
-    `work.outputs.columns` and `schema` are filled in once they are known.
+    `complete` is called when the job is this runner's: it returns the work with what takes long to get, the
+    model's files. `work.outputs.columns` and `schema` are filled in once they are known. `told` hears how far
+    the job is whenever something has happened.
     """
 
     def __init__(
@@ -83,14 +85,15 @@ class Runner:
         engine: Engine,
         sink: Sink,
         tolerance: Tolerance = Tolerance(),
-        told: Callable[[Progress], None] = lambda progress: None,
+        complete: Callable[[Work], Work] = lambda work: work,
     ) -> None:
         self._ledger = ledger
         self._work = work
         self._engine = engine
         self._sink = sink
         self._tolerance = tolerance
-        self._told = told
+        self._complete = complete
+        self.told: Callable[[Progress], None] = lambda progress: None
         self._prepared = Prepared()
         self._shards: dict[int, Shard] = {}
         self._results: dict[int, ShardResult] = {}
@@ -127,8 +130,13 @@ class Runner:
     def cancel(self) -> None:
         """Have it end as cancelled, soon; does nothing once its output is about to be shown."""
         if not self._ending:
-            self._stop = _Cancelled()
+            self._stop = self._stop or _Cancelled()
             self._engine.close()
+
+    def leave(self) -> None:
+        """Have it end at once and raise Aborted, with the job left as it is."""
+        self._stop = _Lost(Aborted(f"{self._work.job} is left to another runner"))
+        self._engine.close()
 
     def beat(self) -> None:
         """Tell the catalog that the job is being run and how far it is, and hear what has become of it."""
@@ -149,6 +157,8 @@ class Runner:
 
     def _plan(self) -> None:
         """Have the job planned, unless it was: the plan is what the catalog says it is."""
+        self._work = self._complete(self._work)
+        self._look()
         known = self._ask(self._ledger.prepared)
         if known is None:
             self._sink.check(self._work.outputs)
@@ -201,7 +211,7 @@ class Runner:
         if self._stop is not None:
             raise self._stop
         counts, (done, size) = self._account()
-        self._told(Progress(counts, done, size, self._prepared))
+        self.told(Progress(counts, done, size, self._prepared))
         self._tolerance.check(counts)
 
     def _finish(self) -> BatchPredictionJob:

@@ -1,6 +1,5 @@
-"""Sockets and cores."""
+"""Sockets."""
 
-import os
 import socket
 
 import pytest
@@ -8,18 +7,6 @@ import pytest
 from trivet.app import serve
 from trivet.core.errors import FailedPrecondition
 from trivet.settings import Server
-
-
-@pytest.mark.parametrize(
-    ("told", "expected"),
-    [("100000 100000\n", 1), ("250000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 16), (None, 16)],
-)
-def test_a_container_has_the_cores_of_its_quota(told, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(serve, "_CPU_MAX", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
-    if told is not None:
-        (tmp_path / "cpu.max").write_text(told)
-    assert serve.cores() == expected
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -34,7 +34,9 @@ def runner(catalog, engine, sink, owner="me", **more):
 def test_a_job_is_planned_run_shown_and_accounted_for(catalog, sink):
     told = []
     engine = ScriptedEngine(sink, 3)
-    job = runner(catalog, engine, sink, told=told.append).run()
+    one = runner(catalog, engine, sink)
+    one.told = told.append
+    job = one.run()
     assert (job.state, job.counts, job.progress) == ("SUCCEEDED", Counts(30, 30, 0), (30, 30))
     assert (job.warnings, job.first) == (("mind",), "[1]")
     assert job.output == {"gcsOutputDirectory": "out/prediction-m"}
@@ -82,6 +84,15 @@ def test_a_model_that_cannot_be_loaded_fails_it(catalog, sink):
     engine.loads = FailedPrecondition("no licence")
     job = runner(catalog, engine, sink).run()
     assert (job.state, job.failure.message) == ("FAILED", "no licence")
+
+
+def test_a_model_that_cannot_be_fetched_fails_it_when_it_has_begun(catalog, sink):
+    def complete(work):
+        assert job_in(catalog).state == "RUNNING"
+        raise FailedPrecondition("its copy is gone")
+
+    job = runner(catalog, ScriptedEngine(sink, 2), sink, complete=complete).run()
+    assert (job.state, job.failure.message) == ("FAILED", "its copy is gone")
 
 
 def test_an_engine_that_breaks_fails_it_and_says_where(catalog, sink):

@@ -1,0 +1,235 @@
+"""Runs a batch prediction job in this process: from what the catalog says to what its shards need.
+
+`trivet batch` does it in the foreground, `trivet up` in a process of its own (`app.job`).
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from json import JSONDecodeError, loads
+from pathlib import Path
+from shutil import rmtree
+
+from trivet import storage
+from trivet.app import owners
+from trivet.app.models import permissions_of
+from trivet.catalog import Catalog
+from trivet.control.artifacts import ArtifactStore
+from trivet.control.choice import default_output, to_load
+from trivet.control.job_documents import Asked, Unmanaged, asked_of
+from trivet.core.batch import HEARD_WITHIN, BatchPredictionJob
+from trivet.core.errors import FailedPrecondition, ServingError, model_error
+from trivet.core.names import ModelRef, name_from
+from trivet.core.resources import Name
+from trivet.engines import registry as engines
+from trivet.jobs.engine import Engine
+from trivet.jobs.ledger import Ledger
+from trivet.jobs.runner import Runner, Tolerance
+from trivet.jobs.work import Endpoint, Work
+from trivet.serving.lifecycle import ModelSpec
+from trivet.serving.remote_call import endpoint_url
+from trivet.serving.replica import FAULTS
+from trivet.settings import Settings
+from trivet.sinks.base import Outputs
+from trivet.sinks.registry import get_sink
+from trivet.sources.base import Inputs
+
+log = logging.getLogger("trivet")
+
+_BEATS_EVERY = 0.3  # seconds; a job that is to be cancelled learns of it this late
+
+OpensEngine = Callable[[Asked], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where jobs are kept, and what they may use: a catalog, a store of artifacts and a data folder."""
+
+    settings: Settings
+    data: Path
+    catalog: Catalog
+    store: ArtifactStore
+
+    def scratch(self, name: Name) -> Path:
+        """Return the folder for what a job must keep as long as it goes on."""
+        return self.data / "batch" / f"{name.project}_{name.location}_{name.id}"
+
+    def engine(self, asked: Asked) -> Engine:
+        """Open the engine that a job asks for, with as many processes as it, or the settings, say."""
+        return engines.open_engine(asked.engine, asked.workers or self.settings.batch.workers)
+
+
+def open_place(settings: Settings, data: str | Path, url: str = "", store: str = "") -> Place:
+    """Open the catalog and the store of a data folder, or those at other places; raises what prevents it."""
+    folder = Path(data).absolute()
+    catalog = Catalog(url or f"sqlite:///{folder / 'catalog.db'}")
+    allowed = settings.artifacts.folders or None
+    return Place(
+        settings,
+        folder,
+        catalog,
+        ArtifactStore(store or folder / "artifacts", settings.storage.folders, folders=allowed),
+    )
+
+
+class Attempt:
+    """One attempt to run a job. Made by whoever will run it, since it may begin to start processes."""
+
+    def __init__(self, place: Place, name: Name, owner: str = "", opens: OpensEngine | None = None) -> None:
+        self._place = place
+        with place.catalog.reading() as tx:
+            job = tx.batch_job(name)
+        alive_within = 0.0 if owners.is_gone(job.owner) else HEARD_WITHIN
+        self._ledger = Ledger(place.catalog, name, owner or owners.own(), alive_within)
+        self.runner: Runner | None = None
+        try:
+            asked = asked_of(job)
+            work = work_of(place, job, asked)
+            tolerance = Tolerance(asked.max_errors, asked.max_error_share)
+            sink, engine = get_sink(asked.destination.format), (opens or place.engine)(asked)
+            self.runner = Runner(
+                self._ledger, work, engine, sink, tolerance, lambda work: _complete(place, job, asked, work)
+            )
+        except FAULTS as error:
+            self._refused = model_error(error)
+
+    def run(self) -> BatchPredictionJob:
+        """Run it; returns the job as it ended.
+
+        Raises Aborted where another has it, and Unavailable where the catalog is lost.
+        """
+        if self.runner is None:
+            cancelled = self._ledger.claim().state == "CANCELLING"
+            return (
+                self._ledger.end("CANCELLED")
+                if cancelled
+                else self._ledger.end("FAILED", error=self._refused)
+            )
+        with _beating(self.runner):
+            job = self.runner.run()
+        if job.output or job.state == "CANCELLED":
+            rmtree(self._place.scratch(job.name), ignore_errors=True)
+        return job
+
+    def leave(self) -> None:
+        """End its processes at once, and leave the job to whoever runs jobs; called by another thread."""
+        if self.runner is not None:
+            self.runner.leave()
+        self._ledger.release()
+
+
+def work_of(place: Place, job: BatchPredictionJob, asked: Asked) -> Work:
+    """Return what the shards of a job need to know, but for where its model is."""
+    settings, scratch = place.settings, str(place.scratch(job.name))
+    folders = settings.batch.folders or None
+    return Work(
+        job=job.name.id,
+        source=asked.source.format,
+        sink=asked.destination.format,
+        inputs=Inputs(
+            uris=asked.source.uris,
+            buckets=settings.storage.folders,
+            folders=folders,
+            scratch=scratch,
+            strict=not asked.native,
+            shard_bytes=settings.batch.shard_bytes,
+            shard_rows=settings.batch.shard_rows,
+            options=asked.source.options,
+        ),
+        outputs=Outputs(
+            uri=asked.destination.uris[0],
+            name=job.output_name,
+            scratch=scratch,
+            native=asked.native,
+            buckets=settings.storage.folders,
+            folders=folders,
+            options=asked.destination.options,
+        ),
+        instances=asked.instances,
+        permissions=permissions_of(settings),
+        parameters=asked.parameters,
+        batch_size=asked.batch_size,
+        native=asked.native,
+    )
+
+
+def discard(place: Place, job: BatchPredictionJob) -> None:
+    """Remove what a job that failed has kept for another attempt."""
+    asked = asked_of(job)
+    get_sink(asked.destination.format).discard(work_of(place, job, asked).outputs)
+    rmtree(place.scratch(job.name), ignore_errors=True)
+
+
+def _complete(place: Place, job: BatchPredictionJob, asked: Asked, work: Work) -> Work:
+    """Add the model, whose files may have to be fetched first, or the endpoint."""
+    Path(work.inputs.scratch).mkdir(parents=True, exist_ok=True)
+    if asked.endpoint:
+        url = endpoint_url(asked.endpoint, "" if "://" in asked.endpoint else _server(place))
+        return replace(work, endpoint=Endpoint(url, timeout=asked.timeout))
+    if asked.unmanaged is not None:
+        return replace(work, model=_unmanaged(place, asked.unmanaged, Path(work.inputs.scratch)))
+    name = Name.parse(job.model, "models")
+    with place.catalog.reading() as tx:
+        version = tx.version(name)
+    folder = Path()
+    if version.artifact is not None:
+        folder = to_load(version.document, place.store.path(version.artifact))
+    model = ModelSpec(
+        ref=ModelRef(name.id, version.version),
+        path=folder,
+        framework=version.framework,
+        output=default_output(version.document),
+        model=str(name.at("")),
+        display_name=version.display_name,
+    )
+    return replace(work, model=model)
+
+
+def _unmanaged(place: Place, asked: Unmanaged, scratch: Path) -> ModelSpec:
+    folder = Path()
+    if asked.uri:
+        settings = place.settings
+        storage.source(asked.uri, settings.storage.folders, settings.artifacts.folders or None)
+        fetched = storage.fetch(asked.uri, scratch / "model", settings.storage.folders)
+        folder = to_load(asked.document, fetched)
+    return ModelSpec(
+        ref=ModelRef(name_from(Path(asked.uri).stem)),
+        path=folder,
+        framework=asked.framework,
+        output=default_output(asked.document),
+    )
+
+
+def _server(place: Place) -> str:
+    """Return where the server of the data folder is, whose endpoints have plain names."""
+    try:
+        return str(loads((place.data / "server.json").read_text())["http"])
+    except (OSError, JSONDecodeError, KeyError, TypeError):
+        raise FailedPrecondition(
+            f"no server has its endpoints in {place.data}: start one with `trivet up`, or give the URL"
+        ) from None
+
+
+@contextmanager
+def _beating(runner: Runner) -> Iterator[None]:
+    """Have a runner say, again and again, that it is alive, while it runs."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_BEATS_EVERY):
+            try:
+                runner.beat()
+            except ServingError as error:
+                log.warning("%r: %s", runner, error)
+            except Exception:  # the next one may do better
+                log.exception("%r", runner)
+
+    thread = threading.Thread(target=beat, name="beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
