@@ -214,12 +214,14 @@ def errors_part(shard: int) -> str:
     return f"errors-{shard:05}"
 
 
+def unicode(value: str) -> str:
+    """Return a string with escapes for what is no Unicode in it, as in a file's name that is no UTF-8."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def text(value: str) -> bytes:
-    """Return a string as JSON text; what is no Unicode in it, as of a file's name, is written as escapes."""
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:
-        return _encode(value.encode("utf-8", "backslashreplace").decode())
+    """Return a string as JSON text."""
+    return _encode(unicode(value))
 
 
 def error_lines(failed: Sequence[Failed], *, native: bool) -> Iterator[bytes]:
