@@ -1,0 +1,207 @@
+"""What text formats share: files cut where records begin, and read in blocks of whole records.
+
+How long a record is depends on its text alone, never on where a file is cut; so any cut gives the same
+records and offsets. Memory is bounded by the longest record that is taken.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivet.core.batch import Shard
+from trivet.sources.base import Inputs
+from trivet.storage.inputs import Files, Found
+from trivet.storage.streams import Corrupt, Inflating, Stream, compression
+
+BLOCK = 1 << 20
+"""Bytes that are read at once, and so about the size of a batch."""
+
+LONGEST = 64 << 20
+"""Bytes that a record may have; what is longer is Unreadable."""
+
+MOST = 16_384
+"""Records that are in one batch."""
+
+LF = ord("\n")
+BOM = b"\xef\xbb\xbf"
+
+KEPT = 2000
+"""Bytes of a record that cannot be read that are shown."""
+
+
+class Splitter(Protocol):
+    """Says where records end, in text that begins with one."""
+
+    def first(self, text: bytes) -> int:
+        """Return where the first record ends, its line end included; 0 where it does not."""
+        ...
+
+    def last(self, text: bytes) -> int:
+        """Return where the last whole record ends, its line end included; 0 where none does."""
+        ...
+
+    def ends(self, text: bytes) -> NDArray[np.intp]:
+        """Return where each record ends that does; blank lines are counted, too."""
+        ...
+
+    def collapse(self, text: bytes) -> bytes:
+        """Return a short text for a long one in which no record ends, that goes on in the same way."""
+        ...
+
+
+class LineEnds:
+    """Records are lines."""
+
+    def first(self, text: bytes) -> int:
+        """Return where the first line ends."""
+        return text.find(b"\n") + 1
+
+    def last(self, text: bytes) -> int:
+        """Return where the last whole line ends."""
+        return text.rfind(b"\n") + 1
+
+    def ends(self, text: bytes) -> NDArray[np.intp]:
+        """Return where each line ends."""
+        return np.flatnonzero(np.frombuffer(text, np.uint8) == LF) + 1
+
+    def collapse(self, text: bytes) -> bytes:
+        """Return any text: nothing but its end matters of a line."""
+        return b"x"
+
+
+@dataclass(slots=True)
+class Block:
+    """Whole records, the last of a file perhaps without its line end.
+
+    With a `problem`, it is the beginning of one that cannot be read. `end` is where it ends in what is read,
+    and `size` how much of the file was read for it.
+    """
+
+    text: bytes
+    end: int
+    size: int
+    problem: str = ""
+
+
+def blocks(stream: Stream, splitter: Splitter, size: int = BLOCK) -> Iterator[Block]:
+    """Read whole records, about so many bytes at once; nothing is left out."""
+    rest = head = b""  # what has not been told; and of a record that is too long, what is shown
+    got = told = 0
+    while True:
+        wanted = size if head else max(1, min(max(size, len(rest)), LONGEST + 1 - len(rest)))
+        try:
+            piece = stream.read(wanted)
+        except Corrupt as error:
+            yield Block((head or rest)[:KEPT], got, stream.taken - told, str(error))
+            return
+        if not piece:
+            break
+        got += len(piece)
+        text = rest + piece if rest else piece
+        if head:
+            end = splitter.first(text)
+            if not end:
+                rest = splitter.collapse(text)
+                continue
+            text = text[end:]
+            yield Block(head, got - len(text), stream.taken - told, _too_long())
+            told, head = stream.taken, b""
+        end = splitter.last(text)
+        rest = text[end:]
+        if end:
+            yield Block(text[:end], got - len(rest), stream.taken - told)
+            told = stream.taken
+        elif len(rest) > LONGEST:
+            head, rest = rest[:KEPT], splitter.collapse(rest)
+    if head:
+        yield Block(head, got, stream.taken - told, _too_long())
+    elif rest or stream.taken > told:
+        yield Block(rest, got, stream.taken - told)
+
+
+def _too_long() -> str:
+    return f"longer than {LONGEST >> 20} MiB"
+
+
+Details = dict[str, Any]
+"""What the shards of a file must know, as JSON."""
+
+
+class TextFiles:
+    """The files of one text format: plans their shards, and reads the blocks of each."""
+
+    def __init__(self, splitter: Splitter, inputs: Inputs, shard_bytes: int = 0) -> None:
+        self.files = Files(inputs.buckets, inputs.folders)
+        self._splitter = splitter
+        self._shard_bytes = max(1, shard_bytes or inputs.shard_bytes)
+
+    def look(self, file: Found) -> Details:
+        """Return what all shards of a file must know, after a look at its first bytes."""
+        with self.files.open(file.uri, 0, file.version) as opened:
+            kind = compression(file.uri, opened.read(4))
+        return {"version": file.version} | ({"compression": kind} if kind else {})
+
+    def shards(self, file: Found, details: Details, start: int = 0) -> Iterator[Shard]:
+        """Cut a file whose records begin at a byte; the shards are not numbered yet.
+
+        A compressed file is not cut, and one that is large is read once, to know how many records come
+        before each cut.
+        """
+        first, begin = 0, start
+        if "compression" not in details and file.size - start > self._shard_bytes:
+            for stop, count in self._cuts(file, details, start):
+                yield Shard(0, file.uri, begin, stop, first, stop - begin, details)
+                first, begin = first + count, stop
+        if begin < file.size or begin == start:
+            yield Shard(0, file.uri, begin, file.size, first, file.size - begin, details)
+
+    def blocks(self, shard: Shard, skip: int = 0) -> Iterator[Block]:
+        """Read a shard, without a byte order mark; `skip` bytes of the content come before its records."""
+        with closing(self.open(shard.uri, shard.start, shard.stop, shard.details)) as stream:
+            if skip:
+                stream.read(skip)
+            marked = not shard.start and not skip
+            for block in blocks(stream, self._splitter):
+                if marked:
+                    block.text, marked = block.text.removeprefix(BOM), False
+                yield from self._parts(block)
+        self.files.verify(shard.uri, shard.details.get("version", ""))
+
+    def _parts(self, block: Block) -> Iterator[Block]:
+        """Cut a block of very short records."""
+        text = block.text
+        if block.problem or np.count_nonzero(np.frombuffer(text, np.uint8) == LF) <= MOST:
+            yield block
+            return
+        begin = 0
+        for end in self._splitter.ends(text)[MOST - 1 :: MOST].tolist():
+            if end < len(text):
+                yield Block(text[begin:end], block.end - len(text) + end, 0)
+                begin = end
+        yield Block(text[begin:], block.end, block.size)
+
+    def open(self, uri: str, start: int, stop: int, details: Mapping[str, Any]) -> Stream:
+        """Open a part of a file, or all of a compressed one; FailedPrecondition if it is not what it was."""
+        opened = self.files.open(uri, start, details.get("version", ""))
+        kind = details.get("compression", "")
+        return Inflating(opened, uri, stop - start, kind) if kind else Stream(opened, uri, stop - start)
+
+    def _cuts(self, file: Found, details: Details, start: int) -> Iterator[tuple[int, int]]:
+        """Yield where shards end, but for the last, and how many records each has."""
+        begin = count = 0
+        with closing(self.open(file.uri, start, file.size, details)) as stream:
+            for block in blocks(stream, self._splitter, min(BLOCK, self._shard_bytes)):
+                count += 1 if block.problem else len(self._splitter.ends(block.text))
+                if block.end - begin >= self._shard_bytes:
+                    yield start + block.end, count
+                    begin, count = block.end, 0
+
+
+def numbered(shards: Iterable[Shard]) -> Iterator[Shard]:
+    """Number shards from 0 on."""
+    for index, shard in enumerate(shards):
+        yield replace(shard, index=index)
