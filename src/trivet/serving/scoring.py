@@ -1,7 +1,7 @@
 """Offline prediction: the same predictors, asked about batches by jobs and by SQL, and bad rows found."""
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from trivet.core.errors import Internal, ServingError, model_error
 from trivet.core.instances import Instances, Predictions
@@ -10,6 +10,17 @@ from trivet.core.signature import Parameters
 from trivet.serving.replica import FAULTS
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """A predictor that finds bad rows itself, because it is asked about several batches at once."""
+
+    def score(
+        self, instances: Instances, parameters: Parameters
+    ) -> Iterator[tuple[int, int, Predictions | ServingError]]:
+        """Do what `score` does below; raises what no row is to blame for, and which ends the work."""
+        ...
 
 
 def isolate(
@@ -41,8 +52,12 @@ def score(
 ) -> Iterator[tuple[int, int, Predictions | ServingError]]:
     """Predict so many rows at once; a batch that fails is halved until the bad row stands alone.
 
-    Yields, in order, from which row to which there are predictions, or the error of a single row.
+    A predictor that is `Scoring` does it its own way. Yields, in order, from which row to which there are
+    predictions, or the error of a single row.
     """
+    if isinstance(predictor, Scoring):
+        yield from predictor.score(instances, parameters)
+        return
 
     def attempt(start: int, stop: int) -> Predictions:
         whole = start == 0 and stop == instances.count
