@@ -164,10 +164,9 @@ class TextFiles:
         with closing(self.open(shard.uri, shard.start, shard.stop, shard.details)) as stream:
             if skip:
                 stream.read(skip)
-            marked = not shard.start and not skip
+            elif not shard.start:
+                stream.skip(BOM)
             for block in blocks(stream, self._splitter):
-                if marked:
-                    block.text, marked = block.text.removeprefix(BOM), False
                 yield from self._parts(block)
         self.files.verify(shard.uri, shard.details.get("version", ""))
 

@@ -36,6 +36,7 @@ class Stream:
 
     def __init__(self, file: BinaryIO, uri: str, size: int) -> None:
         self._file, self._uri, self._size = file, uri, size
+        self._back = b""
         self.taken = 0
 
     def read(self, size: int) -> bytes:
@@ -43,11 +44,29 @@ class Stream:
 
         Raises FailedPrecondition where the file cannot be read, or has become shorter.
         """
-        return self._take(size)
+        if not self._back:
+            return self._next(size)
+        back, self._back = self._back[:size], self._back[size:]
+        try:
+            return back + self._next(size - len(back))
+        except Corrupt:  # as the next call will say
+            return back
+
+    def skip(self, prefix: bytes) -> bool:
+        """Leave out what the content begins with, if it does; returns whether it did."""
+        try:
+            begun = self._next(len(prefix))
+        except Corrupt:
+            return False
+        self._back = b"" if begun == prefix else begun
+        return begun == prefix
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _next(self, size: int) -> bytes:
+        return self._take(size)
 
     def _take(self, size: int) -> bytes:
         wanted = min(size, self._size - self.taken)
@@ -63,7 +82,10 @@ class Stream:
 
 
 class Inflating(Stream):
-    """The content of a compressed file. `taken` counts compressed bytes."""
+    """The content of a compressed file, which `read` raises Corrupt after where it is damaged.
+
+    `taken` counts compressed bytes.
+    """
 
     def __init__(self, file: BinaryIO, uri: str, size: int, kind: Compression) -> None:
         super().__init__(file, uri, size)
@@ -76,11 +98,8 @@ class Inflating(Stream):
         if kind == "zstd":
             _zstandard()
 
-    def read(self, size: int) -> bytes:
-        """Return so many bytes of the content, fewer only at the end.
-
-        Raises Corrupt once all that could be undone before the damage has been returned.
-        """
+    def _next(self, size: int) -> bytes:
+        """Return what is next; raises Corrupt once all that comes before the damage was returned."""
         while len(self._ready) < size and not self._ended:
             try:
                 self._ended = not self._step()

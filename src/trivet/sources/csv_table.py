@@ -1,0 +1,251 @@
+"""A block of CSV text as a table.
+
+There are three ways, from the fastest: text that is only numbers, taken whole; text whose every row has its
+cells, by column; and row by row, which sets aside what cannot be read.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+
+from trivet.sources.base import Table, Unreadable
+from trivet.sources.csv_cells import NUMERIC, as_numbers, column, exact
+from trivet.sources.csv_rows import RowEnds, cells_of, tidy_quotes
+from trivet.sources.jsonl import NOT_UTF8, is_utf8
+from trivet.sources.lines import KEPT, LF, Block
+
+_ENDS = RowEnds()
+_COMMA = ord(",")
+_HIDDEN = bytes.maketrans(b",\n", b"\x01\x02")
+_SHOWN = bytes.maketrans(b"\x01\x02", b",\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns that every row has, and how their cells are read."""
+
+    names: tuple[str, ...]
+    strict: bool
+
+
+class _Split(Sequence[bytes]):
+    """The parts of a text, found when somebody asks."""
+
+    __slots__ = ("_count", "_parts", "_separator", "_text")
+
+    def __init__(self, text: bytes, separator: bytes, count: int) -> None:
+        self._text, self._separator, self._count = text, separator, count
+        self._parts: list[bytes] | None = None
+
+    def all(self) -> list[bytes]:
+        if self._parts is None:
+            self._parts = self._text.split(self._separator)
+        return self._parts
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.all())
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self.all()[index]
+
+
+class _Columns(Sequence[Sequence[bytes]]):
+    """The columns of cells that are all in one text, found when somebody asks."""
+
+    __slots__ = ("_cells", "_names")
+
+    def __init__(self, cells: _Split, names: int) -> None:
+        self._cells, self._names = cells, names
+
+    def __len__(self) -> int:
+        return self._names
+
+    @overload
+    def __getitem__(self, index: int) -> Sequence[bytes]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sequence[bytes]]: ...
+    def __getitem__(self, index: int | slice) -> Sequence[bytes] | Sequence[Sequence[bytes]]:
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(self._names))]
+        if not -self._names <= index < self._names:
+            raise IndexError(index)
+        return self._cells.all()[index % self._names :: self._names]
+
+
+def table(block: Block, offset: int, layout: Layout) -> tuple[Table, int]:
+    """Return the rows of a block, whose first is at an offset, and the offset after them."""
+    if block.problem:
+        bad = (Unreadable(offset, block.text, block.problem),)
+        return Table((), bad, block.size, layout.names, [()] * len(layout.names)), offset + 1
+    text = block.text
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    if b"\r" in text and b'"' not in text:
+        text = text.replace(b"\r\n", b"\n")
+    whole = _numbers(text, layout)
+    if whole is None:
+        cells = _even(text, layout)
+        if cells is None:
+            return row_by_row(text, offset, block.size, layout)
+        count = len(cells) // len(layout.names)
+        rows = Rows(range(offset, offset + count), cells)
+        return by_column(rows, layout, block.size, text), offset + count
+    whole.offsets = range(offset, offset + len(whole.offsets))
+    whole.size = block.size
+    return whole, whole.offsets.stop
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows that have all their cells, as they are written, one row's after the other's."""
+
+    offsets: Sequence[int]
+    cells: list[bytes]
+
+
+def _numbers(text: bytes, layout: Layout) -> Table | None:
+    """Return a table of numbers; None where the text is not that of rows of numbers alone."""
+    width = len(layout.names)
+    count = int(np.count_nonzero(np.frombuffer(text, np.uint8) == LF))
+    if not count or text.translate(None, NUMERIC) != (b"," * (width - 1) + b"\n") * count:
+        return None
+    if layout.strict and text.count(b".") != width * count:  # a number has at most one
+        return None
+    flat = text[:-1].replace(b"\n", b",")
+    numbers = as_numbers(flat)
+    if numbers is None or len(numbers) != count * width:
+        return None
+    held = exact(numbers)
+    return Table(
+        range(count),
+        (),
+        0,
+        layout.names,
+        _Columns(_Split(flat, b",", count * width), width),
+        None if held is None else held.reshape(count, width),
+        _Split(text[:-1], b"\n", count),
+    )
+
+
+def _even(text: bytes, layout: Layout) -> list[bytes] | None:
+    """Return the cells of rows that all are as they should be; None where one may not be."""
+    width = len(layout.names)
+    if not text or not is_utf8(text):
+        return None
+    hidden = b'"' in text
+    if hidden:
+        if tidy_quotes(text) is None or b"\x01" in text or b"\x02" in text:
+            return None
+        text = _hide(text).replace(b"\r\n", b"\n")
+    content = np.frombuffer(text, np.uint8)
+    separators = content[(content == _COMMA) | (content == LF)]
+    if len(separators) % width or separators.tobytes() != (b"," * (width - 1) + b"\n") * (
+        len(separators) // width
+    ):
+        return None
+    if text.startswith(b"\n") or b"\n\n" in text or not text.endswith(b"\n"):
+        return None
+    cells = text[:-1].replace(b"\n", b",").split(b",")
+    if hidden and (b"\x01" in text or b"\x02" in text):
+        return [cell.translate(_SHOWN) if cell[:1] == b'"' else cell for cell in cells]
+    return cells
+
+
+def _hide(text: bytes) -> bytes:
+    """Replace the commas and line ends within quotes, which are tidy, by bytes that are nowhere in it."""
+    content = np.frombuffer(text, np.uint8)
+    within = (np.cumsum(content == ord('"'), dtype=np.uint8) & 1).astype(bool)
+    lookup = np.frombuffer(_HIDDEN, np.uint8)
+    return np.where(within, lookup[content], content).tobytes()
+
+
+def row_by_row(text: bytes, offset: int, size: int, layout: Layout) -> tuple[Table, int]:
+    """Return the rows of a text, and the offset after them; what cannot be read is set aside."""
+    offsets: list[int] = []
+    cells: list[bytes] = []
+    good: list[bytes] = []
+    bad: list[Unreadable] = []
+    at = 0
+    ends = _ENDS.ends(text).tolist()
+    for index, end in enumerate(ends, offset):
+        row = text[at:end].removesuffix(b"\n").removesuffix(b"\r")
+        at = end
+        if not row:
+            continue
+        found = cells_of(row)
+        if wrong := _wrong(row, found, layout):
+            bad.append(Unreadable(index, row[:KEPT], wrong))
+            continue
+        offsets.append(index)
+        cells += found or ()
+        good.append(row)
+    after = offset + len(ends)
+    if at < len(text):
+        bad.append(Unreadable(after, text[at : at + KEPT], "a quote that is never closed"))
+        after += 1
+    whole = _numbers(b"\n".join(good) + b"\n", layout) if good else None
+    if whole is None:
+        whole = by_column(Rows(offsets, cells), layout, size, b"", good)
+    else:
+        whole.offsets, whole.size = offsets, size
+    whole.unreadable = sorted((*whole.unreadable, *bad), key=lambda one: one.offset)
+    return whole, after
+
+
+def _wrong(row: bytes, cells: list[bytes] | None, layout: Layout) -> str:
+    if not is_utf8(row):
+        return NOT_UTF8
+    if cells is None:
+        return "text after a closing quote"
+    if len(cells) != len(layout.names):
+        names = ", ".join(layout.names[:8]) + (", ..." if len(layout.names) > 8 else "")
+        return f"expected {len(layout.names)} cells ({names}); got {len(cells)}"
+    return ""
+
+
+def by_column(
+    rows: Rows, layout: Layout, size: int, text: bytes, written: Sequence[bytes] | None = None
+) -> Table:
+    """Read the cells of rows. What they are written as is in `written`, or to be found in the text."""
+    width = len(layout.names)
+    if not rows.cells:
+        return Table((), (), size, layout.names, [()] * width)
+    refused: dict[int, str] = {}
+    columns, numbers = [], []
+    for index, name in enumerate(layout.names):
+        cells = rows.cells[index::width]
+        texts, values, wrong = column(cells, strict=layout.strict)
+        columns.append(texts)
+        numbers.append(values)
+        for row, why in wrong.items():
+            shown = cells[row][:100].decode("utf-8", "backslashreplace")
+            refused.setdefault(row, f"column {name}: {why}: {shown}")
+    offsets = rows.offsets
+    bad: list[Unreadable] = []
+    if refused:
+        written = _split_rows(text) if written is None else written
+        bad = [Unreadable(offsets[row], written[row][:KEPT], refused[row]) for row in sorted(refused)]
+        kept = [row for row in range(len(offsets)) if row not in refused]
+        offsets = [offsets[row] for row in kept]
+        columns = [[texts[row] for row in kept] for texts in columns]
+    known = [values for values in numbers if values is not None]
+    joined = np.column_stack(known) if len(known) == width and not refused else None
+    return Table(offsets, bad, size, layout.names, columns, joined)
+
+
+def _split_rows(text: bytes) -> list[bytes]:
+    ends = _ENDS.ends(text).tolist()
+    begins = [0, *ends[:-1]]
+    return [
+        text[begin:end].removesuffix(b"\n").removesuffix(b"\r")
+        for begin, end in zip(begins, ends, strict=True)
+    ]
