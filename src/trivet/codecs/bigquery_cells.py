@@ -41,12 +41,12 @@ def texts(values: Sequence[Any], field: Field) -> Texts:
         return found
     if type_of(field) == "RECORD":
         return _records(values, field["fields"])
-    write = _SCALARS.get(type_of(field), _encode)
+    write: Callable[[str], bytes] = _SCALARS.get(type_of(field), _encode)
     return [b"null" if value is None else write(value) for value in values]
 
 
 def _records(values: Sequence[Any], fields: Sequence[Field]) -> Texts:
-    template = b"{%b}" % b",".join(_encode(one["name"]).replace(b"%", b"%%") + b":%b" for one in fields)
+    template = b"{%b}" % b",".join([_encode(one["name"]).replace(b"%", b"%%") + b":%b" for one in fields])
     there = [value["f"] for value in values if value is not None]
     columns = [texts([row[index]["v"] for row in there], field) for index, field in enumerate(fields)]
     rows = zip(*columns, strict=True) if columns else iter([()] * len(there))
