@@ -41,7 +41,7 @@ TOLD = ("warnings", "firstInstance", "progress", "attempt", "outputName")
 """What the server says in `trivet` of a job, which clients that copy a job give back."""
 
 _TARGETS = ("model", "endpoint", "unmanagedContainerModel")
-_URL = re.compile(r"https?://[^\s/?#@]+[^\s?#]*")
+_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 
 
 class _Own(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

@@ -15,6 +15,7 @@ from trivet.core.batch import Kind
 from trivet.core.errors import InvalidArgument, NotFound, Unimplemented
 from trivet.core.resources import Document
 from trivet.sinks.registry import get_sink
+from trivet.sources.registry import get_source
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
 _CLOUD = re.compile(r"gs://[^/]+(?:/.*)?", re.DOTALL)
@@ -95,8 +96,6 @@ def read_destination(document: Document, own: Destination | None) -> Place:
 
 def kind_of(format_: str) -> Kind:
     """Return what the records of a format are; raises InvalidArgument where nothing reads it."""
-    from trivet.sources.registry import get_source
-
     try:
         return get_source(format_).kind
     except (NotFound, InvalidArgument) as error:

@@ -25,6 +25,10 @@ TYPES = {
     "deploymentResourcePools": "ListDeploymentResourcePoolsResponse",
     "deploymentResourcePools/*": "DeploymentResourcePool",
     "deploymentResourcePools/*:queryDeployedModels": "QueryDeployedModelsResponse",
+    "batchPredictionJobs": "ListBatchPredictionJobsResponse",
+    "batchPredictionJobs/*": "BatchPredictionJob",
+    "batchPredictionJobs/*:cancel": "Empty",
+    "batchPredictionJobs/*:resume": "BatchPredictionJob",
     "operations": "ListOperationsResponse",
     "operations/*": "Operation",
     "operations/*:wait": "Operation",
@@ -126,7 +130,7 @@ def check(method, path, answer, api):
     if client is None:
         return
     from google.longrunning import operations_pb2
-    from google.protobuf import json_format
+    from google.protobuf import empty_pb2, json_format
 
     collection, *rest = path.split("/", 1)
     verb = rest[0].partition(":")[2] or rest[0].partition("/")[2] if rest else ""
@@ -136,9 +140,13 @@ def check(method, path, answer, api):
     changes = (method, pattern) == ("PATCH", "deploymentResourcePools/*") or (
         method in ("POST", "DELETE") and not verb and not collection.startswith("operations")
     )
+    if (method, pattern) == ("POST", "batchPredictionJobs"):  # answers with the job itself
+        changes, pattern = False, "batchPredictionJobs/*"
     name = "Operation" if changes else TYPES.get(pattern, "Operation")
     if name.endswith(("Operation", "OperationsResponse")):
         kind = getattr(operations_pb2, name)()
+    elif name == "Empty":
+        kind = empty_pb2.Empty()
     else:
         message = getattr(client, name)
         kind = message.pb(message())
