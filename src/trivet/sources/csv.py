@@ -15,7 +15,7 @@ from trivet.sources.csv_cells import column
 from trivet.sources.csv_rows import RowEnds, cells_of
 from trivet.sources.csv_table import Layout, table
 from trivet.sources.jsonl import is_utf8
-from trivet.sources.lines import BOM, Block, Details, TextFiles, blocks, numbered
+from trivet.sources.lines import BOM, Block, Details, TextFiles, blocks, numbered, opened
 from trivet.storage.inputs import Found
 
 
@@ -56,7 +56,7 @@ def _begin(text: TextFiles, file: Found) -> tuple[Details, int]:
     """Return what the shards of a file must know, and the byte of its content after the header."""
     details = text.look(file)
     names: Sequence[str] = ()
-    with closing(text.open(file.uri, 0, file.size, details)) as stream:
+    with closing(opened(text.files, Shard(0, file.uri, 0, file.size, details=details))) as stream:
         start = len(BOM) if stream.skip(BOM) else 0
         for block in blocks(stream, RowEnds(), _HEAD):
             end, names = _header(file.uri, block)

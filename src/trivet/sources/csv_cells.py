@@ -38,10 +38,10 @@ def column(cells: Sequence[bytes], *, strict: bool) -> tuple[list[bytes], Number
     if joined.translate(None, NUMERIC) == b"," * (len(cells) - 1):
         numbers = as_numbers(joined)
         if numbers is not None and len(numbers) == len(cells):  # not of nothing at all
-            texts = list(cells)
+            held = exact(numbers)
             if strict and joined.count(b".") < len(cells):
-                texts = [cell if _is_float(cell) else _as_float(cell) for cell in cells]
-            return texts, exact(numbers), {}
+                return _as_floats(cells, joined, short=held is not None), held, {}
+            return list(cells), held, {}
     if joined[:1] == b'"' and _are_json(cells, joined):
         return list(cells), None, {}
     known: dict[bytes, bytes | Refused] = {}
@@ -82,6 +82,13 @@ def _parser() -> Any:
         return import_module("simdjson").Parser()
     except ImportError:
         return None
+
+
+def _as_floats(cells: Sequence[bytes], joined: bytes, *, short: bool) -> list[bytes]:
+    """Write those of numbers as floats that are integers; `short` ones are all the same number then."""
+    if short and joined.translate(None, b".eE") == joined:
+        return (joined.replace(b",", b".0,") + b".0").split(b",")
+    return [cell if _is_float(cell) else _as_float(cell) for cell in cells]
 
 
 def _are_json(cells: Sequence[bytes], joined: bytes) -> bool:

@@ -9,7 +9,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from trivet.sources.lines import LF
+from trivet.sources.lines import LF, line_ends
 
 _QUOTE, _COMMA, _CR = b'",\r'
 _QUOTES = re.compile(rb'"+')
@@ -32,19 +32,23 @@ class RowEnds:
 
     def ends(self, text: bytes) -> NDArray[np.intp]:
         """Return where each row ends that does; blank lines are counted, too."""
-        line_ends = np.flatnonzero(np.frombuffer(text, np.uint8) == LF) + 1
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == LF) + 1
         if b'"' not in text:
-            return line_ends
+            return ends
         quotes = tidy_quotes(text)
         if quotes is not None:
-            within = np.searchsorted(quotes, line_ends) % 2 == 1
-            return np.delete(line_ends, np.flatnonzero(within))
+            within = np.searchsorted(quotes, ends) % 2 == 1
+            return np.delete(ends, np.flatnonzero(within))
         found = []
         end, _ = _row_end(text, 0)
         while end:
             found.append(end)
             end, _ = _row_end(text, end)
         return np.array(found, np.intp)
+
+    def count(self, text: bytes) -> int:
+        """Return how many rows end."""
+        return line_ends(text) if b'"' not in text else len(self.ends(text))
 
     def collapse(self, text: bytes) -> bytes:
         """Return a short text for the beginning of a row, that goes on in the same way."""

@@ -4,20 +4,21 @@ There are three ways, from the fastest: text that is only numbers, taken whole; 
 cells, by column; and row by row, which sets aside what cannot be read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
 
 from trivet.sources.base import Table, Unreadable
-from trivet.sources.csv_cells import NUMERIC, as_numbers, column, exact
+from trivet.sources.csv_cells import NUMERIC, Numbers, as_numbers, column, exact
 from trivet.sources.csv_rows import RowEnds, cells_of, tidy_quotes
 from trivet.sources.jsonl import NOT_UTF8, is_utf8
 from trivet.sources.lines import KEPT, LF, Block
 
 _ENDS = RowEnds()
 _COMMA = ord(",")
+_BETWEEN = b"\x03"
 _HIDDEN = bytes.maketrans(b",\n", b"\x01\x02")
 _SHOWN = bytes.maketrans(b"\x01\x02", b",\n")
 
@@ -93,23 +94,14 @@ def table(block: Block, offset: int, layout: Layout) -> tuple[Table, int]:
         text = text.replace(b"\r\n", b"\n")
     whole = _numbers(text, layout)
     if whole is None:
-        cells = _even(text, layout)
-        if cells is None:
+        columns = _even(text, layout)
+        if columns is None:
             return row_by_row(text, offset, block.size, layout)
-        count = len(cells) // len(layout.names)
-        rows = Rows(range(offset, offset + count), cells)
-        return by_column(rows, layout, block.size, text), offset + count
+        offsets = range(offset, offset + len(columns[0]))
+        return by_column(offsets, columns, block.size, layout, lambda: _split_rows(text)), offsets.stop
     whole.offsets = range(offset, offset + len(whole.offsets))
     whole.size = block.size
     return whole, whole.offsets.stop
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows that have all their cells, as they are written, one row's after the other's."""
-
-    offsets: Sequence[int]
-    cells: list[bytes]
 
 
 def _numbers(text: bytes, layout: Layout) -> Table | None:
@@ -136,14 +128,14 @@ def _numbers(text: bytes, layout: Layout) -> Table | None:
     )
 
 
-def _even(text: bytes, layout: Layout) -> list[bytes] | None:
-    """Return the cells of rows that all are as they should be; None where one may not be."""
+def _even(text: bytes, layout: Layout) -> list[list[bytes]] | None:
+    """Return the cells of rows that all are as they should be, by column; None where one may not be."""
     width = len(layout.names)
     if not text or not is_utf8(text):
         return None
     hidden = b'"' in text
     if hidden:
-        if tidy_quotes(text) is None or b"\x01" in text or b"\x02" in text:
+        if tidy_quotes(text) is None or any(byte in text for byte in (b"\x01", b"\x02", _BETWEEN)):
             return None
         text = _hide(text).replace(b"\r\n", b"\n")
     content = np.frombuffer(text, np.uint8)
@@ -155,9 +147,8 @@ def _even(text: bytes, layout: Layout) -> list[bytes] | None:
     if text.startswith(b"\n") or b"\n\n" in text or not text.endswith(b"\n"):
         return None
     cells = text[:-1].replace(b"\n", b",").split(b",")
-    if hidden and (b"\x01" in text or b"\x02" in text):
-        return [cell.translate(_SHOWN) if cell[:1] == b'"' else cell for cell in cells]
-    return cells
+    columns = [cells[index::width] for index in range(width)]
+    return [_show(column) for column in columns] if hidden else columns
 
 
 def _hide(text: bytes) -> bytes:
@@ -166,6 +157,13 @@ def _hide(text: bytes) -> bytes:
     within = (np.cumsum(content == ord('"'), dtype=np.uint8) & 1).astype(bool)
     lookup = np.frombuffer(_HIDDEN, np.uint8)
     return np.where(within, lookup[content], content).tobytes()
+
+
+def _show(cells: list[bytes]) -> list[bytes]:
+    joined = _BETWEEN.join(cells)
+    if b"\x01" in joined or b"\x02" in joined:
+        return joined.translate(_SHOWN).split(_BETWEEN)
+    return cells
 
 
 def row_by_row(text: bytes, offset: int, size: int, layout: Layout) -> tuple[Table, int]:
@@ -190,11 +188,14 @@ def row_by_row(text: bytes, offset: int, size: int, layout: Layout) -> tuple[Tab
         good.append(row)
     after = offset + len(ends)
     if at < len(text):
-        bad.append(Unreadable(after, text[at : at + KEPT], "a quote that is never closed"))
+        rest = text[at:].removesuffix(b"\n")
+        bad.append(Unreadable(after, rest[:KEPT], "a quote that is never closed"))
         after += 1
     whole = _numbers(b"\n".join(good) + b"\n", layout) if good else None
     if whole is None:
-        whole = by_column(Rows(offsets, cells), layout, size, b"", good)
+        width = len(layout.names)
+        columns = [cells[index::width] for index in range(width)]
+        whole = by_column(offsets, columns, size, layout, lambda: good)
     else:
         whole.offsets, whole.size = offsets, size
     whole.unreadable = sorted((*whole.unreadable, *bad), key=lambda one: one.offset)
@@ -213,33 +214,34 @@ def _wrong(row: bytes, cells: list[bytes] | None, layout: Layout) -> str:
 
 
 def by_column(
-    rows: Rows, layout: Layout, size: int, text: bytes, written: Sequence[bytes] | None = None
+    offsets: Sequence[int],
+    written: Sequence[Sequence[bytes]],
+    size: int,
+    layout: Layout,
+    rows: Callable[[], Sequence[bytes]],
 ) -> Table:
-    """Read the cells of rows. What they are written as is in `written`, or to be found in the text."""
-    width = len(layout.names)
-    if not rows.cells:
-        return Table((), (), size, layout.names, [()] * width)
+    """Read the cells of rows that have all of them; `rows` gives the text of each, should it be needed."""
+    if not offsets:
+        return Table((), (), size, layout.names, [()] * len(layout.names))
     refused: dict[int, str] = {}
-    columns, numbers = [], []
-    for index, name in enumerate(layout.names):
-        cells = rows.cells[index::width]
+    columns: list[list[bytes]] = []
+    numbers: list[Numbers] = []
+    for name, cells in zip(layout.names, written, strict=True):
         texts, values, wrong = column(cells, strict=layout.strict)
         columns.append(texts)
-        numbers.append(values)
+        if values is not None:
+            numbers.append(values)
         for row, why in wrong.items():
             shown = cells[row][:100].decode("utf-8", "backslashreplace")
             refused.setdefault(row, f"column {name}: {why}: {shown}")
-    offsets = rows.offsets
-    bad: list[Unreadable] = []
     if refused:
-        written = _split_rows(text) if written is None else written
-        bad = [Unreadable(offsets[row], written[row][:KEPT], refused[row]) for row in sorted(refused)]
+        told = rows()
+        bad = [Unreadable(offsets[row], told[row][:KEPT], refused[row]) for row in sorted(refused)]
         kept = [row for row in range(len(offsets)) if row not in refused]
-        offsets = [offsets[row] for row in kept]
-        columns = [[texts[row] for row in kept] for texts in columns]
-    known = [values for values in numbers if values is not None]
-    joined = np.column_stack(known) if len(known) == width and not refused else None
-    return Table(offsets, bad, size, layout.names, columns, joined)
+        good = [[texts[row] for row in kept] for texts in columns]
+        return Table([offsets[row] for row in kept], bad, size, layout.names, good)
+    whole = np.column_stack(numbers) if len(numbers) == len(columns) else None
+    return Table(offsets, (), size, layout.names, columns, whole)
 
 
 def _split_rows(text: bytes) -> list[bytes]:

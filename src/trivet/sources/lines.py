@@ -4,7 +4,7 @@ How long a record is depends on its text alone, never on where a file is cut; so
 records and offsets. Memory is bounded by the longest record that is taken.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -48,6 +48,10 @@ class Splitter(Protocol):
         """Return where each record ends that does; blank lines are counted, too."""
         ...
 
+    def count(self, text: bytes) -> int:
+        """Return how many records end in a text: the length of `ends`."""
+        ...
+
     def collapse(self, text: bytes) -> bytes:
         """Return a short text for a long one in which no record ends, that goes on in the same way."""
         ...
@@ -68,9 +72,18 @@ class LineEnds:
         """Return where each line ends."""
         return np.flatnonzero(np.frombuffer(text, np.uint8) == LF) + 1
 
+    def count(self, text: bytes) -> int:
+        """Return how many lines end."""
+        return line_ends(text)
+
     def collapse(self, text: bytes) -> bytes:
         """Return any text: nothing but its end matters of a line."""
         return b"x"
+
+
+def line_ends(text: bytes) -> int:
+    """Return how many line ends there are in a text."""
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == LF))
 
 
 @dataclass(slots=True)
@@ -161,7 +174,7 @@ class TextFiles:
 
     def blocks(self, shard: Shard, skip: int = 0) -> Iterator[Block]:
         """Read a shard, without a byte order mark; `skip` bytes of the content come before its records."""
-        with closing(self.open(shard.uri, shard.start, shard.stop, shard.details)) as stream:
+        with closing(opened(self.files, shard)) as stream:
             if skip:
                 stream.read(skip)
             elif not shard.start:
@@ -173,7 +186,7 @@ class TextFiles:
     def _parts(self, block: Block) -> Iterator[Block]:
         """Cut a block of very short records."""
         text = block.text
-        if block.problem or np.count_nonzero(np.frombuffer(text, np.uint8) == LF) <= MOST:
+        if block.problem or line_ends(text) <= MOST:
             yield block
             return
         begin = 0
@@ -183,21 +196,22 @@ class TextFiles:
                 begin = end
         yield Block(text[begin:], block.end, block.size)
 
-    def open(self, uri: str, start: int, stop: int, details: Mapping[str, Any]) -> Stream:
-        """Open a part of a file, or all of a compressed one; FailedPrecondition if it is not what it was."""
-        opened = self.files.open(uri, start, details.get("version", ""))
-        kind = details.get("compression", "")
-        return Inflating(opened, uri, stop - start, kind) if kind else Stream(opened, uri, stop - start)
-
     def _cuts(self, file: Found, details: Details, start: int) -> Iterator[tuple[int, int]]:
         """Yield where shards end, but for the last, and how many records each has."""
         begin = count = 0
-        with closing(self.open(file.uri, start, file.size, details)) as stream:
+        with closing(opened(self.files, Shard(0, file.uri, start, file.size, details=details))) as stream:
             for block in blocks(stream, self._splitter, min(BLOCK, self._shard_bytes)):
-                count += 1 if block.problem else len(self._splitter.ends(block.text))
+                count += 1 if block.problem else self._splitter.count(block.text)
                 if block.end - begin >= self._shard_bytes:
                     yield start + block.end, count
                     begin, count = block.end, 0
+
+
+def opened(files: Files, shard: Shard) -> Stream:
+    """Open what a shard is to read; raises FailedPrecondition if it is not what it was."""
+    file = files.open(shard.uri, shard.start, shard.details.get("version", ""))
+    kind, size = shard.details.get("compression", ""), shard.stop - shard.start
+    return Inflating(file, shard.uri, size, kind) if kind else Stream(file, shard.uri, size)
 
 
 def numbered(shards: Iterable[Shard]) -> Iterator[Shard]:

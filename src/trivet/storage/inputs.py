@@ -103,6 +103,17 @@ class Files:
         opened.seek(start)
         return opened
 
+    def read(self, uri: str, most: int) -> bytes:
+        """Return the content of one file; FailedPrecondition if it has more than so many bytes."""
+        with self.open(uri) as file:
+            try:
+                content = file.read(most + 1)
+            except Exception as error:
+                raise _unreadable(uri, error) from error
+        if len(content) > most:
+            raise FailedPrecondition(f"{uri}: is larger than {most >> 20} MiB")
+        return content
+
     def verify(self, uri: str, version: str) -> None:
         """Raise FailedPrecondition if a file is not of a version any more."""
         if version and version != (now := self.look(uri).version):
