@@ -19,6 +19,9 @@ from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
 from trivet.control.choice import default_output, to_load
 from trivet.control.job_documents import Asked, Unmanaged, asked_of
+from trivet.control.jobs import BatchJobs
+from trivet.control.operations import Operations
+from trivet.control.settings import ControlSettings
 from trivet.core.batch import HEARD_WITHIN, BatchPredictionJob
 from trivet.core.errors import FailedPrecondition, ServingError, model_error
 from trivet.core.names import ModelRef, name_from
@@ -29,7 +32,6 @@ from trivet.jobs.ledger import Ledger
 from trivet.jobs.runner import Runner, Tolerance
 from trivet.jobs.work import Endpoint, Work
 from trivet.serving.lifecycle import ModelSpec
-from trivet.serving.remote_call import endpoint_url
 from trivet.serving.replica import FAULTS
 from trivet.settings import Settings
 from trivet.sinks.base import Outputs
@@ -74,6 +76,16 @@ def open_place(settings: Settings, data: str | Path, url: str = "", store: str =
     )
 
 
+def jobs_of(place: Place) -> BatchJobs:
+    """Return the calls that concern the jobs of a place, without a server."""
+    catalog = place.settings.catalog
+    about = ControlSettings(node=owners.own(), project=catalog.project, location=catalog.location)
+    operations = Operations(place.catalog, about, lambda: None)
+    jobs = BatchJobs(place.catalog, operations, lambda job: discard(place, job))
+    jobs.register()
+    return jobs
+
+
 class Attempt:
     """One attempt to run a job. Made by whoever will run it, since it may begin to start processes."""
 
@@ -112,6 +124,11 @@ class Attempt:
         if job.output or job.state == "CANCELLED":
             rmtree(self._place.scratch(job.name), ignore_errors=True)
         return job
+
+    def cancel(self) -> None:
+        """Have the job end as cancelled; called by another thread."""
+        if self.runner is not None:
+            self.runner.cancel()
 
     def leave(self) -> None:
         """End its processes at once, and leave the job to whoever runs jobs; called by another thread."""
@@ -166,6 +183,8 @@ def _complete(place: Place, job: BatchPredictionJob, asked: Asked, work: Work) -
     """Add the model, whose files may have to be fetched first, or the endpoint."""
     Path(work.inputs.scratch).mkdir(parents=True, exist_ok=True)
     if asked.endpoint:
+        from trivet.serving.remote_call import endpoint_url
+
         url = endpoint_url(asked.endpoint, "" if "://" in asked.endpoint else _server(place))
         return replace(work, endpoint=Endpoint(url, timeout=asked.timeout))
     if asked.unmanaged is not None:

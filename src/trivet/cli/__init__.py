@@ -21,6 +21,7 @@ COMMANDS = (
     "env",
     "run",
     "predict",
+    "batch",
     "inspect",
     "config",
     "completion",

@@ -54,6 +54,11 @@ def _endpoints(control: Control, ctx: click.Context, typed: str) -> Iterator[str
     yield from _ids(control, "endpoints", typed)
 
 
+def _jobs(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:
+    """Yield ids of batch prediction jobs."""
+    yield from _ids(control, "batchPredictionJobs", typed)
+
+
 def _deployed(control: Control, ctx: click.Context, typed: str) -> Iterator[str]:
     """Yield the models deployed at the endpoint that the command names, or at any."""
     from trivet.cli.deployed import called
@@ -96,6 +101,13 @@ class EndpointType(_FromServer):
 
     name = "endpoint"
     offers = staticmethod(_endpoints)
+
+
+class JobType(_FromServer):
+    """A batch prediction job."""
+
+    name = "job"
+    offers = staticmethod(_jobs)
 
 
 class DeployedType(_FromServer):

@@ -1,0 +1,224 @@
+"""Batch prediction jobs that are kept in the catalog of a data folder, and run by this process itself."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trivet.cli.batch_jobs import Sees, Told, followed, of_job
+from trivet.cli.control import Json
+from trivet.core.errors import Aborted, InvalidArgument, NotFound
+from trivet.core.resources import Location, Name, Query
+
+if TYPE_CHECKING:
+    from trivet.app.jobs import Attempt, Place
+    from trivet.control.job_documents import Asked
+    from trivet.control.jobs import BatchJobs
+    from trivet.jobs.engine import Engine
+    from trivet.jobs.runner import Progress
+    from trivet.settings import Settings
+
+_CANCELLED = 128 + signal.SIGINT
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+def settings(
+    data: str | None = None,
+    project: str | None = None,
+    location: str | None = None,
+    *,
+    allow_pickle: bool = False,
+) -> "Settings":
+    """Return the settings in force; raises InvalidArgument."""
+    from trivet import config
+
+    given = {"catalog.data": data, "catalog.project": project, "catalog.location": location}
+    flags: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if allow_pickle:
+        flags["artifacts.allow_pickle"] = True
+    return config.load(flags)
+
+
+class Here:
+    """Jobs of the catalog that the settings name, which is made where there is none."""
+
+    def __init__(self, read: "Settings") -> None:
+        self._settings = read
+        self.home = Location(read.catalog.project, read.catalog.location)
+        self._place: Place | None = None
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._engine is not None:
+            self._engine.close()
+        if self._place is not None:
+            self._place.catalog.close()
+
+    def expect(self, workers: int) -> None:
+        """Know that a job is about to run on the embedded engine: its first process starts meanwhile."""
+        from trivet.engines.registry import DEFAULT, open_engine
+
+        self._engine = open_engine(DEFAULT, workers or self._settings.batch.workers)
+
+    def model(self, text: str) -> str:
+        """Return the full name of a model and what version of it was asked for."""
+        plain, at, version = text.partition("@")
+        with self._opened.catalog.reading() as tx:
+            try:
+                name = self._name("models", text)
+                found = tx.version(name)
+            except (NotFound, InvalidArgument):
+                quoted = plain.replace("\\", "\\\\").replace('"', '\\"')
+                models = tx.models(self.home, Query(filter=f'display_name="{quoted}"')).items
+                if len(models) != 1:
+                    raise
+                found = tx.version(models[0].name.at(version if at else ""))
+        return str(found.name.at(found.version))
+
+    def create(self, document: Json, id_: str) -> Told:
+        """Ask for a job that this process will run, or find the one of this id."""
+        from trivet.app import owners
+
+        return of_job(self._jobs.create(self.home, document, job_id=id_, owner=owners.own()))
+
+    def follow(self, name: Name, sees: Sees) -> Told:
+        """Run a job to its end, or watch it where another process does."""
+        from trivet.app.jobs import Attempt
+
+        told = self.get(name)
+        if told.is_ended:
+            return told
+
+        def saw(progress: "Progress") -> None:
+            counts, prepared = progress.counts, progress.prepared
+            sees(
+                replace(
+                    told,
+                    state="RUNNING",
+                    successful=counts.successful,
+                    failed=counts.failed,
+                    done=progress.done,
+                    size=progress.size,
+                    warnings=prepared.warnings,
+                    first=prepared.first,
+                )
+            )
+
+        attempt = Attempt(self._opened, name, opens=self._open)
+        if attempt.runner is not None:
+            attempt.runner.told = saw
+        try:
+            with _interruptible(attempt):
+                return of_job(attempt.run())
+        except Aborted as error:
+            click.echo(f"{error}; watching it", err=True)
+            return followed(lambda: self.get(name), sees)
+
+    def resume(self, name: Name) -> Told:
+        """Have a job go on that failed, or whose runner has ended."""
+        from trivet.app import owners
+
+        job = self._jobs.get(name)
+        if job.is_ended or not owners.is_gone(job.owner):
+            job = self._jobs.resume(name, owner=owners.own())
+        return of_job(job)
+
+    def get(self, name: Name) -> Told:
+        """Return a job."""
+        return of_job(self._jobs.get(name))
+
+    def listed(self, filter_: str) -> Iterator[Told]:
+        """Yield jobs, the newest first."""
+        query = Query(filter=filter_, page_size=1000)
+        while True:
+            page = self._jobs.page(self.home, query)
+            yield from (of_job(one) for one in page.items)
+            if not page.next_page_token:
+                return
+            query = replace(query, page_token=page.next_page_token)
+
+    def json(self, name: Name) -> Json:
+        """Return a job as the API has it."""
+        from trivet.protocols.vertex.jobs import job_json
+
+        return job_json(self._jobs.get(name))
+
+    def cancel(self, name: Name) -> Told:
+        """Have a job end: its runner, wherever it is, hears of it; where it has none, that is done here."""
+        from trivet.app import owners
+        from trivet.app.jobs import Attempt
+
+        job = self._jobs.cancel(name)
+        if job.state == "CANCELLING" and (not job.owner or owners.is_gone(job.owner)):
+            job = Attempt(self._opened, name).run()
+        return of_job(job)
+
+    def delete(self, name: Name) -> None:
+        """Forget a job, and remove what it has left."""
+        operation = self._jobs.delete(name, api="v1")
+        self._jobs.operations.run(operation.name)
+        failure = self._jobs.operations.get(operation.name).failure
+        if failure is not None:
+            raise InvalidArgument(failure.message)
+
+    def _open(self, asked: "Asked") -> "Engine":
+        """Return the engine that was begun for a job, or the one that it asks for."""
+        from trivet.engines.registry import DEFAULT
+
+        if asked.engine == DEFAULT and self._engine is not None:
+            return self._engine
+        return self._opened.engine(asked)
+
+    def _name(self, collection: str, text: str) -> Name:
+        full = text if text.startswith("projects/") else f"{self.home}/{collection}/{text}"
+        return Name.parse(full, collection)
+
+    @property
+    def _opened(self) -> "Place":
+        """The place of the jobs, opened when it is first needed: that takes a while."""
+        if self._place is None:
+            from trivet.app.jobs import open_place
+
+            kept = self._settings.catalog
+            data = Path(kept.data)
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._place = open_place(self._settings, data, kept.url, kept.store)
+        return self._place
+
+    @property
+    def _jobs(self) -> "BatchJobs":
+        from trivet.app.jobs import jobs_of
+
+        return jobs_of(self._opened)
+
+
+@contextmanager
+def _interruptible(attempt: "Attempt") -> Iterator[None]:
+    """Have Ctrl-C cancel a job, and a second one end this process at once, with the job left as it is."""
+
+    def first(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, second)
+        click.echo("\nCancelling ... (Ctrl-C again ends at once; `trivet batch resume` goes on)", err=True)
+        Thread(target=attempt.cancel, daemon=True).start()  # what is interrupted here may hold locks
+
+    def second(number: int, frame: FrameType | None) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(_SHOW_CURSOR)
+        os._exit(_CANCELLED)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
