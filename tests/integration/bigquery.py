@@ -200,6 +200,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request after the other, all under one lock."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one go: two wait for each other
     server: "Server"
 
     def log_message(self, format: str, *args: Any) -> None:

@@ -53,12 +53,12 @@ class Service:
 
     def __init__(self, project: str, uri: str) -> None:
         self._uri = uri
-        self._library = need("google.cloud.bigquery", "batch")
+        self.library = need("google.cloud.bigquery", "batch")
         credentials = None
         if os.environ.get("BIGQUERY_EMULATOR_HOST"):  # noqa: TID251 - it is no setting, but what the client asks
             credentials = need("google.auth.credentials", "batch").AnonymousCredentials()
         with self.failures():
-            self.client = self._library.Client(project=project, credentials=credentials)
+            self.client = self.library.Client(project=project, credentials=credentials)
 
     def __enter__(self) -> "Service":
         return self
@@ -69,7 +69,7 @@ class Service:
     @property
     def patiently(self) -> dict[str, Any]:
         """Arguments of most of the client's methods: how long to try."""
-        return {"retry": self._library.DEFAULT_RETRY.with_timeout(PATIENCE), "timeout": PATIENCE}
+        return {"retry": self.library.DEFAULT_RETRY.with_timeout(PATIENCE), "timeout": PATIENCE}
 
     def table(self, of: Place) -> Any:
         """Return what a table is now."""
