@@ -11,8 +11,10 @@ an object store one by one, the errors last, so that they are the sign that all 
 leaves what the next one, or the next attempt, goes on from.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from shutil import copyfileobj
 from typing import IO, Any, BinaryIO, Protocol
 
@@ -21,6 +23,7 @@ import msgspec
 from trivet.core.batch import ShardResult
 from trivet.core.errors import FailedPrecondition
 from trivet.sinks.base import Failed, Outputs, Results
+from trivet.storage.sources import locate
 from trivet.storage.targets import Target, Upload, target
 
 ERRORS = "prediction.errors_stats-00000-of-00001"
@@ -200,8 +203,21 @@ class FileWriter:
 
 def places(outputs: Outputs) -> tuple[Target, Target]:
     """Return the folder of hidden parts, and the one that results are shown in."""
+    path, _ = locate(outputs.uri, outputs.buckets)
+    if path is None:
+        return _connected(outputs.uri, outputs.name, os.getpid())
     root = target(outputs.uri, outputs.buckets, outputs.folders)
     return root.at(f".{outputs.name}"), root.at(outputs.name)
+
+
+@lru_cache(maxsize=4)
+def _connected(uri: str, name: str, process: int) -> tuple[Target, Target]:
+    """Keep the connection to a store from shard to shard, since making one may take as long as a shard does.
+
+    It is of one process: a fork would not have its thread.
+    """
+    root = target(uri)
+    return root.at(f".{name}"), root.at(name)
 
 
 def results_part(shard: int) -> str:
