@@ -71,6 +71,11 @@ def project(connected):
 
 
 def clear(aiplatform):
+    for job in aiplatform.BatchPredictionJob.list():
+        job.cancel()
+        while not job.done():
+            pass  # each look is held for a while
+        job.delete()
     for endpoint in [*aiplatform.Endpoint.list(), *aiplatform.PrivateEndpoint.list()]:
         endpoint.delete(force=True)
     for pool in aiplatform.DeploymentResourcePool.list():

@@ -1,0 +1,345 @@
+"""Batch prediction jobs by Google's SDK: begun, waited for, read, cancelled and deleted."""
+
+import json
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from google.api_core import exceptions
+
+from tests.sdk.place import BUCKET, STAGING
+
+ROWS = [[0.0], [1.0], [2.0]]
+
+SLOW = """
+import time
+
+class Predictor:
+    def predict(self, instances):
+        time.sleep(sum(instances))
+        return instances
+"""
+
+
+@pytest.fixture
+def folder(place):
+    """A folder of a bucket, which is a folder of this machine's for the server, too."""
+    name = f"batch-{uuid.uuid4().hex[:12]}"
+    made = Path(place.models) / name
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def write(folder):
+    """Return a function that writes a file of rows, and returns its URI."""
+
+    def written(rows, name="in.jsonl"):
+        (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return f"gs://{BUCKET}/{folder.name}/{name}"
+
+    return written
+
+
+@pytest.fixture
+def stage(place):
+    """Return the bucket of the object store, and a folder in it that nobody else has."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    client = storage.Client(project="p", credentials=AnonymousCredentials())
+    return client.bucket(STAGING), f"batch-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def slow(aiplatform, folder):
+    """A model that takes as many seconds as its instances say."""
+    (folder / "slow").mkdir()
+    (folder / "slow" / "predictor.py").write_text(SLOW)
+    return aiplatform.Model.upload(
+        display_name="slow",
+        artifact_uri=f"gs://{BUCKET}/{folder.name}/slow",
+        serving_container_image_uri="trivet",
+    )
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def outputs(job):
+    """Return what a job has written, by the names of its files, without the numbers of shards."""
+    blobs = {blob.name.rpartition("/")[2]: blob.download_as_text() for blob in job.iter_outputs()}
+    return {name.partition("-")[0]: lines(text) for name, text in blobs.items()}
+
+
+def stats(job):
+    told = job.completion_stats
+    return told.successful_count, told.failed_count, told.incomplete_count
+
+
+def test_a_job_from_rows_to_results(aiplatform, upload, stage, project):
+    bucket, name = stage
+    for number, row in enumerate(ROWS):
+        bucket.blob(f"{name}/in-{number}.jsonl").upload_from_string(json.dumps(row) + "\n")
+    model = upload(2)
+    job = model.batch_predict(
+        job_display_name="nightly",
+        gcs_source=f"gs://{STAGING}/{name}/in-*.jsonl",
+        gcs_destination_prefix=f"gs://{STAGING}/{name}/out/",
+        instances_format="jsonl",
+        predictions_format="jsonl",
+        machine_type="n1-standard-2",
+        starting_replica_count=1,
+        max_replica_count=2,
+        batch_size=16,
+        labels={"team": "a"},
+    )
+    assert job.resource_name.startswith(f"projects/{project}/locations/us-central1/batchPredictionJobs/")
+    assert (job.state.name, job.done()) == ("JOB_STATE_SUCCEEDED", True)
+    assert (job.display_name, job.labels) == ("nightly", {"team": "a"})
+    assert (job.partial_failures, job.error.message) == ([], "")
+    assert job.create_time <= job.start_time <= job.end_time
+    assert stats(job) == (3, 0, 0)
+    directory = job.output_info.gcs_output_directory
+    assert directory.startswith(f"gs://{STAGING}/{name}/out/prediction-model-2")
+    found = outputs(job)
+    assert found.pop("prediction.errors_stats") == []
+    results = [blob.download_as_text() for blob in job.iter_outputs() if "results" in blob.name]
+    rows = [row for text in results for row in lines(text)]
+    assert sorted(rows, key=lambda row: row["instance"]) == [{"instance": r, "prediction": 2.0} for r in ROWS]
+    asked = aiplatform.BatchPredictionJob(job.name).gca_resource
+    assert asked.dedicated_resources.machine_spec.machine_type == "n1-standard-2"
+    assert asked.manual_batch_tuning_parameters.batch_size == 16
+    assert asked.model == f"{model.resource_name}@1"
+    job.delete()
+    with pytest.raises(exceptions.NotFound, match=job.name):
+        aiplatform.BatchPredictionJob(job.name)
+    assert [blob.name for blob in bucket.list_blobs(prefix=f"{name}/out/prediction-")]
+
+
+def test_a_job_in_a_bucket_that_is_a_folder(upload, write, folder):
+    job = upload(1).batch_predict(
+        job_display_name="j",
+        gcs_source=[write(ROWS[:2], "a.jsonl"), write(ROWS[2:], "b.jsonl")],
+        gcs_destination_prefix=f"gs://{BUCKET}/{folder.name}/out",
+        sync=False,
+    )
+    job.wait()
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    [made] = (folder / "out").iterdir()
+    assert job.output_info.gcs_output_directory == f"gs://{BUCKET}/{folder.name}/out/{made.name}"
+    files = {file.name: lines(file.read_text()) for file in made.iterdir()}
+    assert files == {
+        "prediction.results-00000-of-00002": [{"instance": row, "prediction": 1.0} for row in ROWS[:2]],
+        "prediction.results-00001-of-00002": [{"instance": [2.0], "prediction": 1.0}],
+        "prediction.errors_stats-00000-of-00001": [],
+    }
+
+
+def test_a_job_of_csv_is_as_google_has_it(upload, folder):
+    (folder / "in.csv").write_text("a\r\n0\r\n1.5\r\n")
+    job = upload(3).batch_predict(
+        job_display_name="j",
+        gcs_source=f"gs://{BUCKET}/{folder.name}/in.csv",
+        gcs_destination_prefix=f"gs://{BUCKET}/{folder.name}/out",
+        instances_format="csv",
+    )
+    [results] = folder.glob("out/*/prediction.results-*")
+    assert results.read_text() == (
+        '{"instance":[0.0],"prediction":3.0}\n{"instance":[1.5],"prediction":3.0}\n'
+    )
+    assert stats(job) == (2, 0, 0)
+
+
+def test_rows_that_fail_are_told_and_the_sdk_does_not_wait_for_ever(upload, stage, client):
+    bucket, name = stage
+    bucket.blob(f"{name}/in.jsonl").upload_from_string('[0.0]\n["x"]\n[1.0]\nnonsense\n')
+    job = upload(1).batch_predict(
+        job_display_name="j",
+        gcs_source=f"gs://{STAGING}/{name}/in.jsonl",
+        gcs_destination_prefix=f"gs://{STAGING}/{name}/out",
+    )
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    assert stats(job) == (2, 2, 0)
+    assert [one.code for one in job.partial_failures] == [3, 3]
+    assert "in.jsonl, record 1: " in job.partial_failures[0].message
+    found = outputs(job)
+    assert [row["instance"] for row in found["prediction.results"]] == [[0.0], [1.0]]
+    assert [row["instance"] for row in found["prediction.errors_stats"]] == [["x"], "nonsense"]
+    assert {row["error"]["code"] for row in found["prediction.errors_stats"]} == {3}
+    below = client("Job").get_batch_prediction_job(name=job.resource_name)
+    assert below.state.name == "JOB_STATE_PARTIALLY_SUCCEEDED"
+
+
+def test_a_job_whose_input_is_missing_fails(upload, folder):
+    model = upload(1)
+    given = {
+        "job_display_name": "j",
+        "gcs_source": f"gs://{BUCKET}/{folder.name}/nothing.jsonl",
+        "gcs_destination_prefix": f"gs://{BUCKET}/{folder.name}/out",
+    }
+    with pytest.raises(RuntimeError, match=r"nothing\.jsonl"):
+        model.batch_predict(**given)
+    assert not (folder / "out").exists() or not [*(folder / "out").iterdir()]
+
+
+def test_a_job_whose_every_row_fails_fails_and_tells_of_each(aiplatform, upload, write, folder):
+    model, source = upload(1), write(["x", "y"])
+    with pytest.raises(RuntimeError, match="all 2 rows failed"):
+        model.batch_predict(
+            job_display_name="bad",
+            gcs_source=source,
+            gcs_destination_prefix=f"gs://{BUCKET}/{folder.name}/out",
+        )
+    [job] = aiplatform.BatchPredictionJob.list(filter='display_name="bad"')
+    assert (job.state.name, job.done(), stats(job)) == ("JOB_STATE_FAILED", True, (0, 2, 0))
+    assert job.error.code == 3
+    [errors] = folder.glob("out/*/prediction.errors_stats-*")
+    assert [row["instance"] for row in lines(errors.read_text())] == ["x", "y"]
+
+
+def test_a_job_that_runs_is_cancelled(aiplatform, slow, write, folder):
+    job = aiplatform.BatchPredictionJob.submit(
+        job_display_name="slow",
+        model_name=slow.resource_name,
+        gcs_source=write([0.0] * 10 + [60.0] * 10),
+        gcs_destination_prefix=f"gs://{BUCKET}/{folder.name}/out",
+    )
+    with pytest.raises(exceptions.BadRequest, match="cancel it first"):
+        job.delete()
+    with pytest.raises(exceptions.BadRequest, match="used by batch prediction jobs"):
+        slow.delete()
+    while job.state.name == "JOB_STATE_QUEUED":
+        pass  # each look is held for a while
+    job.cancel()
+    assert job.state.name in ("JOB_STATE_CANCELLED", "JOB_STATE_CANCELLING")
+    with suppress(RuntimeError):  # which it is, where it had not ended
+        job._block_until_complete()
+    assert job.state.name == "JOB_STATE_CANCELLED"
+    assert not (folder / "out").exists() or not [*(folder / "out").iterdir()]
+    job.cancel()
+    job.delete()
+
+
+def test_jobs_are_listed(aiplatform, upload, write, folder):
+    model, source = upload(1), write(ROWS)
+    for name in ("a", "b"):
+        model.batch_predict(
+            job_display_name=name,
+            gcs_source=source,
+            gcs_destination_prefix=f"gs://{BUCKET}/{folder.name}/{name}",
+            labels={"name": name},
+        )
+
+    def found(filter_, order=None):
+        return [one.display_name for one in aiplatform.BatchPredictionJob.list(filter_, order)]
+
+    assert found(None, "create_time") == ["a", "b"]
+    assert found('display_name="a"') == ["a"]
+    assert found("labels.name=b") == ["b"]
+    assert sorted(found('state="JOB_STATE_SUCCEEDED"')) == ["a", "b"]
+    assert found('state="JOB_STATE_FAILED"') == []
+
+
+def test_what_is_not_done_is_refused(upload, write, folder):
+    model, source = upload(1), write(ROWS)
+    given = {
+        "job_display_name": "j",
+        "gcs_source": source,
+        "gcs_destination_prefix": f"gs://{BUCKET}/{folder.name}/out",
+    }
+    with pytest.raises(
+        exceptions.MethodNotImplemented, match="generateExplanation: explanations are not made"
+    ):
+        model.batch_predict(**given, generate_explanation=True)
+    with pytest.raises(exceptions.BadRequest, match="'bigquery' does not go with gcsSource"):
+        model.batch_predict(**{**given, "instances_format": "bigquery"})
+
+
+# Below the SDK's own classes, where instances can be made of records as one wants them.
+
+
+def job_below(project, model, source, folder, **more):
+    return {
+        "display_name": "below",
+        "input_config": {"instances_format": "jsonl", "gcs_source": {"uris": [source]}},
+        "output_config": {
+            "predictions_format": "jsonl",
+            "gcs_destination": {"output_uri_prefix": f"gs://{BUCKET}/{folder.name}/out"},
+        },
+        "dedicated_resources": {"machine_spec": {"machine_type": "n1-standard-2"}, "max_replica_count": 1},
+        **({"model": model} if model else {}),
+        **more,
+    }
+
+
+@pytest.fixture
+def ended(client, project):
+    """Return a function that begins a job, and returns it when it has ended."""
+    service = client("Job")
+
+    def run(job):
+        made = service.create_batch_prediction_job(
+            parent=f"projects/{project}/locations/us-central1", batch_prediction_job=job
+        )
+        assert made.state.name == "JOB_STATE_QUEUED"
+        while not made.end_time:
+            made = service.get_batch_prediction_job(name=made.name)
+        return made
+
+    return run
+
+
+def test_instances_are_made_as_the_config_says(ended, upload, write, folder, project):
+    rows = [{"id": "a", "x": 0.0, "note": "n"}, {"id": "b", "x": 1.0}]
+    config = {"instance_type": "array", "key_field": "id", "included_fields": ["x"]}
+    model = upload(2).resource_name
+    job = ended(job_below(project, model, write(rows), folder, instance_config=config))
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    assert (job.instance_config.instance_type, list(job.instance_config.included_fields)) == ("array", ["x"])
+    assert (job.model, job.model_version_id) == (f"{model}@1", "1")
+    [results] = folder.glob("out/*/prediction.results-*")
+    assert lines(results.read_text()) == [{"key": "a", "prediction": 2.0}, {"key": "b", "prediction": 2.0}]
+    assert 0 <= job.resources_consumed.replica_hours < 1
+
+
+def test_a_model_may_be_in_no_registry(ended, write, folder, project):
+    unmanaged = {
+        "artifact_uri": f"gs://{BUCKET}/constant-3",
+        "container_spec": {"image_uri": "trivet/xgboost"},
+    }
+    job = ended(job_below(project, "", write(ROWS), folder, unmanaged_container_model=unmanaged))
+    assert (job.state.name, job.model) == ("JOB_STATE_SUCCEEDED", "")
+    [results] = folder.glob("out/*/prediction.results-*")
+    assert [row["prediction"] for row in lines(results.read_text())] == [3.0] * 3
+
+
+def test_what_is_wrong_is_named_before_any_work(client, upload, write, folder, project):
+    service, source, model = client("Job"), write(ROWS), upload(1).resource_name
+
+    def create(**more):
+        job = {**job_below(project, model, source, folder), **more}
+        service.create_batch_prediction_job(
+            parent=f"projects/{project}/locations/us-central1", batch_prediction_job=job
+        )
+
+    config = {"included_fields": ["a"], "excluded_fields": ["b"]}
+    with pytest.raises(exceptions.BadRequest, match="includedFields and excludedFields exclude each other"):
+        create(instance_config=config)
+    with pytest.raises(exceptions.BadRequest, match=r"instanceConfig.instanceType: expected object or array"):
+        create(instance_config={"instance_type": "dict"})
+    with pytest.raises(exceptions.BadRequest, match=r"inputConfig.instancesFormat: .*did you mean 'jsonl'"):
+        create(input_config={"instances_format": "jsonnl", "gcs_source": {"uris": [source]}})
+    with pytest.raises(
+        exceptions.BadRequest, match=r"inputConfig: expected one of gcsSource, bigquerySource"
+    ):
+        create(input_config={"instances_format": "jsonl"})
+    with pytest.raises(exceptions.NotFound, match="models/nothing"):
+        create(model=f"projects/{project}/locations/us-central1/models/nothing")
+    with pytest.raises(exceptions.BadRequest, match="expected exactly one of them; got none"):
+        create(model="")
+    with pytest.raises(exceptions.MethodNotImplemented, match="explanationSpec"):
+        create(explanation_spec={"parameters": {"top_k": 1}})
+    assert not [*service.list_batch_prediction_jobs(parent=f"projects/{project}/locations/us-central1")]
