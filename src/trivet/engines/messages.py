@@ -74,9 +74,20 @@ _encoder = msgspec.json.Encoder(enc_hook=_plain)
 _decoder = msgspec.json.Decoder(Message, dec_hook=_restore)
 
 
+def encode(message: Message) -> bytes:
+    """Return a message as JSON."""
+    return _encoder.encode(message)
+
+
+def decode(content: bytes) -> Message:
+    """Return the message that JSON is; raises msgspec's errors for what is none."""
+    message: Message = _decoder.decode(content)
+    return message
+
+
 def send(own: socket.socket, message: Message) -> None:
     """Tell the other side; raises OSError where that has ended."""
-    content = _encoder.encode(message)
+    content = encode(message)
     own.sendall(len(content).to_bytes(_LENGTH, "little") + content)
 
 
@@ -95,4 +106,4 @@ class Messages:
                 return
             content = bytes(self._data[_LENGTH:end])
             del self._data[:end]
-            yield _decoder.decode(content)
+            yield decode(content)

@@ -10,23 +10,12 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from queue import SimpleQueue
 from threading import Thread
-from time import monotonic
 from types import FrameType
 
-from trivet.core.batch import ShardResult
-from trivet.core.errors import ServingError, model_error
-from trivet.engines.messages import Do, Done, Failed, Further, Message, Messages, Planned, Prepare, send
-from trivet.jobs import run
-from trivet.jobs.engine import Reading
-from trivet.serving import hop
-from trivet.serving.replica import FAULTS
-
-log = logging.getLogger("trivet")
-
-_TELLS_EVERY = 0.1  # seconds
+from trivet.engines.doer import Doer
+from trivet.engines.messages import Do, Message, Messages, Prepare, send
 
 
 def main() -> None:
@@ -36,45 +25,10 @@ def main() -> None:
     logging.basicConfig(format="%(levelname)s %(message)s")
     own = socket.socket(fileno=int(sys.argv[1]))
     own.set_inheritable(False)
-    worker = _Worker(own)
+    doer = Doer(lambda further: send(own, further))
     for message in _asked(own):
-        worker.answer(message)
-
-
-class _Worker:
-    def __init__(self, own: socket.socket) -> None:
-        self._own = own
-        self._scorer: run.Scorer | None = None
-        self._told = 0.0
-
-    def answer(self, asked: Message) -> None:
-        """Do what is asked, and say how it went."""
-        assert isinstance(asked, Prepare | Do)
-        try:
-            self._scorer = self._scorer or run.load(asked.work)
-            answer = self._done(asked, self._scorer)
-        except FAULTS as error:
-            known = model_error(error)
-            if known is not error:
-                log.exception("%s", asked.work.job)
-            answer = Failed(hop.failure(known))
-        send(self._own, answer)
-
-    def _done(self, asked: Prepare | Do, scorer: run.Scorer) -> Message:
-        if isinstance(asked, Prepare):
-            prepared, shards = run.prepare(asked.work, scorer)
-            return Planned(prepared, list(shards))
-        self._told = monotonic()
-        try:
-            return Done(_sendable(run.run_shard(asked.work, asked.shard, scorer, self._report)))
-        except ServingError as error:
-            error.add_note(f"{asked.shard.uri} from record {asked.shard.first} on")
-            raise
-
-    def _report(self, reading: Reading) -> None:
-        if (now := monotonic()) - self._told >= _TELLS_EVERY:
-            self._told = now
-            send(self._own, Further(reading))
+        assert isinstance(message, Prepare | Do)
+        send(own, doer.answer(message))
 
 
 def _asked(own: socket.socket) -> Iterator[Message]:
@@ -95,15 +49,6 @@ def _asked(own: socket.socket) -> Iterator[Message]:
     Thread(target=listen, daemon=True).start()
     while True:
         yield asked.get()
-
-
-def _sendable(result: ShardResult) -> ShardResult:
-    """Return a result whose messages are text that JSON has: a model may have put anything into them."""
-    clean = (
-        replace(one, message=one.message.encode("utf-8", "backslashreplace").decode())
-        for one in result.failures
-    )
-    return replace(result, failures=tuple(clean))
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
