@@ -176,22 +176,19 @@ class _Done:
 
 
 def _answered(scorer: Scorer, uri: str, records: Records) -> Iterator[Results | list[Failed]]:
-    """Yield, in order, what was answered of records, and lists of those that could not be."""
+    """Yield, in order, what was answered of records, and then those that could not be, in order, too."""
     batch = scorer.shape.batch(uri, records)
-    if batch.failed:
-        yield batch.failed
-    count = len(batch.offsets)
-    if not count:
-        return
-    for start, instances in _decoded(scorer, batch, count):
+    failed = list(batch.failed)
+    for start, instances in _decoded(scorer, batch, len(batch.offsets)):
         if isinstance(instances, ServingError):
-            yield [_failed(batch, start, instances)]
+            failed.append(_failed(batch, start, instances))
             continue
         for begin, end, answer in score(scorer.predictor, instances, scorer.parameters, scorer.rows):
             if isinstance(answer, Predictions):
                 yield _results(batch, start + begin, start + end, answer)
             else:
-                yield [_failed(batch, start + begin, answer)]
+                failed.append(_failed(batch, start + begin, answer))
+    yield sorted(failed, key=lambda one: one.failure.offset)
 
 
 def _decoded(scorer: Scorer, batch: Batch, count: int) -> Iterator[tuple[int, Instances | ServingError]]:
