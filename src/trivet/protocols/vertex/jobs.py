@@ -1,6 +1,7 @@
 """Batch prediction jobs on the wire."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from trivet.control.job_documents import TOLD
 from trivet.control.plane import ControlPlane
@@ -12,8 +13,11 @@ from trivet.protocols.vertex.wire import Asked, Json, timestamp
 _COLLECTION = "batchPredictionJobs"
 _HIGH_LEVEL = "model-builder"
 
-HOLDS = 2.5
-"""Seconds for which the SDK's question for a job is held while that has not ended: it asks again after 5."""
+HOLDS, HOLDS_LATER = 4.0, 0.5
+"""Seconds for which the SDK's question for a job is held while that has not ended: it asks again after 5, so
+that a small job would seem to take as long. Later there is less to gain, and people ask, too."""
+
+_NEW_FOR = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,10 @@ def create(control: ControlPlane, asked: Asked) -> Json:
 
 def get(control: ControlPlane, asked: Asked) -> HeldJob:
     """`GET batchPredictionJobs/J`: held a little where it is the SDK that asks."""
-    plainly = _plainly(asked)
-    return HeldJob(control.batch_job(asked.name(_COLLECTION)), HOLDS if plainly else 0.0, plainly)
+    job, plainly = control.batch_job(asked.name(_COLLECTION)), _plainly(asked)
+    is_new = datetime.now(UTC) - (job.started or job.created) < _NEW_FOR
+    holds = HOLDS if is_new else HOLDS_LATER
+    return HeldJob(job, holds if plainly else 0.0, plainly)
 
 
 def list_(control: ControlPlane, asked: Asked) -> Json:

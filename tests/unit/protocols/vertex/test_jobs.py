@@ -1,5 +1,6 @@
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -152,8 +153,11 @@ async def test_the_sdk_hears_at_once_that_a_job_has_ended(calls, job, monkeypatc
         assert (await asked)["state"] == "JOB_STATE_SUCCEEDED"
 
 
-async def test_the_sdk_is_not_held_for_long(calls, job, monkeypatch):
-    monkeypatch.setattr(jobs, "HOLDS", 0.05)
+@pytest.mark.parametrize(("new_for", "held"), [(3600, "HOLDS"), (0, "HOLDS_LATER")])
+async def test_the_sdk_is_not_held_for_long(calls, job, monkeypatch, new_for, held):
+    for name in ("HOLDS", "HOLDS_LATER"):
+        monkeypatch.setattr(jobs, name, 0.05 if name == held else 60.0)
+    monkeypatch.setattr(jobs, "_NEW_FOR", timedelta(seconds=new_for))
     ledger = claimed(calls)
     ledger.beat(News(Counts(1, 1, 0)))
     told = await got(calls, SDK)
