@@ -21,7 +21,10 @@ ROWS = [
     {"id": 3, "text": "two\nlines", "x": -1e-7},
     {"id": 12345678901234567890, "text": "ü", "x": 2},
 ]
-CSV = b'\xef\xbb\xbfid,text,x\r\n1,"a, b",0.5\n2,"q""uote",\r\n\n3,"two\nlines",-1e-7\n12345678901234567890,\xc3\xbc,2\n'
+CSV = (
+    b"\xef\xbb\xbfid,text,x\r\n"
+    b'1,"a, b",0.5\n2,"q""uote",\r\n\n3,"two\nlines",-1e-7\n12345678901234567890,\xc3\xbc,2\n'
+)
 BLOBS = [b"", b"one", bytes(range(256)), b"\xff" * 5000]
 
 

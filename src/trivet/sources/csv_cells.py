@@ -64,7 +64,7 @@ def as_numbers(joined: bytes) -> Numbers | None:
         if parser is None:
             return np.array(_floats.decode(text), np.float64)
         return np.frombuffer(parser.parse(text).as_buffer(of_type="d"), np.float64)
-    except (ValueError, TypeError, msgspec.MsgspecError):
+    except (ValueError, TypeError, RuntimeError, msgspec.MsgspecError):  # as each library has it
         return None
 
 
