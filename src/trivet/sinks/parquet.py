@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import IO, Any, BinaryIO
 
-import msgspec
 import numpy as np
 
 from trivet.codecs.json_body import prediction_texts
@@ -16,8 +15,9 @@ from trivet.core.errors import FailedPrecondition
 from trivet.core.instances import Predictions
 from trivet.sinks import kinds
 from trivet.sinks.base import Outputs, Results
-from trivet.sinks.columns import PREDICTION, RECORD, fields
+from trivet.sinks.columns import PREDICTION, RECORD, decoded, values
 from trivet.sinks.files import FileSink, Rewrite, unicode
+from trivet.storage.libraries import need
 from trivet.storage.targets import Upload
 
 Name = tuple[int, str]
@@ -28,10 +28,6 @@ Kinds = dict[Name, str]
 
 _ROWS, _BYTES = 1 << 16, 64 << 20  # of a row group
 _KIND, _PLACE = b"trivet.kind", b"trivet.place"
-_NULL = msgspec.Raw(b"null")
-
-_values = msgspec.json.Decoder(list[Any]).decode
-_value = msgspec.json.Decoder().decode
 
 
 class Table:
@@ -52,8 +48,8 @@ class Table:
         if not count:
             return
         found: dict[Name, tuple[str, Any]] = {}
-        for name, texts in fields(results, _NULL, native=self._native).items():
-            found[0, name] = _of_texts(texts)
+        for name, column in values(results, native=self._native).items():
+            found[0, name] = _of(column)
         found |= _predicted(results.predictions)
         if self._native:
             found[2, RECORD[0]] = _of([unicode(results.uri)] * count)
@@ -101,24 +97,9 @@ class Table:
         self._rows = self._bytes = 0
 
 
-def _of_texts(texts: Sequence[Any]) -> tuple[str, Any]:
-    try:
-        return _of(_values(b"[" + b",".join(texts) + b"]"))
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _of([_decoded(bytes(text)) for text in texts])
-
-
-def _decoded(text: bytes) -> Any:
-    """Return the value of a JSON text, or what cannot be a value here as it is."""
-    try:
-        return _value(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return msgspec.Raw(text)
-
-
-def _of(values: Sequence[Any]) -> tuple[str, Any]:
-    kind = kinds.of_values(values)
-    return kind, kinds.from_values(values, kind)
+def _of(column: Sequence[Any]) -> tuple[str, Any]:
+    kind = kinds.of_values(column)
+    return kind, kinds.from_values(column, kind)
 
 
 def _predicted(predictions: Predictions) -> dict[Name, tuple[str, Any]]:
@@ -130,7 +111,8 @@ def _predicted(predictions: Predictions) -> dict[Name, tuple[str, Any]]:
         if kind != "json":
             found[place] = kind, kinds.from_column(np.ascontiguousarray(column), kind)
         else:
-            found[place] = _of_texts(prediction_texts(Predictions({"": column}, predictions.count)))
+            texts = prediction_texts(Predictions({"": column}, predictions.count))
+            found[place] = _of([decoded(text) for text in texts])
     return found
 
 
@@ -231,12 +213,7 @@ class Parquet:
 
     def check(self) -> None:
         """Need pyarrow."""
-        try:
-            import pyarrow.parquet  # noqa: F401
-        except ImportError:
-            raise FailedPrecondition(
-                "Parquet needs the library pyarrow, which is not installed: pip install 'trivet[batch]'"
-            ) from None
+        need("pyarrow.parquet", "batch")
 
     def begin(self, outputs: Outputs, new: Callable[[], Upload]) -> Table:
         """Begin the rows of a shard."""
