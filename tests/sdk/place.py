@@ -29,7 +29,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Place:
-    """Addresses and folders; `storage` is the URL of the emulator of Google Cloud Storage."""
+    """Addresses and folders; `storage` and `bigquery` are the URLs of emulators of Google's."""
 
     http: str
     tls: str
@@ -38,6 +38,7 @@ class Place:
     bundle: str
     models: str
     storage: str
+    bigquery: str
 
     def endpoint(self, transport: str) -> str:
         """Return what `aiplatform.init` is to be given for a transport."""
@@ -50,6 +51,7 @@ class Place:
             "REQUESTS_CA_BUNDLE": self.bundle,
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": self.bundle,
             "STORAGE_EMULATOR_HOST": self.storage,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery,
             "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
         }
 
@@ -62,12 +64,13 @@ class Place:
 @contextmanager
 def started(folder: Path, models: Path, **environment: str) -> Iterator[Place]:
     """Start a server with all its ports; the bucket `models` is a folder, others are in an emulator."""
+    from tests.integration.bigquery import emulated
     from tests.integration.buckets import google_storage
     from tests.integration.server import up
     from trivet.gateway.authority import prepare
 
     data = folder / "data"
-    with pytest.MonkeyPatch.context() as patch, google_storage(patch) as storage:
+    with pytest.MonkeyPatch.context() as patch, google_storage(patch) as storage, emulated(patch) as tables:
         storage.create_bucket(STAGING)
         emulator = os.environ["STORAGE_EMULATOR_HOST"]
         asked = {
@@ -87,6 +90,7 @@ def started(folder: Path, models: Path, **environment: str) -> Iterator[Place]:
                 bundle=str(prepare(data, said["http"]).bundle),
                 models=str(models),
                 storage=emulator,
+                bigquery=tables.url,
             )
             assert server.stop() == 0
 

@@ -153,6 +153,28 @@ def test_a_job_of_csv_is_as_google_has_it(upload, folder):
     assert stats(job) == (2, 0, 0)
 
 
+def test_a_job_from_table_to_table(aiplatform, upload, project):
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    tables = bigquery.Client(project=project, credentials=AnonymousCredentials())
+    tables.create_dataset("d")
+    tables.create_table(bigquery.Table(f"{project}.d.t", [bigquery.SchemaField("a", "FLOAT")]))
+    assert tables.insert_rows_json(f"{project}.d.t", [{"a": number} for number in range(3)]) == []
+    job = upload(2).batch_predict(
+        job_display_name="j",
+        bigquery_source=f"bq://{project}.d.t",
+        bigquery_destination_prefix=f"bq://{project}.d",
+        instances_format="bigquery",
+        predictions_format="bigquery",
+    )
+    assert (job.state.name, stats(job)) == ("JOB_STATE_SUCCEEDED", (3, 0, 0))
+    assert job.output_info.bigquery_output_dataset == f"bq://{project}.d"
+    assert job.output_info.bigquery_output_table.startswith("predictions_2")
+    rows = sorted((row["a"], row["prediction"]) for row in job.iter_outputs())
+    assert rows == [(0.0, "2.0"), (1.0, "2.0"), (2.0, "2.0")]
+
+
 def test_rows_that_fail_are_told_and_the_sdk_does_not_wait_for_ever(upload, stage, client):
     bucket, name = stage
     bucket.blob(f"{name}/in.jsonl").upload_from_string('[0.0]\n["x"]\n[1.0]\nnonsense\n')
