@@ -2,6 +2,12 @@
 
 import itertools
 import json
+import os
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pytest
 
 from tests.integration.bigquery import emulated
 from trivet.sinks.base import Outputs
@@ -37,4 +43,44 @@ def test_bigquery_conforms(tmp_path, monkeypatch):
         check_sink("bigquery", place, find)
         left = [name for name in emulator.names() if "_trivet_" in name]
     assert left == []
-    assert not [path for path in tmp_path.glob("*/*")]
+    assert not list(tmp_path.glob("*/*"))
+
+
+@pytest.fixture
+def in_memory(tmp_path):
+    """Return a folder whose disk need not be waited for, if there is one."""
+    if not os.path.isdir("/dev/shm"):
+        yield tmp_path
+    else:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            yield Path(folder)
+
+
+def test_duckdb_conforms(in_memory):
+    numbers = itertools.count()
+
+    def place(native):
+        number = next(numbers)
+        uri = f"duckdb:{in_memory}/{number}.duckdb#t"
+        return Outputs(
+            uri, f"prediction-m-{number}", scratch=str(in_memory / f"scratch{number}"), native=native
+        )
+
+    def find(outputs):
+        path, _, table = outputs.uri.removeprefix("duckdb:").partition("#")
+        if not os.path.exists(path):
+            return None
+        with duckdb.connect(path, read_only=True) as connection:
+            names = [name for (name,) in connection.execute("SHOW TABLES").fetchall()]
+            if table not in names:
+                assert f"{table}_errors" not in names
+                return None
+            rows, errors = (
+                connection.sql(f"FROM {name}").to_arrow_table().to_pylist()
+                for name in (table, f"{table}_errors")
+            )
+        content = json.dumps([rows, errors])
+        return Shown(rows, [{**error, **error["error"]} for error in errors], content)
+
+    check_sink("duckdb", place, find)
+    assert not list(in_memory.glob("*/*"))

@@ -74,17 +74,19 @@ class BigQuerySink:
         """Refuse a dataset that is not there, and a table that is."""
         tables = Tables.of(outputs)
         self._files.check(_hidden(outputs))
+        if tables.makes_dataset:
+            return
         with Service(tables.dataset.project, outputs.uri) as service:
-            if not tables.makes_dataset:
-                try:
-                    Loads(service, "").location(tables.dataset, make=False)
-                except NotFound as error:
-                    raise InvalidArgument(f"{error}; expected a dataset that is there") from None
-            if place(outputs.uri).table:
-                try:
-                    service.table(tables.predictions)
-                except NotFound:
-                    return
+            loads = Loads(service, _digest(outputs))
+            try:
+                location = loads.location(tables.dataset, make=False)
+            except NotFound as error:
+                raise InvalidArgument(f"{error}; expected a dataset that is there") from None
+            try:
+                service.table(tables.predictions)
+            except NotFound:
+                return
+            if not loads.is_shown(tables.predictions, location):
                 raise AlreadyExists(f"{outputs.uri}: there is such a table; expected the name of a new one")
 
     def open(self, outputs: Outputs, shard: int) -> Writer:

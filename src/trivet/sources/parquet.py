@@ -21,6 +21,9 @@ _BATCH_BYTES, _BATCH_ROWS = 2 << 20, 8192
 _MOST_UNREADABLE = 10_000_000
 """Rows that are given up one by one; a damaged file can claim to have any number."""
 
+_DAMAGE = (OSError, ValueError, LookupError, ArithmeticError)
+"""What the library raises besides its own errors, where it does not expect a file to be damaged."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,7 +57,7 @@ def opened(files: Files, uri: str, version: str, shown: str = "") -> Iterator[An
     with files.open(uri, 0, version) as stream:
         try:
             file = pq.ParquetFile(_Watched(stream, shown or uri))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, *_DAMAGE) as error:
             raise FailedPrecondition(
                 f"{shown or uri}: not a Parquet file, or damaged: {reason(error)}"
             ) from None
@@ -73,10 +76,10 @@ def cut(file: Any, uri: str, shard_rows: int, details: Mapping[str, Any]) -> Ite
     first = start = rows = index = 0
     for group, count in enumerate(counts):
         if rows and rows + count > shard_rows:
-            yield _shard(index, uri, first, rows, {**details, "groups": (start, group)})
+            yield _shard(index, uri, first, rows, {**details, "groups": [start, group]})
             first, start, rows, index = first + rows, group, 0, index + 1
         rows += count
-    yield _shard(index, uri, first, rows, {**details, "groups": (start, len(counts))})
+    yield _shard(index, uri, first, rows, {**details, "groups": [start, len(counts)]})
 
 
 def _shard(index: int, uri: str, first: int, rows: int, details: Mapping[str, Any]) -> Shard:
@@ -106,7 +109,7 @@ def _read_group(file: Any, group: int, first: int, uri: str) -> Iterator[Records
                 done += batch.num_rows
     except ServingError:
         raise
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, *_DAMAGE) as error:
         why = f": {reason(error)}"
     missing = count - done
     if missing > _MOST_UNREADABLE:
