@@ -224,6 +224,19 @@ def test_what_keeps_a_job_from_being_done_is_raised_as_it_is(engine, tmp_path, d
         engine.prepare(work_of(paths, deadly, tmp_path, sink="both"))
 
 
+def hanging(folder, count):
+    """Wait until so many processes hang; returns their ids."""
+    eventually(lambda: len(list(folder.glob("hangs-*"))) == count)
+    return [int(one.name.partition("-")[2]) for one in folder.glob("hangs-*")]
+
+
+def eventually(true):
+    until = time.monotonic() + WITHIN
+    while not true():
+        assert time.monotonic() < until
+        threading.Event().wait(0.02)
+
+
 def test_closing_ends_its_processes_at_once_whatever_they_do(engine, tmp_path, deadly):
     paths = lines(tmp_path, ["hang"] * 100)
     work = work_of(paths, deadly, tmp_path / "out")
@@ -237,10 +250,7 @@ def test_closing_ends_its_processes_at_once_whatever_they_do(engine, tmp_path, d
 
     thread = threading.Thread(target=go)
     thread.start()
-    until = time.monotonic() + WITHIN
-    while len(pids := [int(one.name.partition("-")[2]) for one in tmp_path.glob("hangs-*")]) < 2:
-        assert time.monotonic() < until
-        threading.Event().wait(0.02)
+    pids = hanging(tmp_path, 2)
     assert engine.processes == 2
     begun = time.monotonic()
     engine.close()
@@ -318,6 +328,39 @@ def test_a_cluster_that_there_is_is_used_and_left(cluster, tmp_path, deadly):
     known = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": os.environ["RAY_AUTH_MODE"]}  # which Ray has set here
     assert alone(paths, tmp_path / "out", deadly, str(tmp_path), **known) == address
     assert ray.cluster_resources()["CPU"] == 2
+
+
+def test_actors_end_with_the_process_that_runs_the_job_even_if_it_is_killed(cluster, tmp_path, deadly):
+    paths = lines(tmp_path, ["hang"], files=1)
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    command = [sys.executable, "-c", ALONE, *paths, str(tmp_path / "out"), str(deadly.path)]
+    with subprocess.Popen(command, env=environment) as process:
+        (pid,) = hanging(tmp_path, 1)
+        process.kill()
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_the_command_runs_a_job_on_it(cluster, tmp_path):
+    paths = lines(tmp_path, list(range(500)))
+    address = ray.get_runtime_context().gcs_address
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TRIVET_")}
+    inputs = [word for path in paths for word in ("--input", path)]
+    options = ["--output", str(tmp_path / "out"), "--engine", "ray", "--json"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "trivet", "batch", "echo:", *inputs, *options],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+        env={**clean, "RAY_ADDRESS": address, "TRIVET_DATA": str(tmp_path / "data")},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["state"] == "JOB_STATE_SUCCEEDED"
+    (folder,) = (tmp_path / "out").iterdir()
+    results = sorted(folder.glob("prediction.results-*"))
+    assert len(results) == SHARDS
+    predictions = [json.loads(line)["prediction"] for one in results for line in one.read_text().splitlines()]
+    assert predictions == list(range(500))
 
 
 def ray_processes(folder):

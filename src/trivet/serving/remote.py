@@ -259,8 +259,8 @@ class EndpointPredictor:
         since = self.throttle.since
         patience = self._patience if self._reached else min(self._patience, FIRST_PATIENCE)
         if since is not None and monotonic() - since > patience:
-            error.add_note(f"no request was answered for {patience:g} s")
-            request.question.failure = error
+            told = f"{error}; no request has been answered for {patience:g} s"
+            request.question.failure = type(error)(told)
         else:
             self._waiting.append(request)
 
