@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/constraints.txt
 SDK1 := .venv-sdk1
 
-.PHONY: help demo test sdk1 lint format docs docs-serve bench bench-abuse serve clean
+.PHONY: help demo test sdk1 lint format docs docs-serve bench bench-batch bench-abuse serve clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ docs-serve: $(VENV)/.test  ## show the documentation while writing it
 bench: $(VENV)/.test  ## measure Trivet beside the servers one would otherwise pick (an hour; ARGS=--quick)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/online/run.py $(ARGS)
+
+bench-batch: $(VENV)/.test  ## measure batch prediction beside other ways, 5 million rows (most of an hour; ARGS=--quick)
+	$(BIN)/python -m benchmarks.batch $(ARGS)
 
 bench-abuse: $(VENV)/.test  ## overload it, kill its processes, send it nonsense, and have it answer 10 million times
 	$(BIN)/python -m benchmarks.overload

@@ -1,0 +1,1 @@
+"""Batch prediction beside the ways that one would otherwise take."""
