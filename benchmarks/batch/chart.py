@@ -56,7 +56,7 @@ def _panel(
     for decade in decades:
         x = LEFT + (decade - low) * scale
         parts.append(f"<path d='M{x:.1f} {top + HEAD - 4}V{bottom}' stroke='#e8eaed'/>")
-        parts.append(_text(x, bottom + 14, f"{10**decade:,g}", size=11, fill="#5f6368", anchor="middle"))
+        parts.append(_text(x, bottom + 14, f"{10**decade:,}", size=11, fill="#5f6368", anchor="middle"))
     for number, name in enumerate(order):
         y = top + HEAD + number * (BAR + GAP)
         bold = "bold" if kinds[name] == "trivet" else "normal"

@@ -23,7 +23,7 @@ def show(document: Document) -> None:
     console.print(
         f"\n{document['time'][:10]}, {machine['processor']}, {machine['cores']} cores; {settings['rows']:,} "
         f"rows; load of the machine before runs {min(loads):.1f} to {max(loads):.1f}\n"
-        "medians; * is one run; times (a) is the rate beside the faster hand-written pipeline's\n",
+        "medians; * is one run; `trivet is`, `--vertex is`: how many times as fast\n",
         highlight=False,
     )
     for cell, figures in cells.items():
@@ -76,8 +76,8 @@ def _table(cell: Cell, figures: dict[str, Figures], compared: list[Ratio]) -> Ta
 def _judged(ratio: Ratio) -> str:
     met = "[green]met[/]" if ratio.is_met else "[red]missed[/]"
     return (
-        f"{', '.join(ratio.cell)}: {ratio.one} is {ratio.times:.2f} x {ratio.other}, "
-        f"goal {ratio.goal:g}: {met}"
+        f"{', '.join(ratio.cell)}: {ratio.one} is {ratio.times:.2f} x {ratio.other} "
+        f"({ratio.work:.2f} x by CPU), goal {ratio.goal:g}: {met}"
     )
 
 

@@ -30,12 +30,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The rate of one, as times that of another, and what was asked for."""
+    """The rate of one, as times that of another, and what was asked for; `work` is the same by CPU time."""
 
     cell: Cell
     one: str
     other: str
     times: float
+    work: float
     goal: float | None
 
     @property
@@ -84,7 +85,8 @@ def ratios(cells: dict[Cell, dict[str, Figures]], kinds: dict[str, str]) -> list
                 if kinds[other] == "arrays" and one == "trivet":
                     continue  # which writes objects
                 times = good[one]["rate"] / good[other]["rate"]
-                found.append(Ratio(cell, one, other, times, GOALS.get(kinds[other])))
+                work = good[other]["cpu_us"] / good[one]["cpu_us"]
+                found.append(Ratio(cell, one, other, times, work, GOALS.get(kinds[other])))
     return found
 
 
