@@ -247,18 +247,24 @@ def test_a_job_that_runs_is_cancelled(aiplatform, slow, write, folder):
 
 def test_jobs_are_listed(aiplatform, upload, write, folder):
     model, source = upload(1), write(ROWS)
-    for name in ("a", "b"):
+    jobs = [
         model.batch_predict(
             job_display_name=name,
             gcs_source=source,
             gcs_destination_prefix=f"gs://{BUCKET}/{folder.name}/{name}",
             labels={"name": name},
+            sync=False,
         )
+        for name in ("a", "b")
+    ]
+    for job in jobs:
+        job.wait()
 
     def found(filter_, order=None):
         return [one.display_name for one in aiplatform.BatchPredictionJob.list(filter_, order)]
 
-    assert found(None, "create_time") == ["a", "b"]
+    assert sorted(found(None)) == ["a", "b"]
+    assert found(None, "display_name desc") == ["b", "a"]
     assert found('display_name="a"') == ["a"]
     assert found("labels.name=b") == ["b"]
     assert sorted(found('state="JOB_STATE_SUCCEEDED"')) == ["a", "b"]
