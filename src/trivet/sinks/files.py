@@ -111,12 +111,17 @@ class FileSink:
     def finish(self, outputs: Outputs, results: Sequence[ShardResult]) -> dict[str, Any]:
         """Show all parts; where that was done already, only what is left of the hidden ones is removed."""
         hidden, final = places(outputs)
-        if ERRORS in final.sizes():
-            hidden.remove()
-        else:
-            names = self._shown(hidden, results)
-            _join_errors(hidden, results)
-            hidden.move_to(final, {**names, ERRORS: ERRORS})
+        try:
+            with hidden.alone():
+                if ERRORS not in final.sizes():
+                    names = self._shown(hidden, results)
+                    _join_errors(hidden, results)
+                    hidden.move_to(final, {**names, ERRORS: ERRORS})
+                    return {"gcsOutputDirectory": final.location}
+        except FailedPrecondition:
+            if ERRORS not in final.sizes():  # else somebody does the same, and was first
+                raise
+        hidden.remove()
         return {"gcsOutputDirectory": final.location}
 
     def discard(self, outputs: Outputs) -> None:

@@ -5,10 +5,11 @@ once. What a process has written is there for others when it is killed, whatever
 for the disk, so that a machine that loses its power may lose what was written last.
 """
 
+import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO, Protocol
@@ -59,6 +60,10 @@ class Target(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes of the files that are there, by name; none where there is no folder."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Wait for others that are in such a context for this folder, if the store can tell."""
         ...
 
     def remove(self, names: Collection[str] | None = None) -> None:
@@ -153,8 +158,24 @@ class LocalFolder:
         with self.failures(), suppress(FileNotFoundError), os.scandir(self.path) as entries:
             for entry in entries:
                 if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
-                    sizes[entry.name] = entry.stat().st_size
+                    with suppress(FileNotFoundError):
+                        sizes[entry.name] = entry.stat().st_size
         return sizes
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for the folder's lock, where its file system has such."""
+        try:
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            yield
+            return
+        try:
+            with suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def remove(self, names: Collection[str] | None = None) -> None:
         """Remove the folder, also where a process that is not ended yet still writes to it."""
@@ -168,10 +189,10 @@ class LocalFolder:
                     shutil.rmtree(self.path)
 
     def move_to(self, final: Target, names: Mapping[str, str]) -> None:
-        """Rename the files, then the folder. Two processes may do so at once."""
+        """Rename the files, then the folder."""
         assert isinstance(final, LocalFolder)
         new = set(names.values())
-        try:
+        with self.failures():
             for before, after in names.items():
                 if before != after:
                     with suppress(FileNotFoundError):
@@ -182,10 +203,6 @@ class LocalFolder:
             if lost := new - self.sizes().keys():
                 raise FailedPrecondition(f"{self.location}: {min(lost)} is gone")
             self.path.rename(final.path)
-        except (OSError, FailedPrecondition) as error:
-            if self.path.exists() or final.sizes().keys() != new:  # else the other process was first
-                with self.failures():
-                    raise error
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -272,6 +289,10 @@ class RemoteFolder:
                 return {}
         start = len(self._root) + 1
         return {path[start:]: int(about["size"] or 0) for path, about in found.items() if path[start:]}
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Wait for nobody: an object store cannot tell, and what two do at once is the same there."""
+        return nullcontext()
 
     def remove(self, names: Collection[str] | None = None) -> None:
         """Delete objects."""
