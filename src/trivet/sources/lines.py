@@ -4,6 +4,7 @@ How long a record is depends on its text alone, never on where a file is cut; so
 records and offsets. Memory is bounded by the longest record that is taken.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -148,7 +149,7 @@ class TextFiles:
     """The files of one text format: plans their shards, and reads the blocks of each."""
 
     def __init__(self, splitter: Splitter, inputs: Inputs, shard_bytes: int = 0) -> None:
-        self.files = Files(inputs.buckets, inputs.folders)
+        self.files = files_of(inputs)
         self._splitter = splitter
         self._shard_bytes = max(1, shard_bytes or inputs.shard_bytes)
 
@@ -205,6 +206,22 @@ class TextFiles:
                 if block.end - begin >= self._shard_bytes:
                     yield start + block.end, count
                     begin, count = block.end, 0
+
+
+_kept: list[tuple[Inputs, int, Files]] = []
+
+
+def files_of(inputs: Inputs) -> Files:
+    """Return the files of an input: the same for all shards that are read one after the other.
+
+    Connecting to a store takes longer than reading a shard. A fork has no connections.
+    """
+    for kept, process, files in _kept:
+        if kept is inputs and process == os.getpid():
+            return files
+    files = Files(inputs.buckets, inputs.folders)
+    _kept[:] = [(inputs, os.getpid(), files)]
+    return files
 
 
 def opened(files: Files, shard: Shard) -> Stream:

@@ -12,7 +12,7 @@ from struct import Struct
 from trivet.core.batch import Kind, Shard
 from trivet.sources.base import Blobs, Inputs, Records, Unreadable
 from trivet.sources.crc32c import masked
-from trivet.sources.lines import BLOCK, KEPT, LONGEST, Details, numbered, opened
+from trivet.sources.lines import BLOCK, KEPT, LONGEST, Details, files_of, numbered, opened
 from trivet.storage.inputs import Files, Found
 from trivet.storage.streams import Corrupt, Stream, compression
 
@@ -29,13 +29,13 @@ class TFRecords:
 
     def plan(self, inputs: Inputs) -> Iterator[Shard]:
         """Cut files between records."""
-        files = Files(inputs.buckets, inputs.folders)
+        files = files_of(inputs)
         found = files.find(inputs.uris)
         return numbered(shard for file in found for shard in _shards(files, file, inputs.shard_bytes))
 
     def read(self, shard: Shard, inputs: Inputs) -> Iterator[Records]:
         """Read records; nothing stands for them in the output."""
-        files = Files(inputs.buckets, inputs.folders)
+        files = files_of(inputs)
         batch, told = _Batch(), 0
         with closing(opened(files, shard)) as stream:
             for offset, frame in enumerate(_Frames(stream).all(), shard.first):

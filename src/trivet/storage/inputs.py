@@ -17,7 +17,7 @@ from trivet.storage.remote import failures, filesystem
 from trivet.storage.sources import Buckets, locate
 from trivet.storage.wildcards import Pattern, walk
 
-_BLOCK = 8 << 20  # bytes that are asked of a store at once
+_BLOCK = 4 << 20  # bytes that are asked of a store at once
 
 
 @dataclass(frozen=True, slots=True)
