@@ -36,9 +36,9 @@ class Outputs:
 class Results:
     """Consecutive records of one source that were answered, and their predictions, in order.
 
-    `shown` has the JSON text of each instance, on one line; None where the output has none (a TFRecord's). It is the whole
-    record as an object for a sink that is `tabular` and a source of rows or objects. `keys` has the JSON text
-    of each key; where there are keys, they stand for the instances.
+    `shown` has the JSON text of each instance, on one line; None where the output has none (a TFRecord's). It
+    is the whole record as an object for a sink that is `tabular` and a source of rows or objects. `keys` has
+    the JSON text of each key, too; where there are keys, they stand for the instances.
     """
 
     uri: str
