@@ -6,6 +6,7 @@ What a shard writes depends on nothing but the job and the shard: done twice, it
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from trivet.codecs.json_body import prediction_texts
 from trivet.codecs.json_lines import LineDecoder
 from trivet.core.batch import Counts, Kind, RowFailure, Shard, ShardResult
 from trivet.core.errors import FailedPrecondition, ServingError
@@ -59,6 +60,27 @@ class Scorer:
             self.predictor.close()
 
 
+class _Written:
+    """A predictor that answers with what can be written; a value that cannot be costs its row alone."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self.signature = predictor.signature
+        self.traits = predictor.traits
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Predict, and write, for what that is good for."""
+        predictions = self._predictor.predict(instances, parameters)
+        if predictions.count == instances.count:
+            prediction_texts(predictions)
+        return predictions
+
+    def close(self) -> None:
+        """Give the model up."""
+        if isinstance(self._predictor, Closing):
+            self._predictor.close()
+
+
 def load(work: Work) -> Scorer:
     """Load the model of a job, or make what asks its endpoint.
 
@@ -87,7 +109,8 @@ def _model(work: Work) -> tuple[Predictor, Signature, Parameters, str]:
     if work.model is None:
         raise FailedPrecondition(f"{work.job}: it has neither a model nor an endpoint")
     loaded = lifecycle.load(work.model, work.permissions)
-    return loaded.predictor, loaded.info.signature, loaded.info.defaults, loaded.info.framework
+    predictor = loaded.predictor if loaded.predictor.traits.native else _Written(loaded.predictor)
+    return predictor, loaded.info.signature, loaded.info.defaults, loaded.info.framework
 
 
 def _rows(traits: Traits) -> int:

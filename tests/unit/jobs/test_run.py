@@ -19,7 +19,7 @@ from trivet.sources.base import Inputs
 ECHO = ModelSpec(ModelRef.parse("echo"), Path(), "echo")
 PICKY = '''
 class Predictor:
-    """Refuses threes, and cannot bear fives."""
+    """Cannot bear fives, and has no JSON for eights."""
 
     def load(self, artifact_dir):
         pass
@@ -27,6 +27,8 @@ class Predictor:
     def predict(self, instances, parameters=None):
         if any(one == 5 for one in instances):
             raise RuntimeError("five")
+        if any(one == 8 for one in instances):
+            return [print for _ in instances]
         return [one * 2 for one in instances]
 '''
 
@@ -83,12 +85,14 @@ def test_every_line_is_a_result_or_an_error_whatever_the_shards_and_batches(line
 def test_rows_that_a_model_fails_on_fail_alone(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/predictor.py").write_text(PICKY)
-    (tmp_path / "in.jsonl").write_text("".join(f"{n}\n" for n in [1, 5, 2, 5, 7] * 30))
+    (tmp_path / "in.jsonl").write_text("".join(f"{n}\n" for n in [1, 5, 2, 8, 7] * 30))
     model = ModelSpec(ModelRef.parse("picky"), tmp_path / "model", "python")
     results, errors, counts = done(job(tmp_path, tmp_path / "in.jsonl", model=model, batch_size=16))
     assert counts == Counts(150, 90, 60)
     assert [one["prediction"] for one in results[:3]] == [2, 4, 14]
-    assert {one["error"]["message"] for one in errors} == {"the model failed: RuntimeError: five"}
+    messages = [one["error"]["message"] for one in errors[:2]]
+    assert messages[0] == "the model failed: RuntimeError: five"
+    assert messages[1].startswith("the prediction cannot be written as JSON: ")
     assert [one["offset"] for one in errors[:3]] == [1, 3, 6]
 
 
