@@ -6,7 +6,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from json import JSONDecodeError, loads
 from pathlib import Path
@@ -121,8 +121,11 @@ class Attempt:
             )
         with _beating(self.runner):
             job = self.runner.run()
+        scratch = self._place.scratch(job.name)
         if job.output or job.state == "CANCELLED":
-            rmtree(self._place.scratch(job.name), ignore_errors=True)
+            rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            scratch.rmdir()  # what is in it is for the next attempt
         return job
 
     def cancel(self) -> None:

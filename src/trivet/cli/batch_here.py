@@ -1,6 +1,5 @@
 """Batch prediction jobs that are kept in the catalog of a data folder, and run by this process itself."""
 
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from trivet.jobs.runner import Progress
     from trivet.settings import Settings
 
-_CANCELLED = 128 + signal.SIGINT
 _SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -207,17 +205,13 @@ class Here:
 def _interruptible(attempt: "Attempt") -> Iterator[None]:
     """Have Ctrl-C cancel a job, and a second one end this process at once, with the job left as it is."""
 
-    def first(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, second)
-        click.echo("\nCancelling ... (Ctrl-C again ends at once; `trivet batch resume` goes on)", err=True)
+    def cancel(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which ends the process whatever it is waiting for
+        shown = _SHOW_CURSOR if sys.stderr.isatty() else ""
+        click.echo(f"{shown}\nCancelling ... (Ctrl-C again leaves it, to be resumed)", err=True)
         Thread(target=attempt.cancel, daemon=True).start()  # what is interrupted here may hold locks
 
-    def second(number: int, frame: FrameType | None) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(_SHOW_CURSOR)
-        os._exit(_CANCELLED)
-
-    before = signal.signal(signal.SIGINT, first)
+    before = signal.signal(signal.SIGINT, cancel)
     try:
         yield
     finally:
