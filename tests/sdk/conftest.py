@@ -119,3 +119,23 @@ def client(aiplatform, place, transport):
         )
 
     return made
+
+
+@pytest.fixture
+def folder(place):
+    """A folder of a bucket, which is a folder of this machine's for the server, too."""
+    name = f"batch-{uuid.uuid4().hex[:12]}"
+    made = Path(place.models) / name
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def write(folder):
+    """Return a function that writes a file of rows, and returns its URI."""
+
+    def written(rows, name="in.jsonl"):
+        (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return f"gs://{BUCKET}/{folder.name}/{name}"
+
+    return written

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,9 @@ manager whose that is (`gcs_utils._verify_bucket_ownership`), which takes a minu
 
 XGBOOST = "us-docker.pkg.dev/vertex-ai/prediction/xgboost-cpu.2-1:latest"
 SKLEARN = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-6:latest"
+
+ROWS = [[0.0], [1.0], [2.0]]
+"""Instances of the models that answer with a constant."""
 
 ECHO = """
 class Predictor:
@@ -118,3 +122,8 @@ def train(folder: Path) -> None:
     (folder / "nothing" / "readme.txt").write_text("no model")
     (folder / "broken").mkdir()
     (folder / "broken" / "model.bst").write_bytes(b"no model")
+
+
+def lines(text: str) -> list[Any]:
+    """Read lines of JSON."""
+    return [json.loads(line) for line in text.splitlines()]

@@ -97,7 +97,10 @@ class Jobs(Rows):
 
     def newest_batch_job(self) -> datetime | None:
         """Return when the newest job that there is was created, wherever that is."""
-        return self._connection.scalars(select(func.max(tables.batch_jobs.c.created))).one()
+        newest: datetime | None = self._connection.scalars(
+            select(func.max(tables.batch_jobs.c.created))
+        ).one()
+        return newest
 
     def plan_batch_job(self, name: Name, shards: Sequence[Shard]) -> None:
         """Keep the shards of a job, instead of all that it had."""
