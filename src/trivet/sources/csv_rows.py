@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from trivet.sources.lines import LF, line_ends
 
+_LARGE = 4 << 20
+"""Quotes and line ends that are looked at all at once: where each is takes eight bytes."""
+
 _QUOTE, _COMMA, _CR = b'",\r'
 _QUOTES = re.compile(rb'"+')
 _NEXT = re.compile(rb',"|\n')  # what matters after the beginning of a cell
@@ -32,11 +35,10 @@ class RowEnds:
 
     def ends(self, text: bytes) -> NDArray[np.intp]:
         """Return where each row ends that does; blank lines are counted, too."""
-        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == LF) + 1
-        if b'"' not in text:
-            return ends
-        quotes = tidy_quotes(text)
+        many = len(text) > _LARGE and text.count(b'"') + line_ends(text) > _LARGE
+        quotes = None if many else tidy_quotes(text)
         if quotes is not None:
+            ends = np.flatnonzero(np.frombuffer(text, np.uint8) == LF) + 1
             within = np.searchsorted(quotes, ends) % 2 == 1
             return np.delete(ends, np.flatnonzero(within))
         found = []

@@ -106,7 +106,7 @@ def blocks(stream: Stream, splitter: Splitter, size: int = BLOCK) -> Iterator[Bl
     rest = head = b""  # what has not been told; and of a record that is too long, what is shown
     got = told = 0
     while True:
-        wanted = size if head else max(1, min(max(size, len(rest)), LONGEST + 1 - len(rest)))
+        wanted = BLOCK if head else max(1, min(max(size, len(rest)), LONGEST + 1 - len(rest)))
         try:
             piece = stream.read(wanted)
         except Corrupt as error:
