@@ -1,4 +1,4 @@
-"""Train three models on real data, serve them with one command, and ask them in every way."""
+"""Train three models on real data, serve them with one command, and ask them in every way, also in batch."""
 
 import json
 import subprocess
@@ -109,6 +109,21 @@ def measure(address: str) -> None:
     print(f"99 of 100 within {seconds[990] * 1000:.2f} ms, Python's own HTTP client included")
 
 
+def batch(folder: Path) -> None:
+    """Predict for a file of rows: no server is needed for that."""
+    iris = load_iris()
+    names = "sepal_length,sepal_width,petal_length,petal_width"
+    rows = [",".join(map(str, row)) for row in iris.data]
+    rows[7] = "5.0,wide,1.5,0.2"
+    (folder / "flowers.csv").write_text("\n".join([names, *rows]) + "\n")
+    print("$ trivet batch iris.skops --input flowers.csv --output out/", flush=True)
+    command = ["batch", "iris.skops", "--input", "flowers.csv", "--output", "out/"]
+    done = subprocess.run([*TRIVET, *command], cwd=folder, check=False)
+    assert done.returncode == 3, "one row cannot be predicted"
+    (results,) = (folder / "out").glob("*/prediction.results-*")
+    print(f"  {results.read_text().splitlines()[0]}")
+
+
 def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -126,6 +141,8 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
+        say("The same model, for a whole file: a bad row costs only itself")
+        batch(folder)
     say("Next")
     print("  .venv/bin/trivet --help        what else there is")
     print("  .venv/bin/trivet serve YOURS   .onnx .skops .joblib .ubj .json .txt .cbm, or a predictor.py")
