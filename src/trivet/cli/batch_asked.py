@@ -2,6 +2,7 @@
 
 import json
 import re
+from glob import escape, iglob
 from pathlib import Path
 from typing import Any
 
@@ -94,20 +95,29 @@ def absolute(place: str) -> str:
 
 
 def format_of(place: str) -> str:
-    """Return the format of an input, by its scheme or suffix; raises InvalidArgument."""
+    """Return the format of an input, by its scheme or suffix, or those of what is there.
+
+    Raises InvalidArgument where none of them tells.
+    """
     scheme = _SCHEME.match(place)
     if scheme and scheme[1] in SCHEMES:
         return SCHEMES[scheme[1]]
-    path = Path(place)
-    if "://" not in place and path.is_dir():
-        files = sorted(one for one in path.iterdir() if one.is_file() and one.name[0] not in "._")
-        path = files[0] if files else path
-    compressed = path.suffix in _COMPRESSED
-    suffix = Path(path.stem).suffix if compressed else path.suffix
-    format_ = SUFFIXES.get(suffix)
-    if format_ is None:
-        raise InvalidArgument(f"{place}: its name does not tell its format; give it with --input-format")
-    return "tf-record-gzip" if format_ == "tf-record" and path.suffix in (".gz", ".gzip") else format_
+    for name in (place, *_first(place)):
+        path = Path(name)
+        compressed = path.suffix in _COMPRESSED
+        format_ = SUFFIXES.get(Path(path.stem).suffix if compressed else path.suffix)
+        if format_ == "tf-record" and path.suffix in (".gz", ".gzip"):
+            return "tf-record-gzip"
+        if format_:
+            return format_
+    raise InvalidArgument(f"{place}: its name does not tell its format; give it with --input-format")
+
+
+def _first(place: str) -> list[str]:
+    """Return the first local file that is meant by a folder, or by a name with wildcards."""
+    pattern = str(Path(escape(place)) / "*") if Path(place).is_dir() else place
+    found = sorted(one for one in iglob(pattern, recursive=True) if Path(one).is_file())
+    return found[:1]
 
 
 def _output_format(place: str) -> str:
