@@ -12,6 +12,7 @@ PRINTS = {
         '"predictions": ["versicolor", "setosa"]',
         "instances[1].petal_width: expected float64; got the string 'wide'",
         "would run",
+        "150 read = 149 successful + 1 failed",
     ],
     "02-python-predictor": ['{"language": "de", "score": 0.6}', '{"language": "unknown", "score": 0.0}'],
     "03-container": ["health:  {}", 'predict: {"predictions":[0,2]}'],
@@ -21,6 +22,11 @@ PRINTS = {
         "all of it:             version 2: 100\n",
         "rollback:              version 1: 100\n",
         "a script as it is:     version 1 says {'predictions': [0.0",
+    ],
+    "05-batch": [
+        "killed; what is shown so far: []",
+        "299,997 results, the same as without the kill, and 3 errors:",
+        "row 123,456: s6: expected float32; got the string 'tall'",
     ],
 }
 
