@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from json import JSONDecodeError, loads
 from pathlib import Path
 from shutil import rmtree
@@ -41,6 +42,9 @@ from trivet.sources.base import Inputs
 log = logging.getLogger("trivet")
 
 _BEATS_EVERY = 0.3  # seconds; a job that is to be cancelled learns of it this late
+
+_SLOW = {"bigquery": "google.cloud.bigquery", "parquet": "pyarrow.parquet"}
+"""Libraries of sinks that take a while to import: this process needs them when the first part is done."""
 
 OpensEngine = Callable[[Asked], Engine]
 
@@ -96,8 +100,10 @@ class Attempt:
         alive_within = 0.0 if owners.is_gone(job.owner) else HEARD_WITHIN
         self._ledger = Ledger(place.catalog, name, owner or owners.own(), alive_within)
         self.runner: Runner | None = None
+        self._format = ""
         try:
             asked = asked_of(job)
+            self._format = asked.destination.format
             work = work_of(place, job, asked)
             tolerance = Tolerance(asked.max_errors, asked.max_error_share)
             sink, engine = get_sink(asked.destination.format), (opens or place.engine)(asked)
@@ -119,6 +125,7 @@ class Attempt:
                 if cancelled
                 else self._ledger.end("FAILED", error=self._refused)
             )
+        threading.Thread(target=self._import_library, daemon=True).start()
         with _beating(self.runner):
             job = self.runner.run()
         scratch = self._place.scratch(job.name)
@@ -127,6 +134,12 @@ class Attempt:
         with suppress(OSError):
             scratch.rmdir()  # what is in it is for the next attempt
         return job
+
+    def _import_library(self) -> None:
+        """Import what showing the output will need, while other processes import what they need."""
+        if name := _SLOW.get(self._format):
+            with suppress(ImportError):  # whoever needs it says so
+                import_module(name)
 
     def cancel(self) -> None:
         """Have the job end as cancelled; called by another thread."""

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
 
 from trivet.core.batch import Shard
 from trivet.core.errors import Cancelled, Internal
@@ -26,6 +27,9 @@ log = logging.getLogger("trivet")
 
 _TICK = 0.1  # seconds without news after which the caller may look around
 _TRIES = 2
+_SMALL, _SOON = 100_000, 0.2
+"""Bytes or rows, and seconds, of work that are done by one process before another would have started."""
+
 _ENDS_WITHIN = 5.0
 """Seconds that a process may take to end after its socket has."""
 
@@ -38,6 +42,7 @@ class Embedded:
         self._selector = DefaultSelector()
         self._workers: list[_Worker] = []
         self._closed = False
+        self._hurry = 0.0
         self._start()
 
     def __repr__(self) -> str:
@@ -72,6 +77,7 @@ class Embedded:
         """Have shards done, each process one at a time. See `jobs.engine`."""
         waiting = deque(shards)
         lost: Counter[int] = Counter()
+        self._hurry = monotonic() + (_SOON if sum(shard.size for shard in shards) < _SMALL else 0)
         while True:
             self._give(work, waiting)
             if not any(worker.shard for worker in self._workers):
@@ -116,7 +122,8 @@ class Embedded:
         while waiting:
             worker = next((one for one in self._workers if one.shard is None), None)
             if worker is None:
-                if len(self._workers) >= self._most:
+                enough = self._workers and monotonic() < self._hurry
+                if enough or len(self._workers) >= self._most:
                     return
                 worker = self._start()
             worker.shard = waiting.popleft()

@@ -161,7 +161,6 @@ class Runner:
         self._look()
         known = self._ask(self._ledger.prepared)
         if known is None:
-            self._sink.check(self._work.outputs)
             found, shards = self._engine.prepare(self._work)
             self._look()
             self._ask(lambda: self._ledger.plan(shards, found))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.jobs.fakes import NAME, WORK, MemorySink, ScriptedEngine, catalog_with_job, ledger, result
 from trivet.core.batch import Counts
-from trivet.core.errors import Aborted, FailedPrecondition, InvalidArgument, Unavailable
+from trivet.core.errors import Aborted, FailedPrecondition, Unavailable
 from trivet.jobs.runner import Runner, Tolerance
 
 
@@ -69,14 +69,6 @@ def test_a_job_none_of_whose_rows_has_a_prediction_has_failed_and_shows_its_erro
 def test_a_job_without_records_succeeds(catalog, sink):
     job = runner(catalog, ScriptedEngine(sink, 0), sink).run()
     assert (job.state, job.counts) == ("SUCCEEDED", Counts())
-
-
-def test_what_the_engine_or_the_sink_refuses_ends_it_before_any_work(catalog, sink):
-    sink.refuses = InvalidArgument("out: no")
-    engine = ScriptedEngine(sink, 2)
-    job = runner(catalog, engine, sink).run()
-    assert (job.state, job.failure.message, job.output) == ("FAILED", "out: no", {})
-    assert engine.done == []
 
 
 def test_a_model_that_cannot_be_loaded_fails_it(catalog, sink):
