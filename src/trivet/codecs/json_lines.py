@@ -26,9 +26,19 @@ class LineDecoder:
         typed = typed_rows(signature)
         self._read = msgspec.json.Decoder(typed.kind).decode if typed else None
         self._pack = typed.pack if typed else None
+        self._alike = {
+            first: (msgspec.json.Decoder(kind).decode, pack)
+            for first, (kind, pack) in (typed.alike.items() if typed else ())
+        }
 
     def decode(self, texts: Sequence[bytes]) -> Instances:
         """Return the instances; raises InvalidArgument where one does not fit: of one alone, why."""
+        if texts and (alike := self._alike.get(texts[0][:1])):
+            read, stream = alike
+            try:
+                return stream(map(read, texts))
+            except REFUSALS:
+                pass
         if self._read is not None and self._pack is not None:
             try:
                 return self._pack(list(map(self._read, texts)))
@@ -38,6 +48,22 @@ class LineDecoder:
             return self._rows.decode([self._parsed(text) for text in texts])
         except InvalidArgument as error:
             raise InvalidArgument(_FIRST.sub("", str(error))) from None
+
+    def refused(self, texts: Sequence[bytes]) -> dict[int, InvalidArgument]:
+        """Return which instances do not fit, each seen by itself, and why."""
+        found = {}
+        for index, text in enumerate(texts):
+            if self._read is not None and self._pack is not None:
+                try:
+                    self._pack([self._read(text)])
+                    continue
+                except REFUSALS:
+                    pass
+            try:
+                self.decode([text])
+            except InvalidArgument as error:
+                found[index] = error
+        return found
 
     def _parsed(self, text: bytes) -> Any:
         try:

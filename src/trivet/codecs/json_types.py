@@ -4,8 +4,9 @@ Only for ordinary rows; `json_rows` takes the rarer forms, and says what is wron
 on everything that both accept (a property test holds them together).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import starmap
 from struct import Struct
 from struct import error as StructError
 from typing import Any
@@ -32,10 +33,15 @@ _PACKED = {"float32": "f", "float64": "d", "int32": "i", "int64": "q"}
 
 @dataclass(frozen=True, slots=True)
 class TypedRows:
-    """`kind` is the type that msgspec reads one instance as; `pack` makes columns of several, or raises."""
+    """`kind` is the type that msgspec reads one instance as; `pack` makes columns of several, or raises.
+
+    `alike` are the same for instances that are all arrays, or all objects, by the first byte of their text:
+    there rows may be read while they are packed, which is faster.
+    """
 
     kind: Any
     pack: Callable[[list[Any]], Instances]
+    alike: Mapping[bytes, tuple[Any, Callable[[Iterable[Any]], Instances]]] = field(default_factory=dict)
 
 
 def typed_rows(signature: Signature) -> TypedRows | None:
@@ -104,7 +110,8 @@ def _row(spec: TensorSpec) -> TypedRows:
     array: Any = tuple[(one,) * size]  # type: ignore[misc]  # a tenth faster than a list
     by_name = _by_name(spec.fields, [one] * size) if spec.fields else None
     layout = Layout(spec.name, numpy_dtype(spec.dtype), size)
-    pack_one = Struct(f"={size}{_PACKED[spec.dtype]}").pack
+    one_row = Struct(f"={size}{_PACKED[spec.dtype]}")
+    pack_one, row_bytes = one_row.pack, one_row.size
     astuple = msgspec.structs.astuple
 
     def pack(rows: list[Any]) -> Instances:
@@ -116,7 +123,14 @@ def _row(spec: TensorSpec) -> TypedRows:
         )
         return Instances(None, count, layout, packed)
 
-    return TypedRows(array if by_name is None else array | by_name, pack)
+    def stream(rows: Iterable[Sequence[Any]]) -> Instances:
+        whole = bytearray().join(starmap(pack_one, rows))  # each row is packed while it is in the cache
+        return Instances(None, len(whole) // row_bytes, layout, whole)
+
+    alike: dict[bytes, tuple[Any, Callable[[Iterable[Any]], Instances]]] = {b"[": (array, stream)}
+    if by_name is not None:
+        alike[b"{"] = by_name, lambda rows: stream(map(astuple, rows))
+    return TypedRows(array if by_name is None else array | by_name, pack, alike)
 
 
 def _columns(specs: Sequence[TensorSpec]) -> TypedRows:
