@@ -147,6 +147,13 @@ def test_a_model_that_cannot_be_loaded_fails_the_job_and_leaves_nothing(place, f
     assert place.shown() == list((place.folder / "out").glob(".*")) == []
 
 
+def test_a_file_whose_name_is_no_text_is_refused(place):
+    (place.folder / os.fsdecode(b"\xff.jsonl")).write_text("1\n")
+    job = place.job("echo:", "--input", "*.jsonl", "--output", "out", status=1)
+    assert "Unicode" in job["error"]["message"]
+    assert place.shown() == []
+
+
 def test_an_empty_input_gives_empty_results(place):
     (place.folder / "rows.jsonl").write_text("")
     job = place.job("echo:", "--input", "rows.jsonl", "--output", "out")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.integration.batch import rows, write_model
+from tests.integration.batch import Place, rows, write_model
 from tests.integration.plane import PARENT, Failed, Plane
 from tests.integration.processes import family
 from tests.integration.server import up
@@ -189,6 +189,21 @@ def test_the_command_has_a_server_run_it(server, cli, tmp_path, many):
     assert "a is SUCCEEDED" in cli("cancel", "a", *there)
     assert "only a job that failed" in cli("resume", "a", *there, status=1)
     assert "a is deleted" in cli("rm", "a", *there)
+
+
+def test_ctrl_c_cancels_a_job_of_a_server(server, cli, tmp_path, many):
+    model = write_model(tmp_path / "model", HANGS)
+    place = Place(tmp_path, {"TRIVET_DATA": str(tmp_path / "data"), "TRIVET_CATALOG_PROJECT": "p"})
+    more = ("--input", many, "--output", "out", "--id", "j", "--server", server.url)
+    process = place.start(str(model), *more)
+    until(lambda: (model / "begun").exists() and " 50" in (model / "begun").read_text())
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "Cancelling" in said
+    assert "CANCELLED" in printed
+    assert list((tmp_path / "out").iterdir()) == []
+    place.close()
 
 
 def test_a_server_leaves_a_job_to_the_command_that_runs_it(server, cli, tmp_path, many):

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from trivet.cli.batch_jobs import COLLECTION, Jobs, Told, reaches
-from trivet.cli.completions import JobType, ModelRefType
+from trivet.cli.completions import AnyModelType, JobType
 from trivet.core.errors import InvalidArgument
 from trivet.core.resources import Name
 
@@ -40,7 +40,7 @@ class Batch(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         """Offer models, too."""
-        models = ModelRefType().shell_complete(ctx, self.commands["run"].params[0], incomplete)
+        models = AnyModelType().shell_complete(ctx, self.commands["run"].params[0], incomplete)
         return [*models, *super().shell_complete(ctx, incomplete)]
 
 
@@ -54,7 +54,7 @@ def command() -> None:
 
 
 @command.command("run", epilog=EPILOG)
-@click.argument("model", type=ModelRefType(), required=False)
+@click.argument("model", type=AnyModelType(), required=False)
 @click.option(
     "--input", "inputs", multiple=True, required=True, metavar="PATH_OR_URI",
     help="File, folder, gs://, s3://, bq://PROJECT.DATASET.TABLE or duckdb:FILE#TABLE; with * and ? as "

@@ -84,6 +84,22 @@ class Here:
                 found = tx.version(models[0].name.at(version if at else ""))
         return str(found.name.at(found.version))
 
+    def models(self, typed: str) -> Iterator[str]:
+        """Yield the models whose ids begin so; after an `@` the versions and aliases of one."""
+        plain, at, _ = typed.partition("@")
+        with self._opened.catalog.reading() as tx:
+            if not at:
+                query = Query(filter=f'id:"{typed}*"' if typed else "")
+                yield from (one.name.id for one in tx.models(self.home, query).items)
+                return
+            for one in tx.versions(self._name("models", plain)):
+                yield from (f"{plain}@{name}" for name in (one.version, *one.aliases))
+
+    def exists(self) -> bool:
+        """Whether there is a catalog already."""
+        kept = self._settings.catalog
+        return bool(kept.url) or (Path(kept.data) / "catalog.db").exists()
+
     def create(self, document: Json, id_: str) -> Told:
         """Ask for a job that this process will run, or find the one of this id."""
         from trivet.app import owners
@@ -121,7 +137,7 @@ class Here:
                 return of_job(attempt.run())
         except Aborted as error:
             click.echo(f"{error}; watching it", err=True)
-            return followed(lambda: self.get(name), sees)
+            return followed(self, name, sees)
 
     def resume(self, name: Name) -> Told:
         """Have a job go on that failed, or whose runner has ended."""

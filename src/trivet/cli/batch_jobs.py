@@ -119,10 +119,19 @@ Sees = Callable[[Told], None]
 _LOOKS_EVERY = 0.2  # seconds
 
 
-def followed(get: Callable[[], Told], sees: Sees) -> Told:
-    """Look at a job until it has ended."""
+def followed(jobs: "Jobs", name: Name, sees: Sees) -> Told:
+    """Look at a job that others run until it has ended. Ctrl-C cancels it, a second one leaves it."""
+    try:
+        return _watched(jobs, name, sees)
+    except KeyboardInterrupt:
+        click.echo("\nCancelling ... (Ctrl-C again leaves it to those who run it)", err=True)
+        jobs.cancel(name)
+        return _watched(jobs, name, sees)
+
+
+def _watched(jobs: "Jobs", name: Name, sees: Sees) -> Told:
     while True:
-        told = get()
+        told = jobs.get(name)
         sees(told)
         if told.is_ended:
             return told
@@ -214,7 +223,7 @@ class There:
 
     def follow(self, name: Name, sees: Sees) -> Told:
         """Wait for a job's end."""
-        return followed(lambda: self.get(name), sees)
+        return followed(self, name, sees)
 
     def resume(self, name: Name) -> Told:
         """Have a job go on."""

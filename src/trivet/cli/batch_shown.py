@@ -8,7 +8,7 @@ from time import monotonic
 
 import click
 
-from trivet.cli import drawn, warn
+from trivet.cli import drawn
 from trivet.cli.batch_jobs import Sees, Told
 
 _FIRST = 200  # characters of the first instance
@@ -20,17 +20,9 @@ STATUS = {"SUCCEEDED": 0, "PARTIALLY_SUCCEEDED": 3, "CANCELLED": 130}
 
 @contextmanager
 def progress(name: str) -> Iterator[Sees]:
-    """Show how far a job is, on a terminal; its warnings anywhere, once."""
-    warned: set[str] = set()
-
-    def warns(told: Told) -> None:
-        for one in told.warnings:
-            if one not in warned:
-                warned.add(one)
-                warn(f"warning: {one}")
-
+    """Show how far a job is, and what it warns of as soon as that is known, on a terminal."""
     if not sys.stderr.isatty():
-        yield warns
+        yield lambda told: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -47,9 +39,13 @@ def progress(name: str) -> Iterator[Sees]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(name, total=None, rows=0, rate=0.0, failed=0)
         begun: list[tuple[float, int]] = []
+        warned: set[str] = set()
 
         def shows(told: Told) -> None:
-            warns(told)
+            for one in told.warnings:
+                if one not in warned:
+                    warned.add(one)
+                    bar.console.print(f"warning: {one}", markup=False, style="yellow")
             rows = told.successful + told.failed
             if told.size and not begun:
                 begun.append((monotonic(), rows))

@@ -5,6 +5,7 @@ Nothing at all where there is no server, and quickly: somebody has pressed a key
 
 import re
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,6 +13,9 @@ from click.shell_completion import CompletionItem
 from trivet.cli.control import Control, Json, look
 from trivet.core.errors import ServingError
 from trivet.core.resources import Name
+
+if TYPE_CHECKING:
+    from trivet.cli.batch_here import Here
 
 _WITHIN = 1.0  # seconds
 _AT_MOST = 100
@@ -103,11 +107,47 @@ class EndpointType(_FromServer):
     offers = staticmethod(_endpoints)
 
 
-class JobType(_FromServer):
+class _OrHere(_FromServer):
+    """A name that the catalog of the data folder knows, where no server does."""
+
+    here: Callable[["Here", str], Iterator[str]]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what begins with what has been typed."""
+        found = super().shell_complete(ctx, param, incomplete)
+        if found or ctx.params.get("server"):
+            return found
+        from trivet.cli.batch_here import Here, settings
+
+        try:
+            read = settings(*(ctx.params.get(name) for name in ("data", "project", "location")))
+            with Here(read) as here:
+                if here.exists():
+                    offers = [one for one in type(self).here(here, incomplete) if one.startswith(incomplete)]
+                    return [CompletionItem(one) for one in sorted(set(offers))[:_AT_MOST]]
+        except (ServingError, OSError):
+            pass
+        return []
+
+
+class JobType(_OrHere):
     """A batch prediction job."""
 
     name = "job"
     offers = staticmethod(_jobs)
+    here = staticmethod(
+        lambda here, typed: (told.name.id for told in here.listed(f'id:"{typed}*"' if typed else ""))
+    )
+
+
+class AnyModelType(_OrHere):
+    """A model of a server, or of the catalog here."""
+
+    name = "model"
+    offers = staticmethod(_models)
+    here = staticmethod(lambda here, typed: here.models(typed))
 
 
 class DeployedType(_FromServer):
