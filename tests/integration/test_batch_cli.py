@@ -150,7 +150,7 @@ def test_a_model_that_cannot_be_loaded_fails_the_job_and_leaves_nothing(place, f
 def test_a_file_whose_name_is_no_text_is_refused(place):
     (place.folder / os.fsdecode(b"\xff.jsonl")).write_text("1\n")
     job = place.job("echo:", "--input", "*.jsonl", "--output", "out", status=1)
-    assert "Unicode" in job["error"]["message"]
+    assert "rename the file" in job["error"]["message"]
     assert place.shown() == []
 
 
@@ -222,6 +222,24 @@ def test_ctrl_c_cancels_within_a_second_and_leaves_nothing(place, many):
     assert time.monotonic() - since < 1.5, said
     assert process.returncode == 130, said
     assert "Cancelling" in said
+    assert "CANCELLED" in printed
+    assert ended(pids)()
+    assert place.shown() == place.hidden() == []
+
+
+def test_ctrl_c_while_the_model_is_loaded_does_not_wait_for_that(place, many):
+    (place.folder / "model").mkdir()
+    (place.folder / "model" / "predictor.py").write_text(
+        "import pathlib, time\npathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(60)"
+    )
+    process = place.start("model/", "--input", many, "--output", "out", "--id", "slow")
+    until((place.folder / "model" / "begun").exists)
+    pids = workers(process)
+    until(lambda: "RUNNING" in place.run("show", "slow"))
+    since = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=30)
+    assert time.monotonic() - since < 1.5, said
     assert "CANCELLED" in printed
     assert ended(pids)()
     assert place.shown() == place.hidden() == []
