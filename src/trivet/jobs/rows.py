@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trivet.core.errors import FailedPrecondition
 from trivet.core.instances import Instances
 from trivet.core.signature import FLOATS, NUMBERS, Signature, numpy_dtype, unknown
+from trivet.jobs.row_texts import texts
 from trivet.jobs.shape import Batch, Ways, refused, unread
 from trivet.sources.base import Records, Table
 
 Names = tuple[str, ...]
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +211,6 @@ def _cast(numbers: NDArray[np.float64], dtype: str) -> "NDArray[np.generic] | No
     if np.abs(numbers).max(initial=0) >= 2.0**53 or not np.array_equal(cast, numbers):
         return None
     return cast
-
-
-def texts(table: Table, which: Sequence[int], *, as_object: bool) -> Sequence[bytes]:
-    """Return some columns of each row as JSON."""
-    every = tuple(which) == tuple(range(len(table.names)))
-    if not as_object and every and table.lines is not None:
-        return [b"[" + line + b"]" for line in table.lines]
-    count = len(table.offsets)
-    if not which:
-        return [b"{}" if as_object else b"[]"] * count
-    if as_object:
-        named = [_encode(table.names[index]).replace(b"%", b"%%") + b":%b" for index in which]
-        template = b"{" + b",".join(named) + b"}"
-    else:
-        template = b"[" + b",".join([b"%b"] * len(which)) + b"]"
-    return list(map(template.__mod__, zip(*[table.cells[index] for index in which], strict=True)))
 
 
 def _listed(names: Sequence[str]) -> str:

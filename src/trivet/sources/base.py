@@ -72,8 +72,9 @@ class Table(Records):
     names: tuple[str, ...]
     cells: Sequence[Sequence[bytes]]
     numbers: NDArray[np.float64] | None = None
-    lines: Sequence[bytes] | None = None
-    """The cells of each row with commas between them, where the source has that text at no cost."""
+    text: bytes | None = None
+    """All cells as they are in `cells`, with commas between those of a row and line ends between rows, where
+    the source has that at no cost; ASCII, and no cell has either in it."""
 
 
 @dataclass(slots=True)

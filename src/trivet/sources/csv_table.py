@@ -124,7 +124,7 @@ def _numbers(text: bytes, layout: Layout) -> Table | None:
         layout.names,
         _Columns(_Split(flat, b",", count * width), width),
         None if held is None else held.reshape(count, width),
-        _Split(text[:-1], b"\n", count),
+        text[:-1],
     )
 
 

@@ -136,8 +136,8 @@ def _rows(batch: Table) -> list[Any]:
     if batch.numbers is not None:
         held = np.array(columns, np.float64).T
         assert np.array_equal(batch.numbers, held), "the numbers are not those of the cells"
-    if batch.lines is not None:
-        lines = [msgspec.json.decode(b"[" + line + b"]") for line in batch.lines]
+    if batch.text is not None:
+        lines = [msgspec.json.decode(b"[" + line + b"]") for line in batch.text.split(b"\n")]
         assert lines == [list(row) for row in zip(*columns, strict=True)], "lines are not the cells"
     return [dict(zip(batch.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
