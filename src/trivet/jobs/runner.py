@@ -18,7 +18,7 @@ from trivet.core.batch import BatchPredictionJob, Counts, Shard, ShardResult, St
 from trivet.core.errors import Aborted, FailedPrecondition, Internal, ServingError, Unavailable
 from trivet.core.resources import Document
 from trivet.jobs.engine import Engine, Event, Reading
-from trivet.jobs.ledger import Ledger, News, first_failures
+from trivet.jobs.ledger import MAX_FAILURES, Ledger, News, first_failures
 from trivet.jobs.work import Prepared, Work
 from trivet.serving.replica import FAULTS
 from trivet.sinks.base import Sink
@@ -96,11 +96,12 @@ class Runner:
         self.told: Callable[[Progress], None] = lambda progress: None
         self._prepared = Prepared()
         self._shards: dict[int, Shard] = {}
-        self._results: dict[int, ShardResult] = {}
+        self._results: dict[int, ShardResult] = {}  # without their failures, of which there may be too many
+        self._failing: list[ShardResult] = []  # the first of those that have any
         self._readings: dict[int, Reading] = {}
         self._counts, self._read, self._size = Counts(), 0, 0  # those of the results, and all there is
         self._stop: _Cancelled | _Lost | None = None
-        self._claimed = self._ending = False
+        self._claimed = self._ending = self._fresh = False
         self._seconds, self._since = 0.0, monotonic()
 
     def __repr__(self) -> str:
@@ -112,9 +113,13 @@ class Runner:
         Raises Aborted where another runs it, now or meanwhile, and Unavailable where the catalog is lost:
         then the job is as it would be after a crash.
         """
-        job = self._ledger.claim()
+        try:
+            job = self._ledger.claim()
+        except BaseException:
+            self._engine.close()
+            raise
         self._seconds, self._since = job.process_seconds, monotonic()
-        self._claimed = True
+        self._claimed, self._fresh = True, not job.prepared
         try:
             if job.state == "CANCELLING":
                 raise _Cancelled
@@ -122,7 +127,7 @@ class Runner:
             self._do()
             return self._finish()
         except FAULTS as error:
-            return self._give_up(self._stop or error)
+            return self._give_up(error if isinstance(error, _Lost) else self._stop or error)
         finally:
             self._ending = True
             self._engine.close()
@@ -203,7 +208,9 @@ class Runner:
         if result.index not in self._results:
             self._counts += result.counts
             self._read += self._shards[result.index].size
-        self._results[result.index] = result
+            if result.failures:
+                self._failing = sorted([*self._failing, result], key=_index)[:MAX_FAILURES]
+        self._results[result.index] = replace(result, failures=())
 
     def _look(self) -> None:
         """Say how far it is, and stop where that is wanted."""
@@ -220,11 +227,14 @@ class Runner:
         _check_account(results, counts)
         self._tolerance.check(counts, whole=True)
         output = self._sink.finish(self._work.outputs, results)
-        if not counts.failed:
-            return self._end("SUCCEEDED", output)
-        if counts.successful:
-            return self._end("PARTIALLY_SUCCEEDED", output)
-        return self._end("FAILED", output, _all_failed(results, counts))
+        try:
+            if not counts.failed:
+                return self._end("SUCCEEDED", output)
+            if counts.successful:
+                return self._end("PARTIALLY_SUCCEEDED", output)
+            return self._end("FAILED", output, _all_failed(self._failing, counts))
+        except ServingError as error:  # it has not failed: whoever takes it up finds all of it shown
+            raise _Lost(error) from None
 
     def _give_up(self, error: BaseException) -> BatchPredictionJob:
         """End a job that cannot be done, or is not to be. What shards have left stays for the next try."""
@@ -232,17 +242,21 @@ class Runner:
         if isinstance(error, _Lost):
             raise error.args[0] from None
         if isinstance(error, _Cancelled):
-            self._discard()
+            self._discard_own()
             return self._end("CANCELLED")
         known = error if isinstance(error, ServingError) else Internal(f"{type(error).__name__}: {error}")
         if known is not error:
             log.exception("%s failed", self._work.job, exc_info=error)
-        if not self._results:  # which there is nothing to keep of
-            self._discard()
+        if self._fresh and not self._results:  # there is nothing to keep of it
+            self._discard_own()
         return self._end("FAILED", error=known)
 
-    def _discard(self) -> None:
-        """Remove what there is of the output; why the job ends is more important than that it is left."""
+    def _discard_own(self) -> None:
+        """Remove what there is of the output; why the job ends is more important than that it is left.
+
+        Raises Aborted where it is another's by now.
+        """
+        self._ledger.beat()
         try:
             self._sink.discard(self._work.outputs)
         except FAULTS as error:
@@ -264,12 +278,11 @@ class Runner:
     # What there is to tell; another thread may ask.
 
     def _in_order(self) -> list[ShardResult]:
-        return sorted(self._results.values(), key=lambda result: result.index)
+        return sorted(self._results.values(), key=_index)
 
     def _news(self) -> News:
         counts, progress = self._account()
-        failures = first_failures(list(self._results.values()))
-        return News(counts, progress, failures, self._spent())
+        return News(counts, progress, first_failures(self._failing), self._spent())
 
     def _account(self) -> tuple[Counts, tuple[int, int]]:
         """Return the counts, and how much has been read of how much there is."""
@@ -283,6 +296,10 @@ class Runner:
         self._seconds += (now - self._since) * self._engine.processes
         self._since = now
         return self._seconds
+
+
+def _index(result: ShardResult) -> int:
+    return result.index
 
 
 def _all_failed(results: Sequence[ShardResult], counts: Counts) -> ServingError:

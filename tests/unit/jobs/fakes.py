@@ -1,6 +1,6 @@
 """An engine and a sink in memory, and a job in a catalog: what a runner needs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,6 +77,7 @@ class ScriptedEngine:
         self.each: Callable[[], None] = lambda: None
         self.loads: Exception | None = None
         self.forgets: set[int] = set()
+        self.order: Callable[[list[Shard]], Iterable[Shard]] = iter
         self.done: list[int] = []
         self.closed = False
 
@@ -88,7 +89,7 @@ class ScriptedEngine:
 
     def run(self, work: Work, shards: Any) -> Iterator[Event | None]:
         assert work.outputs.columns == ("a",)
-        for shard in shards:
+        for shard in self.order(shards):
             self.each()
             yield None
             self.each()

@@ -155,6 +155,30 @@ def test_a_failed_job_goes_on_where_it_was(catalog, sink):
     assert job.attempt == 2
 
 
+def test_an_attempt_that_cannot_even_begin_leaves_what_others_have_done(catalog, sink):
+    engine = ScriptedEngine(sink, 3)
+    engine.forgets = {2}
+    runner(catalog, engine, sink).run()
+    with catalog.transaction() as tx:
+        job = tx.batch_job(NAME)
+        tx.put_batch_job(replace(job, state="QUEUED", failure=None), attempt=job.attempt)
+
+    def complete(work):
+        raise FailedPrecondition("its copy is gone")
+
+    assert runner(catalog, ScriptedEngine(sink, 3), sink, complete=complete).run().state == "FAILED"
+    assert set(sink.parts) == {0, 1}
+
+
+def test_the_first_failures_are_told_whatever_is_done_first(catalog, sink):
+    engine = ScriptedEngine(sink, 30, failed=lambda i: i % 10)
+    engine.order = reversed
+    job = runner(catalog, engine, sink).run()
+    assert [one.offset for one in job.failures] == [
+        index * 10 + row for index in range(7) for row in range(index)
+    ][:20]
+
+
 def test_a_beat_tells_how_far_it_is(catalog, sink):
     engine = ScriptedEngine(sink, 2)
     one = runner(catalog, engine, sink)
@@ -211,12 +235,29 @@ def test_whoever_cancels_the_runner_itself_ends_it_too(catalog, sink):
     assert one.run().state == "CANCELLED"
 
 
+def test_whoever_cancels_a_runner_whose_job_is_anothers_by_now_removes_nothing(catalog, sink):
+    engine = ScriptedEngine(sink, 3)
+    one = runner(catalog, engine, sink)
+
+    def each():
+        if engine.done:  # it was stopped for a while
+            ledger(catalog, "other").claim()
+            one.cancel()
+
+    engine.each = each
+    with pytest.raises(Aborted, match="other"):
+        one.run()
+    assert 0 in sink.parts
+    assert (job_in(catalog).state, job_in(catalog).owner) == ("RUNNING", "other")
+
+
 def test_a_job_that_another_has_is_let_be(catalog, sink):
     ledger(catalog, "other", alive_within=5).claim()
     engine = ScriptedEngine(sink, 2)
     with pytest.raises(Aborted, match="run by other"):
         Runner(ledger(catalog, alive_within=5), WORK, engine, sink).run()
     assert job_in(catalog).owner == "other"
+    assert engine.closed
 
 
 @pytest.mark.parametrize("beats", [False, True])
@@ -255,3 +296,21 @@ def test_a_catalog_that_is_lost_is_as_good_as_a_crash(catalog, sink, monkeypatch
             one.run()
     assert (job_in(catalog).state, sink.shown) == ("RUNNING", None)
     assert runner(catalog, ScriptedEngine(sink, 3), sink, "another").run().state == "SUCCEEDED"
+
+
+def test_a_catalog_that_is_lost_when_all_is_shown_is_as_good_as_a_crash(catalog, sink, monkeypatch):
+    kept = ledger(catalog)
+    end, answers = type(kept).end, iter([Unavailable("the catalog: no route to host")])
+
+    def lost_once(self, *given, **more):
+        for error in answers:
+            raise error
+        return end(self, *given, **more)
+
+    monkeypatch.setattr(type(kept), "end", lost_once)
+    with pytest.raises(Unavailable, match="no route"):
+        Runner(kept, WORK, ScriptedEngine(sink, 3), sink).run()
+    assert (job_in(catalog).state, sink.shown) == ("RUNNING", [0, 1, 2])
+    again = ScriptedEngine(sink, 3)
+    assert runner(catalog, again, sink, "another").run().state == "SUCCEEDED"
+    assert again.done == []
