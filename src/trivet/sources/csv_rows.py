@@ -22,6 +22,8 @@ _NEXT = re.compile(rb',"|\n')  # what matters after the beginning of a cell
 class RowEnds:
     """Records are rows: lines, but for those that end within quotes."""
 
+    telltale = b'"'
+
     def first(self, text: bytes) -> int:
         """Return where the first row ends."""
         return _row_end(text, 0)[0]

@@ -90,15 +90,16 @@ def table(block: Block, offset: int, layout: Layout) -> tuple[Table, int]:
     text = block.text
     if text and not text.endswith(b"\n"):
         text += b"\n"
+    as_it_is = text
     if b"\r" in text and b'"' not in text:
         text = text.replace(b"\r\n", b"\n")
     whole = _numbers(text, layout)
     if whole is None:
         columns = _even(text, layout)
         if columns is None:
-            return row_by_row(text, offset, block.size, layout)
+            return row_by_row(as_it_is, offset, block.size, layout)
         offsets = range(offset, offset + len(columns[0]))
-        return by_column(offsets, columns, block.size, layout, lambda: _split_rows(text)), offsets.stop
+        return by_column(offsets, columns, block.size, layout, lambda: _split_rows(as_it_is)), offsets.stop
     whole.offsets = range(offset, offset + len(whole.offsets))
     whole.size = block.size
     return whole, whole.offsets.stop

@@ -35,7 +35,12 @@ KEPT = 2000
 
 
 class Splitter(Protocol):
-    """Says where records end, in text that begins with one."""
+    """Says where records end, in text that begins with one.
+
+    Records are lines unless there is a `telltale` among them; where that is empty, they always are.
+    """
+
+    telltale: bytes
 
     def first(self, text: bytes) -> int:
         """Return where the first record ends, its line end included; 0 where it does not."""
@@ -60,6 +65,8 @@ class Splitter(Protocol):
 
 class LineEnds:
     """Records are lines."""
+
+    telltale = b""
 
     def first(self, text: bytes) -> int:
         """Return where the first line ends."""
@@ -197,8 +204,33 @@ class TextFiles:
                 begin = end
         yield Block(text[begin:], block.end, block.size)
 
-    def _cuts(self, file: Found, details: Details, start: int) -> Iterator[tuple[int, int]]:
-        """Yield where shards end, but for the last, and how many records each has."""
+    def _cuts(self, file: Found, details: Details, start: int) -> Iterable[tuple[int, int]]:
+        """Return where shards end, but for the last, and how many records each has."""
+        cuts = self._where_lines_end(file, details, start)
+        return self._where_records_end(file, details, start) if cuts is None else cuts
+
+    def _where_lines_end(self, file: Found, details: Details, start: int) -> list[tuple[int, int]] | None:
+        """Cut without a look at what lines are; None where a line may not be a record, which a byte tells."""
+        size = min(BLOCK, self._shard_bytes)  # so that there is one cut at most in what is read at once
+        buffer, is_end = bytearray(size), np.empty(size, np.bool_)
+        content, cuts = np.frombuffer(buffer, np.uint8), []
+        at = begin = count = 0
+        with closing(opened(self.files, Shard(0, file.uri, start, file.size, details=details))) as stream:
+            while got := stream.read_into(buffer):
+                if self._splitter.telltale and buffer.find(self._splitter.telltale, 0, got) >= 0:
+                    return None
+                np.equal(content[:got], LF, out=is_end[:got])
+                wanted = begin + self._shard_bytes - 1 - at  # where the cut may be, at the earliest
+                end = buffer.find(b"\n", max(wanted, 0), got) + 1 if wanted < got else 0
+                if end:
+                    cuts.append((start + at + end, count + int(np.count_nonzero(is_end[:end]))))
+                    begin, count = at + end, 0
+                count += int(np.count_nonzero(is_end[end:got]))
+                at += got
+        return cuts
+
+    def _where_records_end(self, file: Found, details: Details, start: int) -> Iterator[tuple[int, int]]:
+        """Cut with an eye on every record."""
         begin = count = 0
         with closing(opened(self.files, Shard(0, file.uri, start, file.size, details=details))) as stream:
             for block in blocks(stream, self._splitter, min(BLOCK, self._shard_bytes)):

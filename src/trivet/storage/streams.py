@@ -52,6 +52,24 @@ class Stream:
         except Corrupt:  # as the next call will say
             return back
 
+    def read_into(self, buffer: bytearray) -> int:
+        """Read as `read` does, as much as a buffer holds; returns how much that is, less only at the end.
+
+        Not to be mixed with `skip`, nor for what is compressed.
+        """
+        wanted = min(len(buffer), self._size - self.taken)
+        got = 0
+        try:
+            with memoryview(buffer) as view:
+                while got < wanted and (more := self._file.readinto(view[got:wanted])):  # type: ignore[attr-defined]
+                    got += more
+        except Exception as error:
+            raise self._unreadable(error) from error
+        if got < wanted:
+            raise self._shorter()
+        self.taken += got
+        return got
+
     def skip(self, prefix: bytes) -> bool:
         """Leave out what the content begins with, if it does; returns whether it did."""
         try:
@@ -73,12 +91,18 @@ class Stream:
         try:
             content = self._file.read(wanted) if wanted else b""
         except Exception as error:
-            reason = str(error).strip() or type(error).__name__
-            raise FailedPrecondition(f"{self._uri}: cannot be read: {reason[:400]}") from error
+            raise self._unreadable(error) from error
         if len(content) < wanted:
-            raise FailedPrecondition(f"{self._uri}: has become shorter while it was read")
+            raise self._shorter()
         self.taken += wanted
         return content
+
+    def _unreadable(self, error: Exception) -> FailedPrecondition:
+        reason = str(error).strip() or type(error).__name__
+        return FailedPrecondition(f"{self._uri}: cannot be read: {reason[:400]}")
+
+    def _shorter(self) -> FailedPrecondition:
+        return FailedPrecondition(f"{self._uri}: has become shorter while it was read")
 
 
 class Inflating(Stream):

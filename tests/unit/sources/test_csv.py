@@ -74,7 +74,11 @@ def test_every_row_of_any_text_is_a_record_an_error_or_blank(width, data):
     assert len(good) + len(bad) == sum(bool(record.strip(b"\r\n")) for record in records)
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('",\n 01.eE+-'), max_size=8)
+# no carriage return: csv.writer leaves one unquoted, where csv.reader takes it for the end of a row
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r") | st.sampled_from('",\n 01.eE+-'),
+    max_size=8,
+)
 VALUES = TEXTS | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.none()
 
 
