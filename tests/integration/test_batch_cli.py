@@ -100,7 +100,7 @@ def test_two_that_ask_for_the_same_job_at_once_both_see_it_end(place, many):
     jobs = [json.loads(printed) for printed, _ in told]
     assert jobs[0] == jobs[1]
     assert len(rows(place.output())) == 2000
-    calls = [line.split() for line in (model / "begun").read_text().splitlines()]
+    calls = [line.split() for line in (model / ".begun").read_text().splitlines()]
     assert sum(count == "50" for _, count in calls) == 40
 
 
@@ -210,7 +210,7 @@ def begin(place, many, *more, **how):
     """Start a job whose model hangs at its first rows; return its process, and its workers, when it does."""
     model = write_model(place.folder / "model", HANGS)
     process = place.start(str(model), "--input", many, "--output", "out", "--id", "slow", *more, **how)
-    until(lambda: (model / "begun").exists() and " 50" in (model / "begun").read_text())
+    until(lambda: (model / ".begun").exists() and " 50" in (model / ".begun").read_text())
     return process, workers(process)
 
 
@@ -230,10 +230,10 @@ def test_ctrl_c_cancels_within_a_second_and_leaves_nothing(place, many):
 def test_ctrl_c_while_the_model_is_loaded_does_not_wait_for_that(place, many):
     (place.folder / "model").mkdir()
     (place.folder / "model" / "predictor.py").write_text(
-        "import pathlib, time\npathlib.Path(__file__).with_name('begun').touch()\ntime.sleep(60)"
+        "import pathlib, time\npathlib.Path(__file__).with_name('.begun').touch()\ntime.sleep(60)"
     )
     process = place.start("model/", "--input", many, "--output", "out", "--id", "slow")
-    until((place.folder / "model" / "begun").exists)
+    until((place.folder / "model" / ".begun").exists)
     pids = workers(process)
     until(lambda: "RUNNING" in place.run("show", "slow"))
     since = time.monotonic()

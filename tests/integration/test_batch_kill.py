@@ -47,7 +47,7 @@ def test_kills_change_nothing_and_what_is_done_is_not_done_again(place, seed):
     expected = place.output()
     (place.folder / "out").rename(place.folder / "expected")
 
-    begun, job, kills = place.folder / "model" / "begun", None, 0
+    begun, job, kills = place.folder / "model" / ".begun", None, 0
     kept: dict[int, int] = {}
     while job is None:
         command = ("resume", "j") if kept else (*asked, "--id", "j")

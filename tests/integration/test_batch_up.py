@@ -91,7 +91,7 @@ def hang(server, folder, many, id_="j"):
     model = folder / f"model-{id_}"
     write_model(model, HANGS)
     create(server, asked(model, many, folder / f"out-{id_}"), id_)
-    begun = model / "begun"
+    begun = model / ".begun"
     until(lambda: begun.exists() and begun.read_text().count(" 50") >= 2)
     ((pid, pids),) = runners(server).items()
     return model, pid, pids
@@ -196,7 +196,7 @@ def test_ctrl_c_cancels_a_job_of_a_server(server, cli, tmp_path, many):
     place = Place(tmp_path, {"TRIVET_DATA": str(tmp_path / "data"), "TRIVET_CATALOG_PROJECT": "p"})
     more = ("--input", many, "--output", "out", "--id", "j", "--server", server.url)
     process = place.start(str(model), *more)
-    until(lambda: (model / "begun").exists() and " 50" in (model / "begun").read_text())
+    until(lambda: (model / ".begun").exists() and " 50" in (model / ".begun").read_text())
     process.send_signal(signal.SIGINT)
     printed, said = process.communicate(timeout=30)
     assert process.returncode == 130, said

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
-from json import JSONDecodeError, loads
+from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from shutil import rmtree
 
@@ -129,7 +129,7 @@ class Attempt:
         with _beating(self.runner):
             job = self.runner.run()
         scratch = self._place.scratch(job.name)
-        if job.output or job.state == "CANCELLED":
+        if job.output or job.state == "CANCELLED" or not job.prepared:
             rmtree(scratch, ignore_errors=True)
         with suppress(OSError):
             scratch.rmdir()  # what is in it is for the next attempt
@@ -189,22 +189,29 @@ def work_of(place: Place, job: BatchPredictionJob, asked: Asked) -> Work:
 
 
 def discard(place: Place, job: BatchPredictionJob) -> None:
-    """Remove what a job that failed has kept for another attempt."""
-    asked = asked_of(job)
-    get_sink(asked.destination.format).discard(work_of(place, job, asked).outputs)
+    """Remove what a job that failed has kept for another attempt; what it shows is its user's."""
+    if not job.output:
+        asked = asked_of(job)
+        get_sink(asked.destination.format).discard(work_of(place, job, asked).outputs)
     rmtree(place.scratch(job.name), ignore_errors=True)
 
 
 def _complete(place: Place, job: BatchPredictionJob, asked: Asked, work: Work) -> Work:
     """Add the model, whose files may have to be fetched first, or the endpoint."""
-    Path(work.inputs.scratch).mkdir(parents=True, exist_ok=True)
+    scratch = Path(work.inputs.scratch)
+    if not job.prepared:  # what is there was left by an earlier job of this name
+        rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     if asked.endpoint:
         from trivet.serving.remote_call import endpoint_url
 
         url = endpoint_url(asked.endpoint, "" if "://" in asked.endpoint else _server(place))
         return replace(work, endpoint=Endpoint(url, timeout=asked.timeout))
     if asked.unmanaged is not None:
-        return replace(work, model=_unmanaged(place, asked.unmanaged, Path(work.inputs.scratch)))
+        spec = _unmanaged(place, asked.unmanaged, scratch)
+        if asked.unmanaged.uri:
+            _expect_same(asked.unmanaged.uri, spec.path, scratch, begun=bool(job.prepared))
+        return replace(work, model=spec)
     name = Name.parse(job.model, "models")
     with place.catalog.reading() as tx:
         version = tx.version(name)
@@ -235,6 +242,29 @@ def _unmanaged(place: Place, asked: Unmanaged, scratch: Path) -> ModelSpec:
         framework=asked.framework,
         output=default_output(asked.document),
     )
+
+
+def _expect_same(uri: str, path: Path, scratch: Path, *, begun: bool) -> None:
+    """Refuse a model that has changed since its job was begun, some of whose shards are the old one's.
+
+    Hidden files do not count, nor what has been added to its folder since: code is compiled where it is.
+    """
+    if path.is_relative_to(scratch):  # a copy, which has another time whenever it is made
+        return
+    kept = scratch / "model.json"
+    files = sorted(path.rglob("[!.]*")) if path.is_dir() else [path]
+    stats = {str(one): one.stat() for one in files if one.is_file() and one.parent.name != "__pycache__"}
+    now = {name: [about.st_size, about.st_mtime_ns] for name, about in stats.items()}
+    if not begun:
+        kept.write_text(dumps(now))
+        return
+    was = loads(kept.read_text()) if kept.exists() else {}
+    for name, about in was.items():
+        if now.get(name) != about:
+            raise FailedPrecondition(
+                f"{name}: has changed since the job was begun, and what is done was done with {uri} as it "
+                "was; create another job"
+            )
 
 
 def _server(place: Place) -> str:
