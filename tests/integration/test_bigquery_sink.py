@@ -1,6 +1,7 @@
 """BigQuery as a sink: by Google's client, over the wire, into an emulator."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,6 +205,25 @@ def test_instances_that_are_no_objects_are_a_column(service, outputs):
     assert list(types(service, "nothing")) == ["prediction"]
 
 
+def test_a_table_of_results_may_be_called_errors(service, outputs):
+    to = outputs("bq://p.ds.errors_of_today")
+    assert finish(to, shard(to, 0, [{"x": 1}], failed=[{"x": 2}])) == "errors_of_today"
+    assert service.rows["p", "ds", "errors_of_today"] == [{"x": 1, "prediction": "0.0"}]
+    (error,) = service.rows["p", "ds", "errors_errors_of_today"]
+    assert error["x"] == 2
+
+
+def test_a_job_that_another_machine_finishes_again_has_one_table(service, outputs, tmp_path):
+    to = outputs()
+    table = finish(to, shard(to, 0, [{"x": 1}]))
+    there = replace(to, scratch=str(tmp_path / "elsewhere" / "scratch"))
+    result = shard(there, 0, [{"x": 1}])
+    assert SINK.missing(there, [result]) == []
+    assert finish(there, result) == table
+    assert service.rows["p", "ds", table] == [{"x": 1, "prediction": "0.0"}]
+    assert sorted(service.names()) == ["ds.other", f"ds.{table}"]
+
+
 def test_a_project_gets_a_dataset_for_each_job(service, outputs):
     to = outputs("bq://q")
     SINK.check(to)
@@ -219,6 +239,9 @@ def test_what_cannot_be_written_is_refused_before_any_work(service, outputs):
         SINK.check(outputs("bq://p.none"))
     with pytest.raises(AlreadyExists, match=r"bq://p.ds.other"):
         SINK.check(outputs("bq://p.ds.other"))
+    service.put("p.ds.errors_mine", [{"name": "x", "type": "STRING"}], [])
+    with pytest.raises(AlreadyExists, match=r"there is a table errors_mine"):
+        SINK.check(outputs("bq://p.ds.mine"))
     with pytest.raises(InvalidArgument, match="expected bq://"):
         SINK.check(outputs("bq://p/ds"))
     with pytest.raises(FailedPrecondition, match="scratch"):

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from trivet.core.batch import ShardResult
@@ -58,8 +59,8 @@ class Tables:
 
 
 def _identity(outputs: Outputs) -> bytes:
-    """Return what no other job has."""
-    return "\n".join((outputs.uri, outputs.name, outputs.scratch)).encode()
+    """Return what no other job has, and this one wherever it is run: scratch folders end in its name."""
+    return "\n".join((outputs.uri, outputs.name, PurePosixPath(outputs.scratch).name)).encode()
 
 
 class BigQuerySink:
@@ -77,17 +78,20 @@ class BigQuerySink:
         if tables.makes_dataset:
             return
         with Service(tables.dataset.project, outputs.uri) as service:
-            loads = Loads(service, _digest(outputs))
+            loads = Loads(service, _digest(outputs), tables.errors)
             try:
                 location = loads.location(tables.dataset, make=False)
             except NotFound as error:
                 raise InvalidArgument(f"{error}; expected a dataset that is there") from None
-            try:
-                service.table(tables.predictions)
-            except NotFound:
-                return
-            if not loads.is_shown(tables.predictions, location):
-                raise AlreadyExists(f"{outputs.uri}: there is such a table; expected the name of a new one")
+            for made in (tables.predictions, tables.errors):
+                try:
+                    service.table(made)
+                except NotFound:
+                    continue
+                if not loads.is_shown(made, location):
+                    raise AlreadyExists(
+                        f"{outputs.uri}: there is a table {made.table}; expected the name of a new one"
+                    )
 
     def open(self, outputs: Outputs, shard: int) -> Writer:
         """Begin the parts of a shard."""
@@ -100,7 +104,7 @@ class BigQuerySink:
             return []
         tables = Tables.of(outputs)
         with Service(tables.dataset.project, outputs.uri) as service:
-            loads = Loads(service, _digest(outputs))
+            loads = Loads(service, _digest(outputs), tables.errors)
             try:
                 location = loads.location(tables.dataset, make=False)
             except NotFound:
@@ -113,7 +117,7 @@ class BigQuerySink:
         hidden = _hidden(outputs)
         _, folder = places(hidden)
         with Service(tables.dataset.project, outputs.uri) as service:
-            loads = Loads(service, _digest(outputs))
+            loads = Loads(service, _digest(outputs), tables.errors)
             location = loads.location(tables.dataset, make=tables.makes_dataset)
             if not loads.is_shown(tables.predictions, location):
                 self._files.finish(hidden, results)
@@ -139,7 +143,7 @@ class BigQuerySink:
         if folder.sizes():  # else nothing was loaded yet
             tables = Tables.of(outputs)
             with Service(tables.dataset.project, outputs.uri) as service:
-                loads = Loads(service, _digest(outputs))
+                loads = Loads(service, _digest(outputs), tables.errors)
                 loads.clean(tables.errors)
                 loads.clean(tables.predictions)
             folder.remove()

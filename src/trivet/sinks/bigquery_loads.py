@@ -34,11 +34,12 @@ class Part:
 
 
 class Loads:
-    """Makes the tables of one job. `digest` tells it from all others."""
+    """Makes the tables of one job: `errors`, and another. `digest` tells it from all other jobs."""
 
-    def __init__(self, service: Service, digest: str) -> None:
+    def __init__(self, service: Service, digest: str, errors: Place) -> None:
         self._service = service
         self._digest = digest
+        self._errors = errors
         self._library = service.library
 
     def location(self, dataset: Place, *, make: bool) -> str:
@@ -52,11 +53,11 @@ class Loads:
 
     def staging(self, final: Place) -> Place:
         """Return the table that rows are loaded into, which nobody takes for results."""
-        return Place(final.project, final.dataset, f"_trivet_{self._digest}_{_kind(final)}")
+        return Place(final.project, final.dataset, f"_trivet_{self._digest}_{self._kind(final)}")
 
     def is_shown(self, final: Place, location: str) -> bool:
         """Whether a table was made by this job."""
-        found = self._jobs(f"copy-{_kind(final)}", location)
+        found = self._jobs(f"copy-{self._kind(final)}", location)
         return any(job.state == "DONE" and job.error_result is None for job in found)
 
     def show(self, final: Place, location: str, parts: Sequence[Part], schema: Schema) -> None:
@@ -72,12 +73,12 @@ class Loads:
             table.expires = datetime.now(UTC) + _LEFT
             made = client.create_table(table, exists_ok=True, **patiently)
         # what was loaded into a table that is gone is loaded again
-        of = f"load-{_kind(final)}-{int(made.created.timestamp() * 1000)}"
+        of = f"load-{self._kind(final)}-{int(made.created.timestamp() * 1000)}"
         for number, group in enumerate(_groups(parts)):
             self._once(f"{of}-{number}", location, partial(self._load, location, staging, group))
         config = library.CopyJobConfig(write_disposition="WRITE_EMPTY", create_disposition="CREATE_IF_NEEDED")
         self._once(
-            f"copy-{_kind(final)}",
+            f"copy-{self._kind(final)}",
             location,
             lambda name: client.copy_table(
                 staging.name, final.name, job_id=name, location=location, job_config=config, **patiently
@@ -150,9 +151,8 @@ class Loads:
     def _name(self, name: str) -> str:
         return f"trivet-{self._digest}-{name}"
 
-
-def _kind(final: Place) -> str:
-    return "errors" if final.table.startswith("errors") else "predictions"
+    def _kind(self, final: Place) -> str:
+        return "errors" if final == self._errors else "predictions"
 
 
 def _has_failed(job: Any) -> bool:

@@ -96,7 +96,7 @@ def _hidden(outputs: Outputs) -> Outputs:
 
 
 def _mark(outputs: Outputs) -> str:
-    identity = "\n".join((outputs.uri, outputs.name, outputs.scratch)).encode()
+    identity = "\n".join((outputs.uri, outputs.name, Path(outputs.scratch).name)).encode()
     return f"trivet {outputs.name} {hashlib.sha256(identity).hexdigest()[:24]}"
 
 
