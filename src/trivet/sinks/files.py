@@ -127,7 +127,8 @@ class FileSink:
     def discard(self, outputs: Outputs) -> None:
         """Remove the hidden parts, and those that an attempt to show them has left."""
         hidden, final = places(outputs)
-        hidden.remove()
+        with hidden.alone():  # a folder that somebody is about to show is shown whole
+            hidden.remove()
         shown = final.sizes()
         if ERRORS not in shown:
             final.remove([name for name in shown if name.startswith("prediction.results-")])

@@ -1,3 +1,4 @@
+import fcntl
 import itertools
 import os
 import resource
@@ -69,6 +70,23 @@ def test_two_may_finish_at_once(tmp_path):
         assert failures == []
         assert os.listdir(tmp_path / str(index)) == [NAME]
         assert len(files(tmp_path / str(index) / NAME)) == 3
+
+
+def test_what_somebody_shows_meanwhile_is_not_discarded(tmp_path):
+    """As by a runner that was stopped for a while, and whose job another one finishes."""
+    outputs, _ = begun(tmp_path)
+    hidden = tmp_path / f".{NAME}"
+    (hidden / "prediction.errors_stats-00000-of-00001").write_text("")
+    lock = os.open(hidden, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    discards = threading.Thread(target=registry.get_sink("jsonl").discard, args=[outputs])
+    discards.start()
+    discards.join(0.1)
+    there = len(files(hidden))
+    hidden.rename(tmp_path / NAME)
+    os.close(lock)
+    discards.join()
+    assert len(files(tmp_path / NAME)) == there == 4
 
 
 def test_what_is_there_already_is_not_touched(tmp_path):
