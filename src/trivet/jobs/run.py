@@ -31,6 +31,7 @@ NATIVE_ROWS, OTHER_ROWS = 8192, 64
 service does."""
 
 _KEPT_FAILURES = 20
+_MESSAGE = 1000  # characters of the message of one that are kept; the output has all of it
 _FIRST = 2000  # bytes of the first instance that are kept
 
 Report = Callable[[Reading], None]
@@ -191,11 +192,17 @@ class _Done:
                 self._writer.fail(part)
                 self.counts += Counts(len(part), 0, len(part))
                 wanted = _KEPT_FAILURES - len(self.failures)
-                self.failures += [one.failure for one in part[:wanted]]
+                self.failures += [_short(one.failure) for one in part[:wanted]]
             return
         self._writer.write(part)
         count = part.predictions.count
         self.counts += Counts(count, count, 0)
+
+
+def _short(failure: RowFailure) -> RowFailure:
+    if len(failure.message) <= _MESSAGE:
+        return failure
+    return replace(failure, message=f"{failure.message[:_MESSAGE]}...")
 
 
 def _answered(scorer: Scorer, uri: str, records: Records) -> Iterator[Results | list[Failed]]:

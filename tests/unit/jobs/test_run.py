@@ -133,3 +133,16 @@ def test_the_first_instance_is_told_as_the_model_gets_it(tmp_path):
     work = job(tmp_path, tmp_path / "in.csv", source="csv", instances=InstanceConfig(excluded=("b",)))
     found, shards = run.prepare(work, run.load(work))
     assert (found.first, found.columns, len(shards)) == ('{"a":1}', ("a", "b"), 1)
+
+
+def test_a_message_is_kept_short_and_written_whole(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "predictor.py").write_text(PICKY.replace('"five"', '"five" * 10_000'))
+    (tmp_path / "in").write_text("5\n")
+    model = ModelSpec(ModelRef.parse("picky"), tmp_path / "model", "python")
+    work = job(tmp_path, tmp_path / "in", model=model)
+    scorer = run.load(work)
+    _, (shard,) = run.prepare(work, scorer)
+    (failure,) = run.run_shard(work, shard, scorer, lambda reading: None).failures
+    assert len(failure.message) < 1100
+    assert "five" * 10_000 in (tmp_path / "out" / ".prediction-x" / "errors-00000").read_text()
