@@ -4,11 +4,11 @@ from html import escape
 from math import ceil, floor, log10
 from typing import Any
 
-from benchmarks.batch.summary import Cell, Figures, Ratio, ratios, summarise
+from benchmarks.batch.summary import PIPELINES, Cell, Figures, Ratio, ratios, summarise
 
 LEFT, RIGHT, WIDTH = 150, 250, 900  # names stand left of the bars, figures right of them
 BAR, GAP, HEAD, FOOT, TOP = 18, 8, 44, 34, 64
-COLOURS = {"trivet": "#0b7a75", "pipeline": "#9aa0a6"}
+COLOURS = {"trivet": "#0b7a75", **dict.fromkeys(PIPELINES, "#9aa0a6")}
 OTHER = "#c9ced6"
 FONT = "font-family='Helvetica, Arial, sans-serif'"
 

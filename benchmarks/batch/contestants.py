@@ -84,17 +84,44 @@ CONTESTANTS = (
         results=TRIVET_RESULTS,
     ),
     Contestant(
-        "polars", "streaming scan, map_batches, streaming sink", _peer("polars_stream.py"), "pipeline"
+        "polars",
+        "streaming scan, map_batches, streaming sink; source and offset of each row, as trivet writes them",
+        _peer("polars_stream.py", "native"),
+        "native",
+    ),
+    Contestant(
+        "duckdb",
+        "scan, Arrow batches, lines written by Polars; source and offset, too",
+        _peer("duckdb_batches.py", "native"),
+        "native",
+    ),
+    Contestant(
+        "polars (objects)",
+        "the same without source and offset, as `trivet --vertex` does for JSON lines",
+        _peer("polars_stream.py", "objects"),
+        "objects",
+        formats=("jsonl",),
+    ),
+    Contestant(
+        "duckdb (objects)",
+        "the same without source and offset",
+        _peer("duckdb_batches.py", "objects"),
+        "objects",
+        formats=("jsonl",),
     ),
     Contestant(
         "polars (arrays)",
-        "the same; instances are written as arrays, as `trivet --vertex` does",
+        "instances as arrays, and no source and offset, as `trivet --vertex` does for CSV",
         _peer("polars_stream.py", "arrays"),
         "arrays",
         formats=("csv",),
     ),
     Contestant(
-        "duckdb", "scan, Arrow batches, lines written by Polars", _peer("duckdb_batches.py"), "pipeline"
+        "duckdb (arrays)",
+        "instances as arrays, and no source and offset",
+        _peer("duckdb_batches.py", "arrays"),
+        "arrays",
+        formats=("csv",),
     ),
     Contestant("pandas", "chunks of 100,000 rows", _peer("pandas_chunks.py"), "pandas"),
     Contestant(
