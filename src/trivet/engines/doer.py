@@ -7,7 +7,7 @@ from time import monotonic
 
 from trivet.core.batch import ShardResult
 from trivet.core.errors import ServingError, model_error
-from trivet.engines.messages import Do, Done, Failed, Further, Message, Planned, Prepare
+from trivet.engines.messages import Do, Done, Failed, Further, Load, Loaded, Message, Planned, Prepare
 from trivet.jobs import run
 from trivet.jobs.engine import Reading
 from trivet.serving import hop
@@ -26,7 +26,7 @@ class Doer:
         self._scorer: run.Scorer | None = None
         self._last = 0.0
 
-    def answer(self, asked: Prepare | Do) -> Message:
+    def answer(self, asked: Load | Prepare | Do) -> Message:
         """Do what is asked, and return how it went."""
         try:
             self._scorer = self._scorer or run.load(asked.work)
@@ -37,7 +37,9 @@ class Doer:
                 log.exception("%s", asked.work.job)
             return Failed(hop.failure(known))
 
-    def _done(self, asked: Prepare | Do, scorer: run.Scorer) -> Message:
+    def _done(self, asked: Load | Prepare | Do, scorer: run.Scorer) -> Message:
+        if isinstance(asked, Load):
+            return Loaded()
         if isinstance(asked, Prepare):
             prepared, shards = run.prepare(asked.work, scorer)
             return Planned(prepared, list(shards))

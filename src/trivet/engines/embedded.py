@@ -18,7 +18,19 @@ from time import monotonic
 from trivet.core.batch import Shard
 from trivet.core.errors import Cancelled, Internal
 from trivet.engines.cores import cores
-from trivet.engines.messages import Do, Done, Failed, Further, Message, Messages, Planned, Prepare, send
+from trivet.engines.messages import (
+    Do,
+    Done,
+    Failed,
+    Further,
+    Load,
+    Loaded,
+    Message,
+    Messages,
+    Planned,
+    Prepare,
+    send,
+)
 from trivet.jobs.engine import Event
 from trivet.jobs.work import Prepared, Work
 from trivet.serving import hop
@@ -58,20 +70,32 @@ class Embedded:
         """Load the model in the first process, and plan there. See `jobs.engine`."""
         for _ in range(_TRIES):
             worker = self._workers[0] if self._workers else self._start()
+            worker.tell(Load(work))
             worker.tell(Prepare(work))
-            while not (heard := self._listen()):
-                pass
-            for _, message in heard:
-                match message:
-                    case Planned(prepared=prepared, shards=shards):
-                        return prepared, shards
-                    case Failed(failure=failure):
-                        raise hop.error_of(failure)
+            while not worker.ended:
+                if (planned := self._planned(work, worker)) is not None:
+                    return planned.prepared, planned.shards
             how = worker.ended
             log.warning("%s: the process that was to plan it %s", work.job, how)
         raise Internal(
             f"the process that loads the model and plans the job {how}, {_TRIES} times{_hint(how)}"
         )
+
+    def _planned(self, work: Work, planning: "_Worker") -> Planned | None:
+        """Wait a little for the plan. What takes a while to plan is worth other processes: they get ready."""
+        heard = self._listen()
+        if not heard and planning.has_loaded:
+            while len(self._workers) < self._most:
+                self._start().tell(Load(work))
+        for worker, message in heard:
+            match message:
+                case Planned():
+                    return message
+                case Loaded():
+                    worker.has_loaded = True
+                case Failed(failure=failure) if worker is planning:
+                    raise hop.error_of(failure)
+        return None
 
     def run(self, work: Work, shards: Sequence[Shard]) -> Iterator[Event | None]:
         """Have shards done, each process one at a time. See `jobs.engine`."""
@@ -164,6 +188,7 @@ class _Worker:
             )
         self.socket.setblocking(True)
         self.shard: Shard | None = None
+        self.has_loaded = False
         self.ended = ""
         self._messages = Messages()
 

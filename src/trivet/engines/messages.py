@@ -19,6 +19,12 @@ from trivet.serving.hop import Failure
 _LENGTH = 4
 
 
+class Load(Struct, tag=True):
+    """To a worker: load the model. Answered with `Loaded` or `Failed`."""
+
+    work: Work
+
+
 class Prepare(Struct, tag=True):
     """To a worker: load the model, and plan. Answered with `Planned` or `Failed`."""
 
@@ -30,6 +36,10 @@ class Do(Struct, tag=True):
 
     work: Work
     shard: Shard
+
+
+class Loaded(Struct, tag=True):
+    """From a worker: the model is there."""
 
 
 class Planned(Struct, tag=True):
@@ -57,7 +67,7 @@ class Failed(Struct, tag=True):
     failure: Failure
 
 
-Message = Prepare | Do | Planned | Further | Done | Failed
+Message = Load | Prepare | Do | Loaded | Planned | Further | Done | Failed
 
 
 def _plain(value: Any) -> Any:
