@@ -57,7 +57,7 @@ def _objects(text: bytes, names: tuple[str, ...]) -> list[bytes]:
     content = np.frombuffer(text, np.uint8)
     at = np.flatnonzero((content == _COMMA) | (content == _LF))
     marked = content.copy()
-    marked[at] = np.resize(marks, len(at))
+    marked[at] = np.tile(marks, len(at) // len(marks) + 1)[: len(at)]
     between = b"}\n" + first
     found: list[bytes] = []
     pieces = at[len(marks) * _PIECE - 1 :: len(marks) * _PIECE].tolist()  # the line ends after each
