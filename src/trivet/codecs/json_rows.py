@@ -5,7 +5,6 @@ expected and what came. `json_body` has the short cut for the ordinary case and 
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -183,7 +182,7 @@ def _bytes(spec: TensorSpec, value: Any, where: Where) -> bytes:
     if isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str):
         try:
             return base64.b64decode(value["b64"], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise InvalidArgument(f"{where}.b64: not valid base64: {error}") from None
     raise InvalidArgument(f'{where}: expected bytes as {{"b64": "..."}}; got {_got(value)}')
 

@@ -114,6 +114,7 @@ def test_no_instances_give_empty_columns(signature):
         (IMAGE, [[[1, 2]], [[1, 2], [3, 4]]], "instances[1]: expected shape [1, 2] like instances[0]"),
         (IMAGE, [{"img": []}], "instances[0].img: unknown field; did you mean 'image'?"),
         (BYTES, [{"b64": "?"}], "instances[0].b64: not valid base64"),
+        (BYTES, [{"b64": "é"}], "instances[0].b64: not valid base64"),
         (BYTES, [5], 'instances[0]: expected bytes as {"b64": "..."}; got the number 5'),
         (TWO, [[[1, 2.5], 1]], "instances[0].ids[1]: expected int64; got the number 2.5"),
     ],
