@@ -94,7 +94,7 @@ def _row(text: bytes, read: Callable[[bytes | msgspec.Raw], Any]) -> dict[str, A
     try:
         return {name: read(value) for name, value in _raw_row(text).items()}
     except _REFUSALS:
-        return {"instance": read(text)}
+        return {"instance": read(bytes(text).strip())}
 
 
 def _named(columns: dict[str, Sequence[Any]], *, native: bool) -> dict[str, Sequence[Any]]:

@@ -54,6 +54,7 @@ def test_fields_called_like_the_outputs_own_columns_are_called_otherwise(tmp_pat
         (results([b"{}"]), '"prediction"\n0\n'),
         (results([b"[1]"], keys=[b'"k"']), '"key","prediction"\n"k",0\n'),
         (results([b"[1,2]", b'"x"']), '"instance","prediction"\n"[1,2]",0\n"x",1\n'),
+        (results([b' "a,b"', b"\t[1, 2]"]), '"instance","prediction"\n"a,b",0\n"[1, 2]",1\n'),
         (results([b'{"a":{"b":"c"}}']), '"a","prediction"\n"{""b"":""c""}",0\n'),
         (results([b'{"a":"\\u00fc\\n\\"x\\""}']), '"a","prediction"\n"ü\n""x""",0\n'),
         (results([b'"\\ud800"']), '"instance","prediction"\n"""\\ud800""",0\n'),
