@@ -56,6 +56,12 @@ def test_nothing_found_is_said(folder, uri):
         find([f"{folder}/{uri}"])
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "*" + "x" * 300])
+def test_a_name_that_no_file_can_have_is_said(folder, name):
+    with pytest.raises(FailedPrecondition, match="cannot be read: File name too long"):
+        find([f"{folder}/{name}"])
+
+
 def test_the_order_of_the_uris_is_kept_and_nothing_is_taken_twice(folder):
     assert names(folder, folder / "b.*", folder / "*.csv") == ["b.csv", "b.txt", "a.csv", "ä ü.csv"]
 

@@ -123,7 +123,11 @@ class Files:
         if "://" in uri and within is None:  # file://
             uri = str(path)
         pattern = Pattern.of(uri)
-        if pattern is not None and not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:  # too long for a name
+            raise _unreadable(uri, error) from None
+        if pattern is not None and not there:
             start = Path(*path.parts[: len(path.parts) - pattern.depth])
             prefix = pattern.folder
         elif path.is_dir():
