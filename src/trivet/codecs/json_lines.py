@@ -49,20 +49,20 @@ class LineDecoder:
         except InvalidArgument as error:
             raise InvalidArgument(_FIRST.sub("", str(error))) from None
 
-    def refused(self, texts: Sequence[bytes]) -> dict[int, InvalidArgument]:
+    def refused(self, texts: Sequence[bytes]) -> dict[int, str]:
         """Return which instances do not fit, each seen by itself, and why."""
         found = {}
         for index, text in enumerate(texts):
-            if self._read is not None and self._pack is not None:
-                try:
+            try:
+                if self._read is not None and self._pack is not None:
                     self._pack([self._read(text)])
                     continue
-                except REFUSALS:
-                    pass
+            except REFUSALS:
+                pass
             try:
-                self.decode([text])
-            except InvalidArgument as error:
-                found[index] = error
+                self._rows.decode([self._parsed(text)])
+            except InvalidArgument as error:  # which is not kept: it holds on to all that it came through
+                found[index] = _FIRST.sub("", str(error))
         return found
 
     def _parsed(self, text: bytes) -> Any:

@@ -1,8 +1,10 @@
 """Records that are bytes, as those of a TFRecord file: sent as `{"b64": ...}`."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 
 from trivet.codecs import tf_example
+from trivet.core.batch import Shard
 from trivet.jobs.shape import Batch, Ways, refused, unread
 from trivet.sources.base import Blobs, Records
 
@@ -14,7 +16,7 @@ class BlobShape:
         self._config = config = ways.config
         self._by_field = bool(config.key or config.included or config.excluded)
 
-    def check(self, uri: str, records: Records) -> list[str]:
+    def check(self, uri: str, records: Records, shards: Sequence[Shard] = ()) -> list[str]:
         """Nothing is known of bytes."""
         return []
 

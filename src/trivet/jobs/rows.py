@@ -1,16 +1,18 @@
 """Records that are rows of named columns, as those of CSV files and tables: sent as objects or as arrays."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trivet.core.batch import Shard
 from trivet.core.errors import FailedPrecondition
 from trivet.core.instances import Instances
 from trivet.core.signature import FLOATS, NUMBERS, Signature, numpy_dtype, unknown
 from trivet.jobs.row_texts import texts
 from trivet.jobs.shape import Batch, Ways, refused, unread
+from trivet.jobs.written import Fit, fit_of, fitted
 from trivet.sources.base import Records, Table
 
 Names = tuple[str, ...]
@@ -27,6 +29,9 @@ class Plan:
     order: tuple[int, ...] | None = None
     """The columns in the order of the model's inputs, where numbers can be given to it directly."""
 
+    fits: Mapping[int, Fit] = field(default_factory=dict)
+    """What makes the cells of a column those of the model's input, where a file has no types."""
+
     wrong: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -42,13 +47,28 @@ class RowShape:
         self._ways = ways
         self._plans: dict[Names, Plan] = {}
 
-    def check(self, uri: str, records: Records) -> list[str]:
-        """Judge the columns of the first source."""
+    def check(self, uri: str, records: Records, shards: Sequence[Shard] = ()) -> list[str]:
+        """Judge the columns of the first source, and the order of those of all, where it matters."""
         assert isinstance(records, Table)
         plan = self._plan(records.names)
         if plan.wrong:
             raise FailedPrecondition(f"{uri}: {plan.wrong}")
+        if not plan.as_object:
+            first = [records.names[index] for index in plan.sent]
+            for shard in shards:
+                self._check_order(shard, uri, first)
         return list(plan.warnings)
+
+    def _check_order(self, shard: Shard, uri: str, first: Sequence[str]) -> None:
+        names = tuple(shard.details.get("header", ()))
+        plan = self._plan(names) if names else Plan(wrong="it has none")
+        sent = [names[index] for index in plan.sent]
+        if not plan.wrong and sent != first:
+            raise FailedPrecondition(
+                f"{shard.uri}: its columns are {_listed(sent)}, and those of {uri} are {_listed(first)}; as "
+                "rows are sent as arrays, which would mix them up, give them to jobs of their own, or name "
+                "them in instanceConfig.includedFields"
+            )
 
     def batch(self, uri: str, records: Records) -> Batch:
         """Make an instance of each row; rows of other columns than the first may not be any."""
@@ -63,10 +83,11 @@ class RowShape:
         instances = None
         if plan.order is not None and records.numbers is not None:
             instances = from_numbers(self._ways.signature, records.numbers, plan.order)
-        same = plan.sent == plan.shown and not self._ways.tabular
+        fit = _fit(records, plan.fits)
+        same = plan.sent == plan.shown and not self._ways.tabular and fit is records
         sent: Sequence[bytes] = shown
         if instances is None and not same:
-            sent = texts(records, plan.sent, as_object=plan.as_object)
+            sent = texts(fit, plan.sent, as_object=plan.as_object)
         keys = records.cells[plan.key] if plan.key is not None else None
         return Batch(uri, records.offsets, sent, shown, keys, instances, failed)
 
@@ -79,14 +100,14 @@ class RowShape:
 
 def _planned(names: Names, ways: Ways) -> Plan:
     config, signature = ways.config, ways.signature
-    for field, asked in (
+    for where, asked in (
         ("keyField", (config.key,) if config.key else ()),
         ("includedFields", config.included),
         ("excludedFields", config.excluded),
     ):
         for name in asked:
             if name not in names:
-                return Plan(wrong=f"instanceConfig.{field}: {name!r}: {unknown(name, names, 'column')}")
+                return Plan(wrong=f"instanceConfig.{where}: {name!r}: {unknown(name, names, 'column')}")
     usable = [name for name in names if name != config.key and name not in config.excluded]
     chosen = list(config.included) or usable
     as_object = config.type == "object" or (not config.type and ways.native and _by_name(chosen, ways))
@@ -114,6 +135,7 @@ def _planned(names: Names, ways: Ways) -> Plan:
         shown=tuple(range(len(names))) if ways.tabular or not config.included else tuple(map(at.get, chosen)),  # type: ignore[arg-type]
         key=at[config.key] if config.key else None,
         order=_order(chosen, at, signature, as_object=as_object),
+        fits=_fits(chosen, at, signature, as_object=as_object),
         warnings=tuple(warnings),
     )
 
@@ -175,6 +197,29 @@ def _order(
     elif any(spec.shape for spec in specs):
         return None
     return tuple(at[name] for name in (signature.names if as_object else chosen))
+
+
+def _fits(
+    chosen: Sequence[str], at: Mapping[str, int], signature: Signature, *, as_object: bool
+) -> dict[int, Fit]:
+    values = list(signature.values())
+    if signature.takes_json or (not as_object and len(values) != len(chosen)):
+        return {}
+    specs = dict(values) if as_object else dict(zip(chosen, (spec for _, spec in values), strict=True))
+    fits = ((name, fit_of(specs[name])) for name in chosen if name in specs)
+    return {at[name]: fit for name, fit in fits if fit is not None}
+
+
+def _fit(table: Table, fits: Mapping[int, Fit]) -> Table:
+    """Return a table whose cells are as the model's inputs are; it has no other texts of its rows."""
+    if not fits or table.written is None:
+        return table
+    written = table.written
+    cells = [
+        fitted(fits[index], table.cells[index], written[index]) if index in fits else table.cells[index]
+        for index in range(len(table.names))
+    ]
+    return replace(table, cells=cells, text=None)
 
 
 def from_numbers(

@@ -3,13 +3,14 @@
 What a shard writes depends on nothing but the job and the shard: done twice, it is the same, byte for byte.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from trivet.codecs.json_body import prediction_texts
 from trivet.codecs.json_lines import LineDecoder
 from trivet.core.batch import Counts, Kind, RowFailure, Shard, ShardResult
-from trivet.core.errors import FailedPrecondition, ServingError
+from trivet.core.errors import FailedPrecondition, InvalidArgument, ServingError
 from trivet.core.instances import Instances, Predictions
 from trivet.core.predictor import Closing, Predictor, Traits
 from trivet.core.signature import Parameters, Signature
@@ -20,6 +21,7 @@ from trivet.jobs.shape import Batch, Shape, Ways, refused
 from trivet.jobs.values import ValueShape
 from trivet.jobs.work import Prepared, Work
 from trivet.serving import lifecycle
+from trivet.serving.replica import FAULTS
 from trivet.serving.scoring import isolate, score
 from trivet.sinks import registry as sinks
 from trivet.sinks.base import Failed, Results, Writer
@@ -127,6 +129,7 @@ def prepare(work: Work, scorer: Scorer) -> tuple[Prepared, Sequence[Shard]]:
     work.instances.check(work.source, source.kind, native=work.native)
     sink.check(work.outputs)
     shards = tuple(source.plan(work.inputs))
+    _check_apart(work, shards)
     columns: tuple[str, ...] = ()
     warnings: list[str] = []
     first = b""
@@ -135,7 +138,7 @@ def prepare(work: Work, scorer: Scorer) -> tuple[Prepared, Sequence[Shard]]:
         if records is None or not len(records.offsets):
             continue
         columns = getattr(records, "names", ())
-        warnings += scorer.shape.check(shard.uri, records)
+        warnings += scorer.shape.check(shard.uri, records, shards)
         batch = scorer.shape.batch(shard.uri, records)
         if len(batch.sent):
             first = batch.sent[0]
@@ -148,6 +151,20 @@ def prepare(work: Work, scorer: Scorer) -> tuple[Prepared, Sequence[Shard]]:
         schema=tuple(details.get("schema", ())),
         framework=scorer.framework,
     ), shards
+
+
+def _check_apart(work: Work, shards: Sequence[Shard]) -> None:
+    """Refuse to read the results of earlier jobs, as a folder has them that output goes to, too."""
+    out = work.outputs.uri.rstrip("/")
+    made = re.compile(re.escape(out) + r"/+prediction-[^/]+/prediction\.(results|errors_stats)-")
+    if any(uri.startswith(f"{out}/") and "prediction" in uri[len(out) :] for uri in work.inputs.uris):
+        return  # they are what is wanted
+    for shard in shards:
+        if made.match(shard.uri):
+            raise FailedPrecondition(
+                f"{shard.uri}: was written by an earlier job, since the output is within the input; put it "
+                "elsewhere, or name the input's files by a wildcard that does not find it"
+            )
 
 
 def prepared(work: Work, found: Prepared) -> Work:
@@ -209,7 +226,10 @@ def _answered(scorer: Scorer, uri: str, records: Records) -> Iterator[Results | 
     """Yield, in order, what was answered of records, and then those that could not be, in order, too."""
     batch = scorer.shape.batch(uri, records)
     failed = list(batch.failed)
-    for start, instances in _decoded(scorer, batch, len(batch.offsets)):
+    if batch.instances is None:
+        batch, refused = _fitting(scorer.decoder, batch)
+        failed += refused
+    for start, instances in _decoded(scorer.decoder, batch):
         if isinstance(instances, ServingError):
             failed.append(_failed(batch, start, instances))
             continue
@@ -221,17 +241,36 @@ def _answered(scorer: Scorer, uri: str, records: Records) -> Iterator[Results | 
     yield sorted(failed, key=lambda one: one.failure.offset)
 
 
-def _decoded(scorer: Scorer, batch: Batch, count: int) -> Iterator[tuple[int, Instances | ServingError]]:
-    """Yield, in order, from which row on there are instances that fit the signature, or why one does not."""
+def _fitting(decoder: LineDecoder, batch: Batch) -> tuple[Batch, list[Failed]]:
+    """Return a batch of those that fit the signature, and why the others do not.
+
+    Each is looked at once: halving would read the good ones again for each bad one among them.
+    """
+    try:
+        return replace(batch, instances=decoder.decode(batch.sent)), []
+    except InvalidArgument:
+        refused = decoder.refused(batch.sent)
+    except FAULTS:
+        return batch, []  # which is not expected, and left to halving
+    good = [index for index in range(len(batch.offsets)) if index not in refused]
+    kept = replace(
+        batch,
+        offsets=[batch.offsets[index] for index in good],
+        sent=[batch.sent[index] for index in good],
+        shown=None if batch.shown is None else [batch.shown[index] for index in good],
+        keys=None if batch.keys is None else [batch.keys[index] for index in good],
+    )
+    return kept, [_failed(batch, index, InvalidArgument(why)) for index, why in refused.items()]
+
+
+def _decoded(decoder: LineDecoder, batch: Batch) -> Iterator[tuple[int, Instances | ServingError]]:
+    """Yield, in order, from which row on there are instances that can be predicted together."""
     if batch.instances is not None:
         yield 0, batch.instances
         return
-
-    def decode(start: int, stop: int) -> Instances:
-        whole = stop - start == count
-        return scorer.decoder.decode(batch.sent if whole else batch.sent[start:stop])
-
-    for start, _, instances in isolate(decode, 0, count):
+    for start, _, instances in isolate(
+        lambda start, stop: decoder.decode(batch.sent[start:stop]), 0, len(batch.offsets)
+    ):
         yield start, instances
 
 

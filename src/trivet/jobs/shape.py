@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from trivet.core.batch import InstanceConfig, RowFailure
+from trivet.core.batch import InstanceConfig, RowFailure, Shard
 from trivet.core.errors import Code
 from trivet.core.instances import Instances
 from trivet.core.signature import Signature
@@ -52,10 +52,11 @@ class Batch:
 class Shape(Protocol):
     """Makes batches of records of one kind."""
 
-    def check(self, uri: str, records: Records) -> list[str]:
-        """Look at the first records of a job; returns warnings.
+    def check(self, uri: str, records: Records, shards: Sequence[Shard] = ()) -> list[str]:
+        """Look at the first records of a job, and at what is known of all its shards; returns warnings.
 
-        Raises FailedPrecondition where not one of their kind could be an instance of the model.
+        Raises FailedPrecondition where not one of their kind could be an instance of the model, or those
+        that could would not mean the same everywhere.
         """
         ...
 

@@ -1,9 +1,10 @@
 """Records that are JSON values, as lines of JSONL: sent as they are, or by field as `instanceConfig` says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from trivet.core.batch import Shard
 from trivet.core.errors import InvalidArgument
 from trivet.jobs.shape import Batch, Ways, refused, unread
 from trivet.sinks.base import Failed
@@ -12,7 +13,6 @@ from trivet.sources.base import Records, Values
 Fields = Mapping[str, msgspec.Raw]
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_values = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -20,12 +20,12 @@ class ValueShape:
     """Keeps the text of every value as it is read: numbers of any size, and the order of fields."""
 
     def __init__(self, ways: Ways) -> None:
-        self._config = ways.config
-        config = ways.config
-        self._left_out = {config.key, *config.excluded}
+        self._config = config = ways.config
+        self._left_out = {*config.excluded, *((config.key,) if config.key else ())}
+        self._shows_sent = bool(config.included) and not ways.tabular
         self._as_they_are = not (config.type or config.key or config.included or config.excluded)
 
-    def check(self, uri: str, records: Records) -> list[str]:
+    def check(self, uri: str, records: Records, shards: Sequence[Shard] = ()) -> list[str]:
         """Lines differ; each is judged by itself."""
         return []
 
@@ -48,7 +48,7 @@ class ValueShape:
                 continue
             offsets.append(offset)
             sent.append(instance)
-            shown.append(instance if self._config.included and not self._config.excluded else text)
+            shown.append(instance if self._shows_sent else text)
             if key is not None:
                 keys.append(key)
         return Batch(uri, offsets, sent, shown, keys if self._config.key else None, failed=failed)
@@ -56,12 +56,11 @@ class ValueShape:
     def _instance(self, text: bytes) -> tuple[bytes, bytes | None]:
         """Return what is sent of a line, and its key."""
         config = self._config
-        if config.type == "array" and text.startswith(b"["):
+        if config.type == "array" and text.lstrip().startswith(b"["):
             if config.key or config.included or config.excluded:
                 raise InvalidArgument(
                     "an array has no fields, which instanceConfig names; expected an object"
                 )
-            _values(text)
             return text, None
         fields = _read(text)
         for name in ((config.key,) if config.key else ()) + config.included:

@@ -76,6 +76,9 @@ class Table(Records):
     """All cells as they are in `cells`, with commas between those of a row and line ends between rows, where
     the source has that at no cost; ASCII, and no cell has either in it."""
 
+    written: Sequence[Sequence[bytes]] | None = None
+    """The cells as they are in the file, by column, where that says nothing certain of their types."""
+
 
 @dataclass(slots=True)
 class Blobs(Records):

@@ -118,14 +118,16 @@ def _numbers(text: bytes, layout: Layout) -> Table | None:
     if numbers is None or len(numbers) != count * width:
         return None
     held = exact(numbers)
+    cells = _Columns(_Split(flat, b",", count * width), width)
     return Table(
         range(count),
         (),
         0,
         layout.names,
-        _Columns(_Split(flat, b",", count * width), width),
+        cells,
         None if held is None else held.reshape(count, width),
         text[:-1],
+        None if layout.strict else cells,
     )
 
 
@@ -242,7 +244,8 @@ def by_column(
         good = [[texts[row] for row in kept] for texts in columns]
         return Table([offsets[row] for row in kept], bad, size, layout.names, good)
     whole = np.column_stack(numbers) if len(numbers) == len(columns) else None
-    return Table(offsets, (), size, layout.names, columns, whole)
+    native = None if layout.strict else written
+    return Table(offsets, (), size, layout.names, columns, whole, written=native)
 
 
 def _split_rows(text: bytes) -> list[bytes]:

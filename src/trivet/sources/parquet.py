@@ -71,6 +71,7 @@ def cut(file: Any, uri: str, shard_rows: int, details: Mapping[str, Any]) -> Ite
         raise FailedPrecondition(
             f"{uri}: columns without a name, or of the same name: {', '.join(wrong)}; expected one for each"
         )
+    details = {**details, "header": names}
     metadata = file.metadata
     counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
     first = start = rows = index = 0

@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.codecs.json_lines import LineDecoder
-from trivet.core.batch import InstanceConfig
+from trivet.core.batch import InstanceConfig, Shard
 from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.signature import Signature, TensorSpec, matrix
 from trivet.jobs.rows import RowShape, from_numbers
 from trivet.jobs.shape import Ways
 from trivet.sources.base import Table, Unreadable
+from trivet.sources.csv_table import Layout
+from trivet.sources.csv_table import table as csv_table
+from trivet.sources.lines import Block
 
 FLOWER = Signature((matrix(2, ["length", "width"], "float32"),))
 UNNAMED = Signature((matrix(2, None, "float64"),))
@@ -98,6 +101,62 @@ def test_a_later_file_with_other_columns_fails_row_by_row():
     assert [one.failure.offset for one in batch.failed] == [0, 1]
     assert texts([one.shown for one in batch.failed]) == [{"length": 1}, {"length": 2}]
     assert len(batch.offsets) == 0
+
+
+def test_arrays_of_files_whose_columns_are_in_another_order_are_refused():
+    shards = [Shard(0, "a.csv", details={"header": ["id", "width", "length"]})]
+    shards.append(Shard(1, "b.csv", details={"header": ["id", "length", "width"]}))
+    first = table(["id", "width", "length"], [7, 1, 2])
+    with pytest.raises(FailedPrecondition, match=r"b\.csv: its columns are length, width, and those of a"):
+        shape(FLOWER, type="array", excluded=("id",)).check("a.csv", first, shards)
+    shape(FLOWER, type="array", included=("length", "width")).check("a.csv", first, shards)
+    shape(FLOWER).check("a.csv", first, shards)
+    elsewhere = [Shard(0, "c.csv", details={"header": ["width", "length", "id"]}), Shard(1, "d.csv")]
+    shape(FLOWER, type="array", key="id").check("a.csv", first, elsewhere)
+
+
+OPEN = Signature(
+    (
+        TensorSpec("ok", "bool"),
+        TensorSpec("code", "string", nullable=True),
+        TensorSpec("sizes", "float32", (2,)),
+    )
+)
+
+
+def written(names, *rows):
+    made = csv_table(
+        Block(b"".join(row + b"\n" for row in rows), 0, 0), 0, Layout(tuple(names), strict=False)
+    )
+    return made[0]
+
+
+def test_what_a_cell_of_a_csv_file_is_the_models_input_says_where_the_file_does_not():
+    rows = written(["code", "ok", "sizes"], b'+49,True,"[1, 2.5]"', b'"x",false,"[]"', b",TRUE,[1]", b"7,1,8")
+    batch = shape(OPEN).batch("f", rows)
+    assert texts(batch.sent) == [
+        {"code": "+49", "ok": True, "sizes": [1, 2.5]},
+        {"code": "x", "ok": False, "sizes": []},
+        {"code": None, "ok": True, "sizes": [1]},
+        {"code": "7", "ok": 1, "sizes": 8},
+    ]
+    assert texts(batch.shown)[0] == {"code": 49, "ok": "True", "sizes": "[1, 2.5]"}
+    quoted = written(["code", "ok", "sizes"], b'"1","true","[1"')
+    assert texts(shape(OPEN).batch("f", quoted).sent) == [{"code": "1", "ok": "true", "sizes": "[1"}]
+    assert texts(shape(OPEN, type="array", included=("ok", "code", "sizes")).batch("f", rows).sent)[0] == [
+        True,
+        "+49",
+        [1, 2.5],
+    ]
+    assert texts(shape(ANYTHING).batch("f", rows).sent) == texts(batch.shown)
+
+
+def test_texts_of_nothing_but_digits_are_texts():
+    codes = Signature((TensorSpec("a", "string"), TensorSpec("b", "string")))
+    batch = shape(codes).batch("f", written(["a", "b"], b"1,2.50", b"3,1e5"))
+    assert texts(batch.sent) == [{"a": "1", "b": "2.50"}, {"a": "3", "b": "1e5"}]
+    typed = table(["a", "b"], [1, 2])
+    assert texts(shape(codes).batch("f", typed).sent) == [{"a": 1, "b": 2}]
 
 
 def test_the_key_is_not_sent_and_stands_beside():

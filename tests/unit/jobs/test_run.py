@@ -96,6 +96,41 @@ def test_rows_that_a_model_fails_on_fail_alone(tmp_path):
     assert [one["offset"] for one in errors[:3]] == [1, 3, 6]
 
 
+def test_rows_that_do_not_fit_cost_no_other_row_anything(tmp_path):
+    lines = ["[1,2,3,4]", '{"a": 1}', "[1,2,3,4]", "[1,2,3]", "[1", "[1,2,3,4.5]"] * 50
+    (tmp_path / "in.jsonl").write_text("\n".join([*lines, ""]))
+    work = job(tmp_path, tmp_path / "in.jsonl", model=_labelled(tmp_path))
+    scorer = run.load(work)
+    asked = []
+    predict = scorer.predictor.predict
+    scorer.predictor.predict = lambda instances, *given: (
+        asked.append(instances.count) or predict(instances, *given)
+    )
+    shards = run.prepare(work, scorer)[1]
+    assert run.run_shard(work, shards[0], scorer, lambda _: None).counts == Counts(300, 150, 150)
+    assert asked == [150]
+    results, errors, _ = done(work)
+    assert [one["offset"] for one in results] == [at for at in range(300) if at % 6 in (0, 2, 5)]
+    assert [one["error"]["message"].split(";")[0][:30] for one in errors[:3]] == [
+        "a: unknown field",
+        "expected an array of 4 values",
+        "not valid JSON: Input data was",
+    ]
+
+
+def test_results_of_earlier_jobs_are_no_input_because_they_are_below_its_folder(tmp_path):
+    (tmp_path / "in.jsonl").write_text("1\n")
+    earlier = tmp_path / "out/prediction-x/prediction.results-00000-of-00001"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text('{"instance":1,"prediction":1}\n')
+    work = job(tmp_path, tmp_path)
+    with pytest.raises(FailedPrecondition, match="was written by an earlier job"):
+        run.prepare(work, run.load(work))
+    for asked in (earlier, tmp_path / "*.jsonl", earlier.with_name("prediction.results-*")):
+        work = job(tmp_path, asked)
+        assert len(run.prepare(work, run.load(work))[1]) == 1
+
+
 def test_done_twice_a_shard_is_the_same(tmp_path):
     (tmp_path / "in.jsonl").write_text('1\n{"a": 1.0}\nx\n')
     work = job(tmp_path, tmp_path / "in.jsonl")

@@ -12,8 +12,8 @@ from trivet.sources.base import Unreadable, Values
 ANYTHING = Signature((TensorSpec("instance", "json"),))
 
 
-def batch(*lines, unreadable=(), **config):
-    shape = ValueShape(Ways(InstanceConfig(**config), ANYTHING, False, False))
+def batch(*lines, unreadable=(), tabular=False, **config):
+    shape = ValueShape(Ways(InstanceConfig(**config), ANYTHING, False, tabular))
     return shape.batch("f", Values(range(10, 10 + len(lines)), unreadable, 0, lines))
 
 
@@ -38,7 +38,20 @@ def test_fields_keep_their_texts_and_their_order():
     made = batch(line, included=("a", "b"))
     assert made.sent == made.shown == [b'{"a":{"x": [ ]},"b":1.50}']
     assert batch(line, type="array", included=("a", "b")).sent == [b'[{"x": [ ]},1.50]']
-    assert batch(b"[1, 2]", type="array").sent == [b"[1, 2]"]
+    assert batch(b"[1, 2]", b" [1]", type="array").sent == [b"[1, 2]", b" [1]"]
+    assert batch(b'{"": 1, "a": 2}', excluded=("a",)).sent == [b'{"":1}']
+
+
+def test_a_sink_with_columns_gets_whole_records():
+    line = b'{"id": 1, "a": 2}'
+    assert batch(line, tabular=True, included=("a",)).shown == [line]
+    made = batch(line, tabular=True, type="array", included=("a",))
+    assert (made.sent, made.shown) == ([b"[2]"], [line])
+
+
+def test_what_is_no_json_is_left_to_the_decoder_where_it_may_be_an_array():
+    made = batch(b"[1, 2", b"[" * 5000, type="array")
+    assert (made.sent, made.failed) == ([b"[1, 2", b"[" * 5000], [])
 
 
 @pytest.mark.parametrize(
