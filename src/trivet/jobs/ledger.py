@@ -163,6 +163,15 @@ class Ledger:
         with self.catalog.transaction() as tx:
             self._put(tx, self._mine(tx), {"owner": ""})
 
+    def is_over(self) -> bool:
+        """Whether nobody will go on with the job, whoever had it last."""
+        with self.catalog.reading() as tx:
+            try:
+                job = tx.batch_job(self.name)
+            except NotFound:
+                return True
+        return job.is_ended and (job.state != "FAILED" or bool(job.output))
+
     def _mine(self, tx: "Transaction") -> BatchPredictionJob:
         try:
             job = tx.batch_job(self.name)

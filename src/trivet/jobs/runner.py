@@ -127,7 +127,12 @@ class Runner:
             self._do()
             return self._finish()
         except FAULTS as error:
-            return self._give_up(error if isinstance(error, _Lost) else self._stop or error)
+            try:
+                return self._give_up(error if isinstance(error, _Lost) else self._stop or error)
+            except Aborted:
+                if self._ledger.is_over():
+                    self._discard()  # what has been written here since
+                raise
         finally:
             self._ending = True
             self._engine.close()
@@ -242,21 +247,19 @@ class Runner:
         if isinstance(error, _Lost):
             raise error.args[0] from None
         if isinstance(error, _Cancelled):
-            self._discard_own()
+            self._ledger.beat()  # raises Aborted where it is another's by now, as is what there is of it
+            self._discard()
             return self._end("CANCELLED")
         known = error if isinstance(error, ServingError) else Internal(f"{type(error).__name__}: {error}")
         if known is not error:
             log.exception("%s failed", self._work.job, exc_info=error)
         if self._fresh and not self._results:  # there is nothing to keep of it
-            self._discard_own()
+            self._ledger.beat()
+            self._discard()
         return self._end("FAILED", error=known)
 
-    def _discard_own(self) -> None:
-        """Remove what there is of the output; why the job ends is more important than that it is left.
-
-        Raises Aborted where it is another's by now.
-        """
-        self._ledger.beat()
+    def _discard(self) -> None:
+        """Remove what is hidden of the output; why the job ends is more important than that it is left."""
         try:
             self._sink.discard(self._work.outputs)
         except FAULTS as error:

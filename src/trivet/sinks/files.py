@@ -24,7 +24,7 @@ from trivet.core.batch import ShardResult
 from trivet.core.errors import FailedPrecondition
 from trivet.sinks.base import Failed, Outputs, Results
 from trivet.storage.sources import locate
-from trivet.storage.targets import Target, Upload, target
+from trivet.storage.targets import RemoteFolder, Target, Upload, target
 
 ERRORS = "prediction.errors_stats-00000-of-00001"
 
@@ -128,10 +128,12 @@ class FileSink:
         """Remove the hidden parts, and those that an attempt to show them has left."""
         hidden, final = places(outputs)
         with hidden.alone():  # a folder that somebody is about to show is shown whole
+            # on a disk all of it was shown at once; in a store parts stay hidden until all of them are shown
+            if isinstance(final, RemoteFolder) and hidden.sizes():
+                shown = final.sizes()
+                if ERRORS not in shown:
+                    final.remove([name for name in shown if name.startswith("prediction.results-")])
             hidden.remove()
-        shown = final.sizes()
-        if ERRORS not in shown:
-            final.remove([name for name in shown if name.startswith("prediction.results-")])
 
     def _names(self, results: Sequence[ShardResult]) -> dict[str, str]:
         """Return the names that parts of results are shown by, in the order of their shards."""
