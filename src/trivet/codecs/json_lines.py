@@ -1,7 +1,8 @@
 """Instances that are JSON texts of their own, as a batch has them, to columns: what fits is as in a body."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ class LineDecoder:
     def __init__(self, signature: Signature, max_depth: int = 100) -> None:
         self._rows = RowDecoder(signature)
         self._max_depth = max_depth
+        self.dynamic = any(spec.dynamic for spec in signature.inputs)
         typed = typed_rows(signature)
         self._read = msgspec.json.Decoder(typed.kind).decode if typed else None
         self._pack = typed.pack if typed else None
@@ -63,7 +65,17 @@ class LineDecoder:
                 self._rows.decode([self._parsed(text)])
             except InvalidArgument as error:  # which is not kept: it holds on to all that it came through
                 found[index] = _FIRST.sub("", str(error))
+            except Exception as error:  # noqa: BLE001  # whatever it is, it costs only its row
+                found[index] = f"cannot be read: {type(error).__name__}: {error}"
         return found
+
+    def runs(self, texts: Sequence[bytes]) -> Iterator[Instances]:
+        """Return instances that fit, but may differ in shape: neighbours of one shape together."""
+        for _, run in groupby((self.decode([text]) for text in texts), self._shapes):
+            yield Instances.join(list(run))
+
+    def _shapes(self, instances: Instances) -> list[tuple[int, ...]]:
+        return [column.shape[1:] for column in instances.columns.values()]
 
     def _parsed(self, text: bytes) -> Any:
         try:

@@ -22,7 +22,7 @@ from trivet.jobs.values import ValueShape
 from trivet.jobs.work import Prepared, Work
 from trivet.serving import lifecycle
 from trivet.serving.replica import FAULTS
-from trivet.serving.scoring import isolate, score
+from trivet.serving.scoring import score
 from trivet.sinks import registry as sinks
 from trivet.sinks.base import Failed, Results, Writer
 from trivet.sources import registry as sources
@@ -230,9 +230,6 @@ def _answered(scorer: Scorer, uri: str, records: Records) -> Iterator[Results | 
         batch, refused = _fitting(scorer.decoder, batch)
         failed += refused
     for start, instances in _decoded(scorer.decoder, batch):
-        if isinstance(instances, ServingError):
-            failed.append(_failed(batch, start, instances))
-            continue
         for begin, end, answer in score(scorer.predictor, instances, scorer.parameters, scorer.rows):
             if isinstance(answer, Predictions):
                 yield _results(batch, start + begin, start + end, answer)
@@ -248,10 +245,8 @@ def _fitting(decoder: LineDecoder, batch: Batch) -> tuple[Batch, list[Failed]]:
     """
     try:
         return replace(batch, instances=decoder.decode(batch.sent)), []
-    except InvalidArgument:
-        refused = decoder.refused(batch.sent)
     except FAULTS:
-        return batch, []  # which is not expected, and left to halving
+        refused = decoder.refused(batch.sent)
     good = [index for index in range(len(batch.offsets)) if index not in refused]
     kept = replace(
         batch,
@@ -263,15 +258,17 @@ def _fitting(decoder: LineDecoder, batch: Batch) -> tuple[Batch, list[Failed]]:
     return kept, [_failed(batch, index, InvalidArgument(why)) for index, why in refused.items()]
 
 
-def _decoded(decoder: LineDecoder, batch: Batch) -> Iterator[tuple[int, Instances | ServingError]]:
+def _decoded(decoder: LineDecoder, batch: Batch) -> Iterator[tuple[int, Instances]]:
     """Yield, in order, from which row on there are instances that can be predicted together."""
     if batch.instances is not None:
         yield 0, batch.instances
         return
-    for start, _, instances in isolate(
-        lambda start, stop: decoder.decode(batch.sent[start:stop]), 0, len(batch.offsets)
-    ):
+    if not batch.sent:
+        return
+    start = 0
+    for instances in decoder.runs(batch.sent) if decoder.dynamic else (decoder.decode(batch.sent),):
         yield start, instances
+        start += instances.count
 
 
 def _results(batch: Batch, start: int, stop: int, predictions: Predictions) -> Results:

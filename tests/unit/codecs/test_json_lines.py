@@ -63,3 +63,28 @@ def test_nesting_is_bounded():
 def test_integers_of_any_size_stay_what_they_are():
     values = LineDecoder(ANYTHING).decode([b"9007199254740993", b"123456789012345678901234567890"])
     assert values.columns["instance"].tolist() == [9007199254740993, 123456789012345678901234567890]
+
+
+def test_instances_of_one_shape_that_follow_each_other_are_together():
+    decoder = LineDecoder(Signature((TensorSpec("ids", "int64", (None,)),)))
+    texts = [b"[1]", b"[2.0]", b"[3,4]", b"[]", b"[]", b"[5]"]
+    assert decoder.dynamic
+    assert decoder.refused([*texts, b"[1.5]", b"x"]) == {
+        6: "[0]: expected int64; got the number 1.5",
+        7: "not valid JSON: JSON is malformed: invalid character (byte 0)",
+    }
+    runs = [made.columns["ids"].tolist() for made in decoder.runs(texts)]
+    assert runs == [[[1], [2]], [[3, 4]], [[], []], [[5]]]
+
+
+@given(st.data())
+def test_each_is_refused_for_itself(data):
+    signature = data.draw(st.sampled_from([*SIGNATURES, ANYTHING]))
+    texts = data.draw(
+        st.lists(st.one_of(fitting(signature), rows).map(json.dumps).map(str.encode), max_size=4)
+    )
+    decoder = LineDecoder(signature)
+    refused = decoder.refused(texts)
+    for index, text in enumerate(texts):
+        made, why = outcome(lambda text=text: decoder.decode([text]))
+        assert (index in refused) == (made is None) == bool(why)
