@@ -1,5 +1,7 @@
 """A framework is one file: dropped into a plugin's package, it is found, served and checked."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 from tests.integration.server import serve
 
 GUIDE = Path(__file__).parents[2] / "docs/how-to/framework.md"
+FORMATS = Path(__file__).parents[2] / "docs/how-to/format.md"
 
 
 @pytest.fixture
@@ -21,7 +24,9 @@ def plugins(tmp_path):
     metadata = tmp_path / "acme_trivet-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-trivet\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[trivet.runtimes]\nacme = acme_trivet\n")
+    kinds = ("runtimes", "sources", "sinks")
+    named = "".join(f"[trivet.{kind}]\nacme = acme_trivet\n" for kind in kinds)
+    (metadata / "entry_points.txt").write_text(named)
     return package
 
 
@@ -56,3 +61,22 @@ def test_a_runtime_that_does_not_conform_is_told_so(plugins, tmp_path):
     )  # fmt: skip
     assert told.returncode == 1
     assert "AssertionError: 2 predictions for 1 rows" in told.stderr
+
+
+def test_files_dropped_into_a_plugin_package_are_formats(plugins, tmp_path):
+    guide = FORMATS.read_text()
+    for name in ("access_log", "scores"):
+        source = re.search(rf'```python title="acme_trivet/{name}.py"\n(.*?)```', guide, re.DOTALL)[1]
+        (plugins / f"{name}.py").write_text(source)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": path}
+    check = re.search(r"```python\n(from pathlib.*?)```", guide, re.DOTALL)[1]
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=tmp_path, env=environment)
+    command = ["batch", "echo:", "--input", "a.log", "--input-format", "access-log", "--output", "out"]
+    done = subprocess.run(
+        [sys.executable, "-m", "trivet", *command, "--output-format", "scores"],
+        check=False, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 3
+    (results,) = tmp_path.glob("out/*/prediction.results-00000-of-00001.txt")
+    assert [json.loads(line)["path"] for line in results.read_text().splitlines()] == ["/a", "/c"]
