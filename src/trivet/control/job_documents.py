@@ -29,6 +29,7 @@ from trivet.control.options import read_options
 from trivet.core.batch import BatchPredictionJob, InstanceConfig
 from trivet.core.errors import InvalidArgument, ServingError, Unimplemented
 from trivet.core.resources import Document, Name
+from trivet.core.signature import unknown
 
 _OUTPUT_ONLY = frozenset(
     (
@@ -40,6 +41,7 @@ _OUTPUT_ONLY = frozenset(
 TOLD = ("warnings", "firstInstance", "progress", "attempt", "outputName")
 """What the server says in `trivet` of a job, which clients that copy a job give back."""
 
+_CONFIG = ("instanceType", "keyField", "includedFields", "excludedFields")
 _TARGETS = ("model", "endpoint", "unmanagedContainerModel")
 _URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 
@@ -193,6 +195,9 @@ def _unmanaged(document: Document, framework: str) -> Unmanaged:
 def _instances(document: Document, format_: str, *, native: bool) -> InstanceConfig:
     where = "instanceConfig"
     given = read_object(document, where)
+    for name in given:
+        if name not in _CONFIG:  # a slip that would send the model something else
+            raise InvalidArgument(f"{where}.{name}: {unknown(name, _CONFIG, 'field')}")
     type_ = text(given, "instanceType", where)
     if type_ not in ("", "object", "array"):
         raise InvalidArgument(f"{where}.instanceType: expected object or array; got {type_!r}")

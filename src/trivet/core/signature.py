@@ -146,6 +146,12 @@ def declare(inferred: Signature, declared: Signature) -> Signature:
     Raises FailedPrecondition where the two contradict each other.
     """
     inputs = _declare_inputs(inferred, declared.inputs) if declared.inputs else inferred.inputs
+    for spec in inputs:
+        if spec.nullable and (spec.dtype in INTEGERS or spec.dtype == "bool"):
+            raise FailedPrecondition(
+                f"signature.json: inputs: {spec.name} is declared {spec.describe()}, but "
+                f"{spec.dtype} has no null; expected a float"
+            )
     if declared.classes and inferred.classes and declared.classes != inferred.classes:
         raise FailedPrecondition(
             f"signature.json: classes: the model has {list(inferred.classes)}, "

@@ -147,6 +147,8 @@ REFUSED = [
      "instanceConfig.instanceType: expected object or array; got 'dict'"),
     ({"instanceConfig": {"includedFields": ["a"], "excludedFields": ["b"]}},
      "includedFields and excludedFields exclude each other"),
+    ({"instanceConfig": {"includeFields": ["a"]}},
+     "instanceConfig.includeFields: unknown field; did you mean 'includedFields'?"),
     ({"instanceConfig": {"includedFields": "a"}}, "instanceConfig.includedFields: expected a list of texts"),
     ({"instanceConfig": {"includedFields": ["a", "a"]}},
      "instanceConfig.includedFields: a field is named twice"),

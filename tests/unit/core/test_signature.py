@@ -72,6 +72,7 @@ def test_declared_classes_and_example_fill_what_was_not_inferred():
         (Signature((TensorSpec("a", "float64"),)), "the model takes 2 features, 1 are declared"),
         (Signature((TensorSpec("a", "string"), TensorSpec("b", "int8"))), "a is declared string"),
         (Signature((TensorSpec("features", "float32", (3,)),)), "features is declared float32[3], but the"),
+        (Signature((TensorSpec("features", "int8", (2,), nullable=True),)), "int8 has no null"),
         (Signature((), classes=("x",)), "the model has ['a', 'b'], ['x'] are declared"),
         (Signature((TensorSpec("a", "float32", (2, 2)),)), "the model has ['features'], ['a'] are declared"),
     ],
