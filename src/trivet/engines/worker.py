@@ -20,6 +20,7 @@ from trivet.engines.doer import Doer
 from trivet.engines.messages import Do, Load, Message, Messages, Prepare, send
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of sys/prctl.h
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a terminal sends them to all at once
         signal.signal(number, _nothing)
     logging.basicConfig(format="%(levelname)s %(message)s")
+    _end_with_runner()
     _keep_memory()
     own = socket.socket(fileno=int(sys.argv[1]))
     own.set_inheritable(False)
@@ -34,6 +36,12 @@ def main() -> None:
     for message in _asked(own):
         assert isinstance(message, Load | Prepare | Do)
         send(own, doer.answer(message))
+
+
+def _end_with_runner() -> None:
+    """Have the kernel end this process with its runner: a model's code may hold up the thread that listens."""
+    with suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _keep_memory() -> None:
