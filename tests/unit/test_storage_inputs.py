@@ -72,6 +72,16 @@ def test_a_name_with_a_wildcard_is_itself(folder):
     assert content(folder / "a[1]*.csv") == b""
 
 
+def test_notes_in_a_folder_are_no_input_unless_they_are_named(folder):
+    (folder / "2024/_SUCCESS").write_text("")
+    (folder / "2024/_temporary").mkdir()
+    (folder / "2024/_temporary/a.csv").write_text("")
+    assert names(folder, folder / "2024") == ["2024/01/a.csv", "2024/a.csv"]
+    assert names(folder, folder / "2024/_*") == ["2024/_SUCCESS"]
+    mapped = find(["gs://b/2024"], {"gs://b": str(folder)})
+    assert [one.uri for one in mapped] == ["gs://b/2024/01/a.csv", "gs://b/2024/a.csv"]
+
+
 def test_a_file_uri_is_a_path(folder):
     assert names(folder, f"file://{folder}/a.csv") == ["a.csv"]
     assert names(folder, f"file://{folder}/2024/") == ["2024/01/a.csv", "2024/a.csv"]

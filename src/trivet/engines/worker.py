@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _end_with_runner() -> None:
-    """Have the kernel end this process with its runner: a model's code may hold up the thread that listens."""
+    """Have the kernel end this process with its runner: a model may hold up the thread that listens."""
     with suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
 

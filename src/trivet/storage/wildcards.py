@@ -43,8 +43,8 @@ class Pattern:
 
     @classmethod
     def all(cls) -> "Pattern":
-        """Return the pattern that all names match which are not hidden."""
-        return cls("", 1, True, re.compile("(?:[^/.][^/]*/)*[^/.][^/]*", re.DOTALL))
+        """Return the pattern that all names match which are not hidden, nor notes such as `_SUCCESS`."""
+        return cls("", 1, True, re.compile("(?:[^/._][^/]*/)*[^/._][^/]*", re.DOTALL))
 
     def matches(self, name: str) -> bool:
         """Whether a name, relative to the folder, is meant."""
@@ -54,7 +54,7 @@ class Pattern:
 def walk(folder: Path, pattern: Pattern | None) -> Iterator[str]:
     """Yield the names of the plain files below a folder, links followed, as deep as a pattern goes.
 
-    Hidden ones are left out where no pattern is given. A folder that contains itself, by a link, is not
+    Hidden ones, and what begins with an underscore, are left out where no pattern is given. A folder that contains itself, by a link, is not
     entered again. Raises FailedPrecondition for too many.
     """
     hidden = pattern is not None
@@ -74,7 +74,7 @@ def walk(folder: Path, pattern: Pattern | None) -> Iterator[str]:
                 seen += 1
                 if seen > 10 * MAX_FILES:
                     raise FailedPrecondition(f"{folder}: has more than {10 * MAX_FILES} files and folders")
-                if entry.name.startswith(".") and not hidden:
+                if entry.name.startswith((".", "_")) and not hidden:
                     continue
                 name = prefix + entry.name
                 if entry.is_dir():
