@@ -54,8 +54,8 @@ class Pattern:
 def walk(folder: Path, pattern: Pattern | None) -> Iterator[str]:
     """Yield the names of the plain files below a folder, links followed, as deep as a pattern goes.
 
-    Hidden ones, and what begins with an underscore, are left out where no pattern is given. A folder that contains itself, by a link, is not
-    entered again. Raises FailedPrecondition for too many.
+    Hidden ones, and what begins with an underscore, are left out where no pattern is given. A folder that
+    contains itself, by a link, is not entered again. Raises FailedPrecondition for too many.
     """
     hidden = pattern is not None
     deepest = _DEEPEST if pattern is None or pattern.deep else pattern.depth
