@@ -1,4 +1,8 @@
-"""PySpark: `local[2]`, an iterator pandas UDF of 65,536 records a batch, 3 GB for the driver."""
+"""PySpark: `local[2]`, an iterator pandas UDF of 65,536 records a batch, 3 GB for the driver.
+
+The last argument is what is written, as in `polars_stream.py`; in place of an offset, which Spark does not
+have, its own number of each row.
+"""
 
 import os
 import sys
@@ -12,7 +16,7 @@ os.environ["PYSPARK_SUBMIT_ARGS"] = "--driver-memory 3g pyspark-shell"
 import pandas as pd
 from common import NAMES, Model, asked
 from pyspark.sql import SparkSession
-from pyspark.sql.functions import pandas_udf, struct
+from pyspark.sql.functions import input_file_name, monotonically_increasing_id, pandas_udf, struct
 from pyspark.sql.types import DoubleType, StructField, StructType
 
 ask = asked()
@@ -39,5 +43,8 @@ rows = (
     if ask.format == "csv"
     else spark.read.json(ask.input, schema=schema)
 )
-rows.select(struct(*NAMES).alias("instance"), predict(*NAMES).alias("prediction")).write.json(ask.output)
+written = [struct(*NAMES).alias("instance"), predict(*NAMES).alias("prediction")]
+if sys.argv[5] == "native":
+    written += [input_file_name().alias("source"), monotonically_increasing_id().alias("id")]
+rows.select(*written).write.json(ask.output)
 spark.stop()
