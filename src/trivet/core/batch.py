@@ -57,10 +57,10 @@ class InstanceConfig:
         for name, fields in (("includedFields", self.included), ("excludedFields", self.excluded)):
             if len(set(fields)) < len(fields):
                 raise InvalidArgument(f"{where}.{name}: a field is named twice")
-            if self.key and self.key in fields:
-                raise InvalidArgument(
-                    f"{where}.{name}: {self.key!r} is the keyField, which is not sent anyway"
-                )
+        if self.key and self.key in self.included:
+            raise InvalidArgument(
+                f"{where}.includedFields: {self.key!r} is the keyField, which is not sent; take it out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

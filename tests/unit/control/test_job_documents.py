@@ -152,7 +152,7 @@ REFUSED = [
     ({"instanceConfig": {"includedFields": "a"}}, "instanceConfig.includedFields: expected a list of texts"),
     ({"instanceConfig": {"includedFields": ["a", "a"]}},
      "instanceConfig.includedFields: a field is named twice"),
-    ({"instanceConfig": {"keyField": "a", "excludedFields": ["a"]}}, "'a' is the keyField"),
+    ({"instanceConfig": {"keyField": "a", "includedFields": ["a"]}}, "'a' is the keyField"),
     ({"inputConfig": FILES, "instanceConfig": {"instanceType": "object"}},
      "instanceConfig.instanceType: not for csv"),
     ({"inputConfig": FILES | {"instancesFormat": "file-list"}, "instanceConfig": {"keyField": "a"}},

@@ -86,13 +86,19 @@ def test_what_cannot_be_read_is_shown_as_a_string():
         ({"type": "object"}, "csv", "rows", "instanceConfig.instanceType: not for csv"),
         ({"type": "array"}, "tf-record", "blobs", "not for tf-record"),
         ({"key": "a"}, "file-list", "blobs", "no fields"),
-        ({"key": "a", "excluded": ("a",)}, "jsonl", "values", "is the keyField"),
+        ({"key": "a", "included": ("a",)}, "jsonl", "values", "is the keyField"),
         ({"included": ("a", "a")}, "jsonl", "values", "named twice"),
     ],
 )
 def test_configs_that_contradict_themselves_or_the_format_are_refused(config, format_, kind, message):
     with pytest.raises(InvalidArgument, match=message):
         InstanceConfig(**config).check(format_, kind, native=False)
+
+
+def test_the_key_may_be_among_what_is_excluded_too():
+    InstanceConfig(type="object", key="id", excluded=("id",)).check("bigquery", "rows", native=True)
+    made = batch(b'{"id": 7, "a": 1}', key="id", excluded=("id",))
+    assert (made.sent, made.keys) == ([b'{"a":1}'], [b"7"])
 
 
 def test_natively_rows_of_a_csv_file_may_be_objects():
