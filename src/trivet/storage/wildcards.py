@@ -1,5 +1,6 @@
 """Names with wildcards, the same for local paths and for objects of a store."""
 
+import fnmatch
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.storage.base import MAX_FILES
 
 _SPECIAL = re.compile(r"[*?\[]")
-_TOKEN = re.compile(r"\*\*?|\?|\[!?\]?[^\]]*\]|.", re.DOTALL)
+# what stands first in brackets, even "]", belongs to them: so no way back (`?+`)
+_TOKEN = re.compile(r"\*\*?|\?|\[!?+\]?+[^\]]*\]|.", re.DOTALL)
+_NOTHING = fnmatch.translate("[z-a]")[:-2]
 _DEEPEST = 100
 
 
@@ -34,12 +37,10 @@ class Pattern:
         parts = [part for part in uri[len(folder) :].split("/") if part]
         # "**" as a whole part is any folders, or none
         text = "".join("(?:[^/.][^/]*/)*" if part == "**" else f"{_part(part)}/" for part in parts)
-        regex = f"{text[:-1]}" if parts[-1] != "**" else f"{text}[^/.][^/]*"
-        try:
-            compiled = re.compile(regex, re.DOTALL)
-        except re.error:
-            raise InvalidArgument(f"{uri}: the range in its brackets is empty") from None
-        return cls(folder, len(parts), any("**" in part for part in parts), compiled)
+        if _NOTHING in text:
+            raise InvalidArgument(f"{uri}: the range in its brackets is empty")
+        regex = re.compile(text[:-1] if parts[-1] != "**" else f"{text}[^/.][^/]*", re.DOTALL)
+        return cls(folder, len(parts), any("**" in part for part in parts), regex)
 
     @classmethod
     def all(cls) -> "Pattern":
@@ -95,11 +96,7 @@ def _part(part: str) -> str:
         elif token == "?":
             text += "[^/]"
         elif token[0] == "[" and len(token) > 1:
-            inside = token[1:-1].replace("\\", "\\\\").replace("[", "\\[")
-            negated = inside.startswith("!")
-            inside = inside[1:] if negated else inside
-            inside = inside.replace("^", "\\^").replace("]", "\\]")
-            text += f"(?!/)[{'^' if negated else ''}{inside}]"
+            text += f"(?!/){fnmatch.translate(token)[:-2]}"  # less its "\\Z"
         else:
             text += re.escape(token)
     return text
