@@ -67,7 +67,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints/constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "Installing everything the tests need (once, about two minutes) ..."
-	$(PIP) --editable '.[models,torch,gcs,s3,google,postgres,ray,dev]'
+	$(PIP) --editable '.[models,torch,gcs,s3,google,postgres,ray,sql,dev]'
 	touch $@
 
 $(SDK1)/.ready: pyproject.toml constraints/sdk1.txt

@@ -1,0 +1,1 @@
+"""SQL: `CREATE MODEL` and `ML.PREDICT` over DuckDB, in BigQuery's dialect."""
