@@ -183,7 +183,33 @@ def _second(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Sequence[Migration] = (_first, _second)
+def _third(connection: Connection) -> None:
+    """The names that models have in the datasets of SQL, and the number of their changes."""
+    _run(
+        connection,
+        """
+        INSERT INTO meta (key, value) VALUES ('sql', 0);
+        CREATE TABLE sql_models (
+            project {text} NOT NULL,
+            dataset {text} NOT NULL,
+            id {text} NOT NULL,
+            created BIGINT NOT NULL,
+            updated BIGINT NOT NULL,
+            model_parent {text} NOT NULL,
+            model {text} NOT NULL,
+            version {text} NOT NULL,
+            expires BIGINT,
+            document JSON NOT NULL,
+            etag {text} NOT NULL,
+            PRIMARY KEY (project, dataset, id)
+        );
+        CREATE INDEX sql_model_by_model ON sql_models (model_parent, model, version);
+        CREATE INDEX sql_model_by_end ON sql_models (expires) WHERE expires IS NOT NULL;
+        """,
+    )
+
+
+MIGRATIONS: Sequence[Migration] = (_first, _second, _third)
 
 
 def schema_of(connection: Connection) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Text, and_, cast, delete, func, inser
 
 from trivet.catalog import tables
 from trivet.catalog.listing import Field, Listed, page, under
-from trivet.catalog.rows import Rows, check_etag, missing, name_of, named, new_etag
+from trivet.catalog.rows import SQL, Rows, check_etag, missing, name_of, named, new_etag
 from trivet.core.errors import FailedPrecondition
 from trivet.core.resources import Artifact, Location, ModelVersion, Name, Page, Query
 
@@ -66,6 +66,7 @@ class Models(Rows):
             insert(tables.versions).values(**key, version=number, is_default=0, **times, **_values(one))
         )
         self._name(one.name, number, {*one.aliases, *([DEFAULT] if last is None else [])})
+        self._bump(SQL)
         return self.version(one.name, str(number))
 
     def put_version(self, one: ModelVersion) -> ModelVersion:
@@ -83,6 +84,7 @@ class Models(Rows):
             update(tables.versions).where(_of(one.name), _numbered(number)).values(values)
         )
         self._name(one.name, number, set(one.aliases))
+        self._bump(SQL)
         return self.version(one.name, stored.version)
 
     def name_version(self, name: Name, version: str, aliases: Collection[str]) -> ModelVersion:
@@ -97,6 +99,7 @@ class Models(Rows):
         changed = {"updated": self._later(stored.updated)}
         self._connection.execute(update(tables.versions).where(_of(name), _numbered(number)).values(changed))
         self._name(name, number, set(aliases))
+        self._bump(SQL)
         return self.version(name, stored.version)
 
     def delete_version(self, name: Name, version: str) -> None:
@@ -111,10 +114,12 @@ class Models(Rows):
                 f"Model {full} holds the alias default; give it to another version before deleting this one."
             )
         self._connection.execute(delete(tables.versions).where(_of(name), _numbered(int(stored.version))))
+        self._bump(SQL)
 
     def delete_model(self, name: Name) -> None:
         """Delete a model with all versions; raises NotFound."""
         self._delete(tables.models, name.at(""), _KIND)
+        self._bump(SQL)
 
     def models(self, parent: Location, query: Query) -> Page[ModelVersion]:
         """List the default version of each model, by default the newest model first; raises InvalidArgument.

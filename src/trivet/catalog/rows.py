@@ -7,9 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, func, insert, select, update
 
+from trivet.catalog import tables
 from trivet.catalog.listing import Listed, page
 from trivet.core.errors import Aborted, AlreadyExists, NotFound
 from trivet.core.resources import Location, Name, Query
+
+SQL = "sql"
+"""The number of the changes after which a name in a statement may mean another model."""
 
 
 class Rows:
@@ -31,6 +35,15 @@ class Rows:
     def _later(self, than: datetime) -> datetime:
         """Return the time, but one that is later than this, whatever the clock says."""
         return max(self._now(), than + timedelta(microseconds=1))
+
+    def _count(self, key: str) -> int:
+        """Return one of the numbers that count changes."""
+        meta = tables.meta
+        return int(self._connection.scalars(select(meta.c.value).where(meta.c.key == key)).one())
+
+    def _bump(self, key: str) -> None:
+        meta = tables.meta
+        self._connection.execute(update(meta).where(meta.c.key == key).values(value=meta.c.value + 1))
 
     def _find(self, table: Table, name: Name, kind: str) -> Row[Any]:
         row = self._connection.execute(select(table).where(named(table, name))).one_or_none()

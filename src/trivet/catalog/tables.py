@@ -196,6 +196,22 @@ batch_shards = Table(
     Column("result", _json()),
 )
 
+sql_models = Table(
+    "sql_models",
+    metadata,
+    Column("project", Words, primary_key=True),
+    Column("dataset", Words, primary_key=True),
+    Column("id", Words, primary_key=True),
+    Column("created", Moment, nullable=False),
+    Column("updated", Moment, nullable=False),
+    Column("model_parent", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("expires", Moment),
+    Column("document", _json(), nullable=False),
+    Column("etag", Words, nullable=False),
+)
+
 # Numbers in the text of a query, since an index of some rows is only used where the query says which.
 is_default = versions.c.is_default == literal_column("1")
 not_done = operations.c.done == literal_column("0")

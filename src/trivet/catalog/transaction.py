@@ -2,18 +2,16 @@
 
 import secrets
 
-from sqlalchemy import select, update
-
-from trivet.catalog import tables
 from trivet.catalog.endpoints import Endpoints
 from trivet.catalog.jobs import Jobs
 from trivet.catalog.models import Models
 from trivet.catalog.nodes import Nodes
 from trivet.catalog.operations import Operations
 from trivet.catalog.pools import Pools
+from trivet.catalog.sql_models import SqlModels
 
 
-class Transaction(Models, Endpoints, Pools, Operations, Nodes, Jobs):
+class Transaction(Models, Endpoints, Pools, Operations, Nodes, Jobs, SqlModels):
     """The resources of a catalog, as of one moment. Valid until the context that gave it ends.
 
     Adding keeps the given `created` and `updated`; putting keeps what was stored as `created`, and gives an
@@ -23,14 +21,12 @@ class Transaction(Models, Endpoints, Pools, Operations, Nodes, Jobs):
 
     def bump(self) -> int:
         """Make a new revision of the wishes, and return its number."""
-        meta = tables.meta
-        self._connection.execute(update(meta).where(meta.c.key == "revision").values(value=meta.c.value + 1))
+        self._bump("revision")
         return self.revision()
 
     def revision(self) -> int:
         """Return the revision of the wishes."""
-        meta = tables.meta
-        return int(self._connection.scalars(select(meta.c.value).where(meta.c.key == "revision")).one())
+        return self._count("revision")
 
     def new_id(self) -> str:
         """Return an id that nothing has: 19 digits, as Google's are."""

@@ -165,6 +165,28 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetModel:
+    """The name that a model has in a dataset of SQL, `project.dataset.id`.
+
+    `model` is the version that it stands for, by its number, or None for one that is asked elsewhere; after
+    `expires` there is no such name. What else `document` says is `sql`'s to know.
+    """
+
+    project: str
+    dataset: str
+    id: str
+    created: datetime
+    updated: datetime
+    model: Name | None = None
+    expires: datetime | None = None
+    document: Document = field(default_factory=dict)
+    etag: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.project}:{self.dataset}.{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why an operation did not succeed: the number of a canonical code, and the message."""
 
