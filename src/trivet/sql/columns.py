@@ -66,8 +66,8 @@ def of(
 ) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
     """Return the inputs and outputs of a model of this MODEL_TYPE.
 
-    `sample` is what it answers to its example with these parameters (see `answered`); without it the signature
-    alone says what the outputs are. Raises InvalidArgument where the clauses contradict the model.
+    `sample` is what it answers to its example with these parameters (see `answered`); without it the
+    signature alone says what the outputs are. Raises InvalidArgument where the clauses contradict the model.
     """
     return _inputs(signature, declared.inputs), _outputs(signature, type_, declared, parameters, sample)
 
@@ -163,9 +163,8 @@ def _agreed(clause: str, own: Field, declared: Field | None) -> Field:
     if declared is None:
         raise InvalidArgument(f"{clause}: {own.name} is missing; the model has it, as {own.type}")
     given, expected = declared.type, own.type
-    if clause == "INPUT" and not (
-        expected == JSON or _numbers(given, expected) or given.coerces_to(expected)
-    ):
+    fits = JSON in (given, expected) or _numbers(given, expected)
+    if clause == "INPUT" and not (fits or given.coerces_to(expected)):
         raise InvalidArgument(f"INPUT: {own.name} is declared {given}; the model takes {expected}")
     if clause == "OUTPUT" and not (fits or expected.coerces_to(given)):
         raise InvalidArgument(f"OUTPUT: {own.name} is declared {given}; the model gives {expected}")
