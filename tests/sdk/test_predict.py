@@ -145,10 +145,15 @@ def test_direct_predictions_of_a_stream_are_answered_in_order(shared):
         list(shared.stream_direct_raw_predict(method_name="/any/Method", requests=iter([b"{"])))
 
 
-def test_explain_is_not_implemented(shared, dedicated):
+def test_explain_tells_what_each_feature_adds(shared, dedicated):
     for endpoint in (shared, dedicated):
-        with pytest.raises(exceptions.MethodNotImplemented, match="does not explain its predictions"):
-            endpoint.explain([[0.0]])
+        answer = endpoint.explain([[0.0], [1.0]])
+        assert answer.predictions == [2, 2]
+        for one in answer.explanations:
+            [attribution] = one.attributions
+            assert dict(attribution.feature_attributions) == {"f0": 0}
+            assert attribution.baseline_output_value == attribution.instance_output_value == 2
+            assert attribution.output_name == "prediction"
 
 
 def test_clients_below_the_sdks_classes(client, served):

@@ -1,9 +1,10 @@
 """The one verb: a loaded model answers a batch of instances."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from trivet.core.instances import Instances, Predictions
+from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.signature import Parameters, Signature
 
 
@@ -77,4 +78,33 @@ class Closing(Protocol):
 
     def close(self) -> None:
         """Give it up; nothing is asked of the predictor any more."""
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A predictor that knows how much each feature counts for in the model as a whole.
+
+    What a feature adds to one prediction is a form of answer instead: `signature.EXPLANATIONS`.
+    """
+
+    def importances(self) -> Mapping[str, Column]:
+        """Return float64 measures by name, one entry for each of `Signature.features`.
+
+        `weight` counts the splits by a feature, `gain` and `cover` are means over these; `importance` is a
+        measure of the library's own. Raises Unimplemented where this model has none.
+        """
+        ...
+
+
+@runtime_checkable
+class Linear(Protocol):
+    """A predictor whose answer is a weighted sum, perhaps behind a link function."""
+
+    def coefficients(self) -> tuple[Column, Column]:
+        """Return float64 weights (rows, features) and intercepts (rows,).
+
+        There is a row for each class of more than two, otherwise one. Raises Unimplemented where the model
+        turns out to be none of these.
+        """
         ...

@@ -28,6 +28,14 @@ NUMBERS = FLOATS | INTEGERS
 Parameters = Mapping[str, Any]
 """Per-request options of a model."""
 
+EXPLANATIONS = "explanations"
+"""The value of the parameter `output` by which a model is asked to explain what it predicts.
+
+The answer is one row for each instance: what is predicted (`prediction`, or `predicted_class` with its
+`probability`), its `value` before any link function, the `baseline` that this is compared with, and the
+`attributions`, what each feature of `Signature.features` adds to the baseline.
+"""
+
 
 def numpy_dtype(dtype: DType) -> np.dtype[Any]:
     """Return how numpy stores a column of this dtype; text, bytes and JSON are Python objects."""
@@ -76,7 +84,8 @@ class Signature:
     """Inputs, outputs, classes and parameters of a model.
 
     `classes` are a classifier's labels in the order of its probabilities. `parameters` are the options
-    it knows; None lets any through (a custom predictor). `example` is one instance as JSON.
+    it knows; None lets any through (a custom predictor). `example` is one instance as JSON. `name` is
+    which of an artifact's signatures this is, where it has several.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -84,6 +93,7 @@ class Signature:
     classes: tuple[Any, ...] = ()
     parameters: tuple[ParameterSpec, ...] | None = ()
     example: Any = field(default=None, compare=False)
+    name: str = ""
 
     def __post_init__(self) -> None:
         names = self.names
@@ -100,6 +110,18 @@ class Signature:
     def names(self) -> tuple[str, ...]:
         """The names an instance given as an object has, in the order of one given as an array."""
         return tuple(name for name, _ in self.values())
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of all features, in the order of attributions; those of a bare matrix are numbered."""
+        if len(self.inputs) == 1 and not self.inputs[0].fields and len(self.inputs[0].shape) == 1:
+            return tuple(f"f{index}" for index in range(self.inputs[0].shape[0] or 0))
+        return self.names
+
+    @property
+    def explains(self) -> bool:
+        """Whether the model can be asked for explanations."""
+        return any(EXPLANATIONS in spec.choices for spec in self.parameters or () if spec.name == "output")
 
     def values(self) -> Iterator[tuple[str, TensorSpec]]:
         """Yield each value of an instance: its name and what it must be."""
@@ -152,6 +174,11 @@ def declare(inferred: Signature, declared: Signature) -> Signature:
                 f"signature.json: inputs: {spec.name} is declared {spec.describe()}, but "
                 f"{spec.dtype} has no null; expected a float"
             )
+    if declared.name and declared.name != inferred.name:
+        raise FailedPrecondition(
+            f"signature.json: signature_name: {declared.name!r} is named, but the model's signature has "
+            + (f"the name {inferred.name!r}" if inferred.name else "no name")
+        )
     if declared.classes and inferred.classes and declared.classes != inferred.classes:
         raise FailedPrecondition(
             f"signature.json: classes: the model has {list(inferred.classes)}, "

@@ -80,15 +80,18 @@ class ModelRoute:
             caller.reply(*error_reply(error))
             return None
 
+    def _body(self, answer: Predictions) -> bytes:
+        return b'{"predictions":' + encode_predictions(answer)
+
     def _done(self, pending: Pending, answer: Answer) -> None:
         caller: Caller = pending.caller
         if type(answer) is Predictions:
             try:
-                predictions = encode_predictions(answer)
+                body = self._body(answer)
             except ServingError as error:
                 answer = error
             else:
-                caller.reply(200, self._headers, b'{"predictions":' + predictions + self._after)
+                caller.reply(200, self._headers, body + self._after)
                 self._deployed.served(pending)
                 return
         assert isinstance(answer, ServingError)

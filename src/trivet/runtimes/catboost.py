@@ -8,17 +8,18 @@ probability of each, as `predict_proba` does, and a regressor merged by `sum_mod
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from trivet.core.instances import Column, Instances, Predictions, object_column
 from trivet.core.predictor import Predictor, Traits
-from trivet.core.signature import DType, Parameters, Signature, TensorSpec, matrix
-from trivet.runtimes import classifier
+from trivet.core.signature import EXPLANATIONS, DType, Parameters, Signature, TensorSpec, matrix
+from trivet.runtimes import classifier, explained
 from trivet.runtimes.base import Artifact, head, need, unreadable
 
 _MAGIC = b"CBM1"
@@ -57,8 +58,36 @@ class _Model:
         answer: Column = self.model.predict(pool, prediction_type=kind, thread_count=1)
         return answer
 
+    def terms(self, pool: Any) -> Column:
+        """Return what each feature adds to the raw value, and the bias last.
 
-class _Classifier:
+        Raises FailedPrecondition for a model that has not kept what this needs.
+        """
+        try:
+            terms: Column = self.model.get_feature_importance(pool, type="ShapValues", thread_count=1)
+        except self.library.CatBoostError as error:
+            raise FailedPrecondition(f"the model cannot explain its predictions: {error}") from None
+        return terms
+
+    def importances(self) -> Mapping[str, Column]:
+        """Return as `importance` how much the prediction changes with each feature, in percent."""
+        try:
+            return {"importance": self.model.get_feature_importance(thread_count=1)}
+        except self.library.CatBoostError as error:
+            raise Unimplemented(f"the model keeps no importance of features: {error}") from None
+
+
+class _Weighing:
+    """Tells how much each feature counts for."""
+
+    _model: _Model
+
+    def importances(self) -> Mapping[str, Column]:
+        """Return what the model says of itself; raises Unimplemented where it says nothing."""
+        return self._model.importances()
+
+
+class _Classifier(_Weighing):
     """Answers with the label, natural in type, and the probability (float64) of each class."""
 
     traits = _TRAITS
@@ -66,11 +95,15 @@ class _Classifier:
     def __init__(self, model: _Model, classes: Column) -> None:
         self._model = model
         self._classes = object_column(classes.tolist()) if classes.dtype.kind in "OU" else classes
-        self.signature = classifier.signature(model.inputs, self._classes, "float64")
+        self.signature = explained.also(classifier.signature(model.inputs, self._classes, "float64"))
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""
         pool = self._model.pool(instances)
+        if parameters["output"] == EXPLANATIONS:
+            scores = self._model.answer(pool, "Probability")
+            index = np.argmax(scores, axis=1)
+            return explained.of_classes(self._classes[index], index, scores, self._model.terms(pool))
         return classifier.answer(
             parameters["output"],
             self._classes,
@@ -79,7 +112,7 @@ class _Classifier:
         )
 
 
-class _Regressor:
+class _Regressor(_Weighing):
     """Answers with one float64 per instance, or with one per target."""
 
     traits = _TRAITS
@@ -87,11 +120,15 @@ class _Regressor:
     def __init__(self, model: _Model, kind: str, shape: tuple[int, ...]) -> None:
         self._model = model
         self._kind = kind
-        self.signature = Signature(inputs=model.inputs, outputs=(TensorSpec("prediction", "float64", shape),))
+        described = Signature(inputs=model.inputs, outputs=(TensorSpec("prediction", "float64", shape),))
+        self.signature = described if shape else explained.also(described)
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance."""
-        prediction = self._model.answer(self._model.pool(instances), self._kind)
+        pool = self._model.pool(instances)
+        prediction = self._model.answer(pool, self._kind)
+        if parameters.get("output") == EXPLANATIONS:
+            return explained.of_values(prediction, self._model.terms(pool))
         return Predictions({"prediction": prediction}, instances.count)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 from trivet.core.errors import FailedPrecondition
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
-from trivet.core.signature import DType, Parameters, Signature, TensorSpec, matrix
-from trivet.runtimes import classifier
+from trivet.core.signature import EXPLANATIONS, DType, Parameters, Signature, TensorSpec, matrix
+from trivet.runtimes import classifier, explained
 from trivet.runtimes.base import Artifact, head, need, unreadable
 
 _TRAITS = Traits(native=True, thread_safe=False, frees_gil=True)
@@ -66,6 +66,11 @@ class _File:
         """The names of the features, None where LightGBM made them up."""
         names = self.header["feature_names"].split()
         return None if names == [f"Column_{index}" for index in range(len(names))] else names
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether LightGBM can say what each feature adds: not of trees with linear leaves."""
+        return "\nis_linear=1\n" not in self.text
 
     @property
     def objective(self) -> str:
@@ -217,23 +222,47 @@ def _category(name: str, listed: Sequence[Any]) -> TensorSpec:
     return TensorSpec(name, dtype, nullable=True)
 
 
-class _Classifier:
+class _Weighing:
+    """Tells how much each feature counts for in all trees, and what it adds to one prediction."""
+
+    _booster: Any
+    _outputs: int
+
+    def importances(self) -> Mapping[str, Column]:
+        """Return the number of splits by each feature, `weight`, and what they gain on average, `gain`."""
+        splits = self._booster.feature_importance("split").astype(np.float64)
+        gains = self._booster.feature_importance("gain")
+        return {"weight": splits, "gain": np.divide(gains, splits, np.zeros_like(gains), where=splits > 0)}
+
+    def _terms(self, rows: Column) -> Column:
+        terms: Column = self._booster.predict(rows, pred_contrib=True, num_threads=1)
+        return terms.reshape(len(rows), self._outputs, -1) if self._outputs > 1 else terms
+
+
+class _Classifier(_Weighing):
     """Answers with labels, and probabilities in float64."""
 
     traits = _TRAITS
 
-    def __init__(self, booster: Any, features: _Features, classes: Column) -> None:
+    def __init__(self, booster: Any, features: _Features, classes: Column, *, explains: bool) -> None:
+        self._booster = booster
+        self._outputs = booster.num_model_per_iteration()
         self._predict = booster.predict
         self._features = features
         self._classes = classes
-        self._binary = len(classes) == 2 and booster.num_model_per_iteration() == 1
-        self.signature = classifier.signature(features.inputs, classes, "float64")
+        self._binary = len(classes) == 2 and self._outputs == 1
+        described = classifier.signature(features.inputs, classes, "float64")
+        self.signature = explained.also(described) if explains else described
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""
-        scores = self._predict(self._features.matrix(instances), num_threads=1)
+        rows = self._features.matrix(instances)
+        scores = self._predict(rows, num_threads=1)
         if self._binary:
             scores = np.vstack((1.0 - scores, scores)).transpose()
+        if parameters["output"] == EXPLANATIONS:
+            index = np.argmax(scores, axis=1)
+            return explained.of_classes(self._classes[index], index, scores, self._terms(rows))
         return classifier.answer(
             parameters["output"],
             self._classes,
@@ -242,21 +271,26 @@ class _Classifier:
         )
 
 
-class _Regressor:
+class _Regressor(_Weighing):
     """Answers with what `Booster.predict` gives, in float64."""
 
     traits = _TRAITS
 
-    def __init__(self, booster: Any, features: _Features) -> None:
+    def __init__(self, booster: Any, features: _Features, *, explains: bool) -> None:
+        self._booster = booster
         self._predict = booster.predict
         self._features = features
-        count = booster.num_model_per_iteration()
+        count = self._outputs = booster.num_model_per_iteration()
         output = TensorSpec("prediction", "float64", (count,) if count > 1 else ())
-        self.signature = Signature(inputs=features.inputs, outputs=(output,))
+        described = Signature(inputs=features.inputs, outputs=(output,))
+        self.signature = explained.also(described) if explains and count == 1 else described
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance."""
-        prediction = self._predict(self._features.matrix(instances), num_threads=1)
+        rows = self._features.matrix(instances)
+        prediction = self._predict(rows, num_threads=1)
+        if parameters.get("output") == EXPLANATIONS:
+            return explained.of_values(prediction, self._terms(rows))
         return Predictions({"prediction": prediction}, instances.count)
 
 
@@ -279,9 +313,10 @@ class LightGBMRuntime:
         except (ValueError, IndexError, library.basic.LightGBMError) as error:
             raise unreadable(artifact.path, "LightGBM", error) from error
         if file.objective not in _CLASSIFIERS:
-            return _Regressor(booster, features)
+            return _Regressor(booster, features, explains=file.adds_up)
         count = max(2, booster.num_model_per_iteration())
-        return _Classifier(booster, features, classifier.named(artifact.declared, count))
+        classes = classifier.named(artifact.declared, count)
+        return _Classifier(booster, features, classes, explains=file.adds_up)
 
 
 RUNTIME = LightGBMRuntime()

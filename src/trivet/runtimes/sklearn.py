@@ -16,15 +16,16 @@ import numpy as np
 from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
-from trivet.core.signature import DType, Parameters, Signature, TensorSpec
-from trivet.runtimes import classifier, pickles, sklearn_files
+from trivet.core.signature import EXPLANATIONS, DType, Parameters, Signature, TensorSpec
+from trivet.runtimes import classifier, explained, pickles, sklearn_files
 from trivet.runtimes.base import Artifact, need
 from trivet.runtimes.sklearn_columns import Inputs, framed, inputs_of, parts
+from trivet.runtimes.sklearn_weights import Weighed, Weights
 
 _KINDS: dict[str, DType] = {"i": "int64", "f": "float64", "b": "bool", "U": "string"}
 
 
-class SklearnPredictor:
+class SklearnPredictor(Weighed):
     """Gives the column `prediction`: whatever `predict` returns, one entry per instance."""
 
     traits = Traits(native=True)
@@ -32,19 +33,23 @@ class SklearnPredictor:
     def __init__(self, model: Any, inputs: Inputs, probe: Column | None) -> None:
         self._model = model
         self._inputs = inputs
+        self.weights = _weights(model, inputs)
         output = TensorSpec("prediction", "json", nullable=True)
         if probe is not None:
             output = TensorSpec("prediction", _KINDS.get(probe.dtype.kind, "json"), probe.shape[1:])
-        self.signature = Signature(inputs.specs, (output,))
+        described = Signature(inputs.specs, (output,))
+        explains = self.weights is not None and self.weights.linear and output.dtype == "float64"
+        self.signature = explained.also(described) if explains and not output.shape else described
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Predict; what scikit-learn finds wrong with values is the caller's to mend."""
-        return Predictions(
-            {"prediction": _ask(self._model.predict, self._inputs, instances)}, instances.count
-        )
+        prediction = _ask(self._model.predict, self._inputs, instances)
+        if parameters.get("output") == EXPLANATIONS:
+            return explained.of_values(prediction, self._terms(instances))
+        return Predictions({"prediction": prediction}, instances.count)
 
 
-class SklearnClassifier:
+class SklearnClassifier(Weighed):
     """Gives labels as `predict`, scores as `predict_proba`."""
 
     traits = Traits(native=True)
@@ -60,10 +65,18 @@ class SklearnClassifier:
             classes, "float32" if scores is not None and scores.itemsize == 4 else "float64"
         )
         option = classifier.LABELS_ONLY if score is None else classifier.OUTPUT
-        self.signature = Signature(inputs.specs, outputs, classes, (option,))
+        self.weights = _weights(model, inputs)
+        described = Signature(inputs.specs, outputs, classes, (option,))
+        explains = scores is not None and self.weights is not None and self.weights.linear
+        self.signature = explained.also(described) if explains else described
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Ask for labels, scores, or both."""
+        if parameters["output"] == EXPLANATIONS:
+            scores = _ask(self._model.predict_proba, self._inputs, instances)
+            labels = _ask(self._model.predict, self._inputs, instances).reshape(-1)
+            index = np.searchsorted(self._classes, labels)
+            return explained.of_classes(labels, index, scores, self._terms(instances))
         return classifier.answer(
             parameters["output"],
             self._classes,
@@ -137,6 +150,11 @@ def _unnamed(model: Any, inputs: Inputs) -> Inputs:
     for part, names in zip(named, dropped, strict=True):
         part.feature_names_in_ = names
     return framed(inputs, model)
+
+
+def _weights(model: Any, inputs: Inputs) -> Weights | None:
+    """Look at the weights where the model takes one matrix."""
+    return Weights.of(model) if len(inputs.specs) == 1 and len(inputs.specs[0].shape) == 1 else None
 
 
 def _ask(method: Callable[[Any], Any], inputs: Inputs, instances: Instances) -> Column:

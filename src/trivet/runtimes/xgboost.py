@@ -11,22 +11,21 @@ DataFrame), they are given by name or number; otherwise as the integer codes use
 """
 
 import json
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.errors import FailedPrecondition, Unimplemented
 from trivet.core.instances import Column, Instances, Predictions
 from trivet.core.predictor import Predictor, Traits
-from trivet.core.signature import Parameters, ParameterSpec, Signature, TensorSpec, matrix
-from trivet.runtimes import classifier, pickles, xgboost_legacy
+from trivet.core.signature import EXPLANATIONS, Parameters, ParameterSpec, Signature, TensorSpec
+from trivet.runtimes import classifier, explained, pickles, xgboost_legacy
 from trivet.runtimes.base import Artifact, head, need, unreadable
+from trivet.runtimes.xgboost_features import Features
 
 _CLASSIFIERS = ("binary:logistic", "multi:softprob", "multi:softmax")
 _TAIL = 4096
@@ -39,92 +38,39 @@ _CLASSIFIER_OUTPUT = ParameterSpec("output", (*classifier.OUTPUT.choices, _BOOST
 _REGRESSOR_OUTPUT = ParameterSpec("output", ("values", _BOOSTER))
 
 Score = Callable[[Column, str], Column]
-"""Predicts the "value" or the "margin" of a matrix, or the value with all trees: "booster"."""
+"""Predicts the "value" or the "margin" of a matrix, or the value with all trees: "booster".
+
+"terms" are what each feature adds to the margin, and the bias last.
+"""
+_TERMS = "terms"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Features:
-    """What a model takes, and how to make the float32 matrix of it that XGBoost keeps inside."""
+class _Weighing:
+    """Tells how much each feature counts for in all trees."""
 
-    inputs: tuple[TensorSpec, ...]
-    codes: Mapping[str, Mapping[Any, int]]
+    _booster: Any
+    _features: Features
+    signature: Signature
 
-    @classmethod
-    def of(cls, booster: Any, count: int) -> "_Features":
-        """Take one matrix, or a column per feature where the file keeps categories."""
-        names = booster.feature_names
-        listed = _categories(booster)
-        if not any(listed):
-            return cls((matrix(count, names, "float32", nullable=True),), {})
-        names = names or [f"f{index}" for index in range(count)]
-        inputs = tuple(map(_column, names, listed))
-        codes = {
-            name: {one: code for code, one in enumerate(ones)}
-            for name, ones in zip(names, listed, strict=True)
-            if ones
-        }
-        return cls(inputs, codes)
-
-    def matrix(self, instances: Instances) -> Column:
-        """Return the features; raises InvalidArgument for a category that the model does not know."""
-        if not self.codes:
-            return instances.columns["features"]
-        rows = np.empty((instances.count, len(self.inputs)), np.float32)
-        for index, spec in enumerate(self.inputs):
-            column = instances.columns[spec.name]
-            if codes := self.codes.get(spec.name):
-                rows[:, index] = [_code(codes, value, spec.name) for value in column.tolist()]
-            else:
-                rows[:, index] = column
-        return rows
+    def importances(self) -> Mapping[str, Column]:
+        """Return `weight`, `gain` and `cover` as XGBoost's `get_score` has them, 0 where it omits them."""
+        names = self._booster.feature_names or self.signature.features
+        measures: dict[str, Column] = {}
+        for kind in ("weight", "gain", "cover"):
+            try:
+                scores = self._booster.get_score(importance_type=kind)
+            except ValueError:
+                raise Unimplemented("the model is linear: features have no importance in it") from None
+            measures[kind] = np.array([scores.get(name, 0.0) for name in names])
+        return measures
 
 
-def _categories(booster: Any) -> Sequence[Sequence[Any]]:
-    """Return the categories of every feature, in order of their codes; none of a feature without."""
-    if "c" not in (booster.feature_types or ()):
-        return ()
-    trees = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
-    trees = trees.get("gbtree", trees)  # DART keeps its trees one level deeper
-    return [_decode(encoded) for encoded in trees["model"].get("cats", {}).get("enc", ())]
-
-
-def _decode(encoded: Mapping[str, Any]) -> Sequence[Any]:
-    """Read a feature's categories: numbers, or texts as signed bytes with where each begins."""
-    values: Sequence[int] = encoded["values"]
-    if "offsets" not in encoded:
-        return values
-    text = np.array(values, np.int8).tobytes()
-    if not text.isascii():  # XGBoost 3.2 counts characters where it should count bytes
-        raise FailedPrecondition(
-            "XGBoost does not keep categories with other than ASCII characters correctly: "
-            "rename them, or train the model on integer codes"
-        )
-    offsets = encoded["offsets"]
-    return [text[start:end].decode() for start, end in pairwise(offsets)]
-
-
-def _column(name: str, categories: Sequence[Any]) -> TensorSpec:
-    """Describe a feature; integer categories are float64, so that null and 3.0 fit."""
-    if not categories:
-        return TensorSpec(name, "float32", nullable=True)
-    return TensorSpec(name, "string" if isinstance(categories[0], str) else "float64", nullable=True)
-
-
-def _code(codes: Mapping[Any, int], value: Any, name: str) -> float:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return np.nan
-    try:
-        return codes[value]
-    except KeyError:
-        known = ", ".join(map(repr, list(codes)[:8])) + (", ..." if len(codes) > 8 else "")
-        raise InvalidArgument(f"{name}: {value!r} is not a category of the model; known: {known}") from None
-
-
-class _Classifier:
+class _Classifier(_Weighing):
     """Answers with labels, and probabilities in float32."""
 
-    def __init__(self, score: Score, features: _Features, traits: Traits, model: "_Description") -> None:
+    def __init__(self, score: Score, features: Features, traits: Traits, model: "_Description") -> None:
         self.traits = traits
+        self._booster = model.booster
         self._score = score
         self._features = features
         self._classes = model.classes
@@ -135,7 +81,8 @@ class _Classifier:
         }
         self._label, self._probabilities = forms[model.objective]
         described = classifier.signature(features.inputs, model.classes, "float32")
-        self.signature = replace(described, parameters=(_CLASSIFIER_OUTPUT,))
+        described = replace(described, parameters=(_CLASSIFIER_OUTPUT,))
+        self.signature = explained.also(described) if model.adds_up(score) else described
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""
@@ -143,6 +90,10 @@ class _Classifier:
         if parameters["output"] == _BOOSTER:
             return Predictions({"prediction": self._score(rows, _BOOSTER)}, instances.count)
         values = self._score(rows, "value")
+        if parameters["output"] == EXPLANATIONS:
+            index = self._label(values)
+            scores = self._probabilities(rows, values)
+            return explained.of_classes(self._classes[index], index, scores, self._score(rows, _TERMS))
         return classifier.answer(
             parameters["output"],
             self._classes,
@@ -162,20 +113,25 @@ class _Classifier:
         return probabilities
 
 
-class _Regressor:
+class _Regressor(_Weighing):
     """Answers with one float32 per instance, or with one per target."""
 
-    def __init__(self, score: Score, features: _Features, traits: Traits, model: "_Description") -> None:
+    def __init__(self, score: Score, features: Features, traits: Traits, model: "_Description") -> None:
         self.traits = traits
+        self._booster = model.booster
         self._score = score
         self._features = features
         output = TensorSpec("prediction", "float32", (model.width,) if model.width > 1 else ())
-        self.signature = Signature(features.inputs, (output,), parameters=(_REGRESSOR_OUTPUT,))
+        described = Signature(features.inputs, (output,), parameters=(_REGRESSOR_OUTPUT,))
+        self.signature = explained.also(described) if model.adds_up(score) else described
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance."""
         kind = _BOOSTER if parameters["output"] == _BOOSTER else "value"
-        prediction = self._score(self._features.matrix(instances), kind)
+        rows = self._features.matrix(instances)
+        prediction = self._score(rows, kind)
+        if parameters["output"] == EXPLANATIONS:
+            return explained.of_values(prediction, self._score(rows, _TERMS))
         return Predictions({"prediction": prediction}, instances.count)
 
 
@@ -183,6 +139,7 @@ class _Regressor:
 class _Description:
     """What a loaded Booster says of itself."""
 
+    booster: Any
     objective: str
     linear: bool
     features: int
@@ -195,12 +152,23 @@ class _Description:
         sizes = learner["learner_model_param"]
         targets, classes = int(sizes.get("num_target", 1)), int(sizes["num_class"])
         return cls(
+            booster=booster,
             objective=learner["objective"]["name"],
             linear=learner["gradient_booster"]["name"] == "gblinear",
             features=int(sizes["num_feature"]),
             width=max(targets, classes, 1),
             classes=classifier.named(declared, max(2, classes)),
         )
+
+    def adds_up(self, score: Score) -> bool:
+        """Whether XGBoost can say what each feature adds: not of trees of vectors, as no attribute tells."""
+        if self.width == 1:
+            return True
+        try:
+            score(np.zeros((1, self.features), np.float32), _TERMS)
+        except ValueError:
+            return False
+        return self.classifies
 
     @property
     def classifies(self) -> bool:
@@ -244,34 +212,49 @@ class XGBoostRuntime:
         try:
             booster.load_model(bytearray(content))  # the suffix of a file would mislead it
             model = _Description.of(booster, artifact.declared)
-            features = _Features.of(booster, model.features)
+            features = Features.of(booster, model.features)
         except (library.core.XGBoostError, KeyError, ValueError) as error:
             reason = _PLACE.sub("", str(error))
             raise unreadable(artifact.path, "XGBoost", ValueError(reason)) from error
-        score = _linear(library, booster) if model.linear else _trees(booster)
+        score = _linear(library, booster) if model.linear else _trees(library, booster)
         predictor = _Classifier if model.classifies else _Regressor
         return predictor(
             score, features, Traits(native=True, thread_safe=not model.linear, frees_gil=True), model
         )
 
 
-def _trees(booster: Any) -> Score:
+def _trees(library: Any, booster: Any) -> Score:
     predict = booster.inplace_predict
     best = booster.attr("best_iteration")
     every = (0, 0)
     trees = (0, int(best) + 1) if best is not None else every
-    return lambda rows, kind: predict(
-        rows,
-        predict_type="margin" if kind == "margin" else "value",
-        iteration_range=every if kind == _BOOSTER else trees,
-        validate_features=False,
-    )
+    types = booster.feature_types
+
+    def score(rows: Column, kind: str) -> Column:
+        if kind == _TERMS:
+            data = library.DMatrix(rows, nthread=1, feature_types=types, enable_categorical=True)
+            terms: Column = booster.predict(
+                data, pred_contribs=True, iteration_range=trees, validate_features=False
+            )
+            return terms
+        answer: Column = predict(
+            rows,
+            predict_type="margin" if kind == "margin" else "value",
+            iteration_range=every if kind == _BOOSTER else trees,
+            validate_features=False,
+        )
+        return answer
+
+    return score
 
 
 def _linear(library: Any, booster: Any) -> Score:
     """Predict by way of a DMatrix: XGBoost has no other way for linear models."""
     return lambda rows, kind: booster.predict(
-        library.DMatrix(rows, nthread=1), output_margin=kind == "margin", validate_features=False
+        library.DMatrix(rows, nthread=1),
+        output_margin=kind == "margin",
+        pred_contribs=kind == _TERMS,
+        validate_features=False,
     )
 
 

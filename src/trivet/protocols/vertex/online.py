@@ -4,6 +4,7 @@
     POST ...:rawPredict  :streamRawPredict                          adds them as headers, the body untouched
     POST ...:directPredict  :serverStreamingPredict                 tensors (`direct`)
     POST ...:directRawPredict                                       a prediction's body as bytes
+    POST ...:explain                                                attributions, of models that have them
     POST /v1/models/M:predict    /v1/models/M/versions/V:predict
 
 An endpoint of the catalog has its own project and location. Any are taken where an endpoint's id is the
@@ -22,6 +23,7 @@ from trivet.core.names import ModelRef
 from trivet.protocols.base import JSON, Caller, HotRoute, RequestHead, Services, encode_json, error_reply
 from trivet.protocols.predict import Envelope, ModelRoute, predict_route, split_route
 from trivet.protocols.vertex.direct import DirectRawRoute, DirectRoute
+from trivet.protocols.vertex.explain import ExplainRoute
 from trivet.protocols.vertex.forward import routes
 from trivet.protocols.vertex.raw import RawRoute
 from trivet.serving.batching import Pending
@@ -106,7 +108,11 @@ def _direct_raw(at: Endpoint) -> HotRoute:
 
 
 def _explain(at: Endpoint) -> HotRoute:
-    return split_route(at.route, _NoExplanations)
+    def desk(one: DeployedModel) -> HotRoute:
+        explains = one.model.signature.explains
+        return ExplainRoute(one, _in_body(at, one), at.limits) if explains else _NoExplanations(one)
+
+    return split_route(at.route, desk)
 
 
 VERBS: Mapping[str, Callable[[Endpoint], HotRoute]] = {
@@ -129,7 +135,8 @@ class _NoExplanations:
     def answer(self, caller: Caller, head: RequestHead, body: bytes, now: float) -> Pending | None:
         error = Unimplemented(
             f"deployed model {self._deployed.id} does not explain its predictions: its predictor "
-            f"({self._deployed.model.framework}) has no explanations. Use :predict"
+            f"({self._deployed.model.framework}) has no explanations, as XGBoost, LightGBM, CatBoost and "
+            "linear models of scikit-learn have. Use :predict"
         )
         self._deployed.refuse(error)
         caller.reply(*error_reply(error))

@@ -1,11 +1,14 @@
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.unit.protocols.vertex.conftest import GAPIC, PARENT
 from tests.unit.serving.models import Doubler
 from trivet.core.errors import FailedPrecondition, NotFound, Unavailable
+from trivet.core.instances import Predictions
+from trivet.core.signature import ParameterSpec
 
 ENDPOINT = f"/v1/{PARENT}/endpoints/e"
 IDS = {
@@ -152,6 +155,39 @@ async def test_explain_is_for_models_that_can(echo):
     status, _, body = await echo.ask(f"{ENDPOINT}:explain", {"instances": [1]})
     assert (status, body["error"]["status"]) == (501, "UNIMPLEMENTED")
     assert "does not explain its predictions" in body["error"]["message"]
+
+
+class Explains(Doubler):
+    """Says of its only feature that it adds everything."""
+
+    signature = replace(Doubler.signature, parameters=(ParameterSpec("output", ("values", "explanations")),))
+
+    def predict(self, instances, parameters):
+        assert parameters == {"output": "explanations"}
+        values = next(iter(instances.columns.values())).astype(float)
+        columns = {"prediction": 2 * values, "value": 2 * values, "baseline": values - values}
+        return Predictions({**columns, "attributions": 2 * values[:, None]}, instances.count)
+
+
+async def test_explain_says_what_each_feature_adds(online):
+    online.serve("p/us-central1/e", {"d1": 100}, Explains())
+    status, _, body = await online.ask(f"{ENDPOINT}:explain", {"instances": [7, 1], "parameters": None})
+    assert status == 200
+    assert body["predictions"] == [14, 2]
+    assert body["deployedModelId"] == "d1"
+    assert body["explanations"][0] == {
+        "attributions": [
+            {
+                "baselineOutputValue": 0,
+                "instanceOutputValue": 14,
+                "featureAttributions": {"x": 14},
+                "outputName": "prediction",
+                "approximationError": 0,
+            }
+        ]
+    }
+    status, _, body = await online.ask(f"{ENDPOINT}:explain", {"instances": []})
+    assert (status, body["predictions"]) == (200, [])
 
 
 async def test_direct_predict_takes_and_gives_tensors(doubler):
