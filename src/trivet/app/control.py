@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 import uvloop
 
-from trivet.app import logs
+from trivet.app import logs, owners
 from trivet.app.calls import answer_calls
 from trivet.app.channel import Channel
 from trivet.app.messages import (
@@ -74,6 +74,7 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
         dedicated_dns=asked.tls,
         limits=settings.batching,
         alive_within=10 * (_SHARED if settings.catalog.url else _ALONE),
+        lives=owners.lives,
     )
     if asked.seed is not None:
         seed(catalog, store, about, asked.seed)

@@ -17,9 +17,21 @@ def own() -> str:
 
 def is_gone(owner: str) -> bool:
     """Whether an owner is known to have ended: a process of this machine that is not there any more."""
+    return _is_there(owner) is False
+
+
+def lives(owner: str) -> bool:
+    """Whether an owner is known to live: a process of this machine that is there."""
+    return _is_there(owner) is True
+
+
+def _is_there(owner: str) -> bool | None:
+    """Whether an owner is there; None where that cannot be told from here."""
     machine, _, rest = owner.rpartition("/")[0].rpartition("/")
     started = owner.rpartition("/")[2]
-    return bool(started) and machine == _machine() and rest.isdigit() and _started(int(rest)) != started
+    if not started or machine != _machine() or not rest.isdigit():
+        return None
+    return _started(int(rest)) == started
 
 
 def _machine() -> str:

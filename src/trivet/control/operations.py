@@ -132,7 +132,7 @@ class Operations:
         if abandoned:
             with self.catalog.transaction() as tx:
                 for one in self._abandoned(tx):
-                    log.info("%s (%s): taken over from %s, which is gone", one.name, one.kind, one.owner)
+                    log.info("%s (%s): taken over from %s", one.name, one.kind, one.owner)
                     tx.put_operation(replace(one, owner=self.settings.node))
         with self.catalog.reading() as tx:
             mine = tx.unfinished(self.settings.node)
@@ -140,9 +140,14 @@ class Operations:
         return [one.name for one in mine if self._work(one) is not None and one.revision <= served]
 
     def _abandoned(self, tx: "Transaction") -> list[Operation]:
-        """Return the operations with work to do whose machine has not been heard of for long."""
+        """Return the operations with work to do whose machine has not been heard of for long.
+
+        The process that copies an artifact is left alone while it lives; one that deletes may be gone before
+        the machines that serve have come that far.
+        """
         heard = {node.id for node in tx.nodes(self.settings.alive_within * _GONE)} | {self.settings.node}
-        return [one for one in tx.unfinished() if one.owner not in heard and self._work(one) is not None]
+        left = [one for one in tx.unfinished() if one.owner not in heard and self._work(one) is not None]
+        return [one for one in left if one.revision or not self.settings.lives(one.owner)]
 
     def run(self, name: Name) -> None:
         """Do the work of an operation, unless another thread does, or it is done."""
@@ -229,8 +234,13 @@ class Operations:
         return self.kinds.get(operation.kind, Kind()).work
 
     def _served(self, tx: "Transaction") -> int:
-        """Return the revision that all machines alive have come to; 0 where this one is not heard of."""
+        """Return the revision that all machines alive have come to; 0 where this one is not heard of.
+
+        Where this one does not serve, and no other is alive, nobody serves what is older than the newest.
+        """
         nodes = {node.id: node.applied for node in tx.nodes(self.settings.alive_within)}
+        if not self.settings.serves:
+            return min(nodes.values(), default=tx.revision())
         return min(nodes.values()) if self.settings.node in nodes else 0
 
 

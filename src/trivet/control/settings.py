@@ -1,10 +1,15 @@
 """What the operator of a control plane decides: who it is, and what holds where a caller says nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from trivet.core.resources import Location
 from trivet.serving.batching import BatchLimits
 from trivet.serving.placement import Asked
+
+
+def _nobody(node: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,14 @@ class ControlSettings:
 
     alive_within: float = 10.0
     """Seconds after which a machine that has not been heard of is not waited for any more."""
+
+    serves: bool = True
+    """Whether this machine serves what is wished. A process beside those that do, such as a tool, does not:
+    what waits for machines does not wait for it."""
+
+    lives: Callable[[str], bool] = _nobody
+    """Says whether the process of a `node` that is not heard of, since it does not serve, is known to live,
+    so that its work is left to it."""
 
     @property
     def parent(self) -> Location:

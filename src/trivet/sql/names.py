@@ -28,14 +28,17 @@ class DatasetName:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectName:
-    """The full name of a table, view or model. `str()` is as BigQuery's messages have it, `p:ds.m`."""
+    """The full name of a table, view or model. `str()` is as BigQuery's messages have it, `p:ds.m`.
+
+    A model that is in no dataset, since it was registered otherwise, has an empty one: `p:fraud@champion`.
+    """
 
     project: str
     dataset: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.project}:{self.dataset}.{self.name}"
+        return f"{self.project}:{self.dataset}.{self.name}" if self.dataset else f"{self.project}:{self.name}"
 
     @property
     def parent(self) -> DatasetName:

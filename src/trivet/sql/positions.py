@@ -1,6 +1,14 @@
 """Where in a statement something stands, as BigQuery's messages say it: ` at [line:column]`, both from 1."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlglot import exp
+
+from trivet.core.errors import ServingError
+
+_PLACE = re.compile(r" at \[\d+:\d+\]")
 
 
 def at(node: exp.Expression) -> str:
@@ -11,3 +19,14 @@ def at(node: exp.Expression) -> str:
             column = meta["col"] - (meta["end"] - meta["start"])
             return f" at [{meta['line']}:{max(column, 1)}]"
     return ""
+
+
+@contextmanager
+def positioned(place: str) -> Iterator[None]:
+    """Add where in the statement it was (see `at`) to an error that does not say so."""
+    try:
+        yield
+    except ServingError as error:
+        if not place or _PLACE.search(str(error)):
+            raise
+        raise type(error)(f"{error}{place}") from error
