@@ -38,6 +38,10 @@ class Limits:
     max_body_bytes: Annotated[int, Meta(ge=1)] = 32 * 1024 * 1024
     """Bytes of a request's body, after decompression; more is refused with 413."""
 
+    max_upload_bytes: Annotated[int, Meta(ge=1)] = 128 * 1024 * 1024
+    """Bytes of one request of an upload, if that is more: data for BigQuery's load jobs, of which Google's
+    client sends 100 MiB at once."""
+
     max_instances: Annotated[int, Meta(ge=1)] = 4096
     """Instances in one request."""
 
@@ -226,6 +230,28 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Sql:
+    """SQL, of `trivet sql`, of `trivet.sql.connect()`, and of the server."""
+
+    folders: tuple[str, ...] = ()
+    """Folders in which local files must be that statements read and write. Where there are none, `trivet sql`
+    may use any, and a server none."""
+
+    isolate: Literal["auto", "always", "never"] = "auto"
+    """Which models get a process of their own, so that a crash of theirs ends nothing else: those that run
+    their author's code (`auto`), all, or none."""
+
+    threads: Annotated[int, Meta(ge=0)] = 0
+    """Threads that a statement may use; 0 is one for each core this machine may use."""
+
+    memory: str = ""
+    """Memory that statements may use before they use the disk, as `4GB`; DuckDB's own default where empty."""
+
+    create_datasets: bool = True
+    """Whether `trivet sql` and `trivet.sql.connect()` make a dataset in which a statement makes something."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of a server, and where each value came from."""
 
@@ -239,5 +265,6 @@ class Settings:
     storage: Storage = field(default_factory=Storage)
     gateway: Gateway = field(default_factory=Gateway)
     batch: Batch = field(default_factory=Batch)
+    sql: Sql = field(default_factory=Sql)
     models: Mapping[str, Model] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)

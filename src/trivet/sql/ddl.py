@@ -1,0 +1,302 @@
+"""Statements that make, change and delete datasets, tables and views; and those about transactions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from trivet.core.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
+from trivet.sql import options
+from trivet.sql.alter import TABLE_OPTIONS, alter
+from trivet.sql.definitions import Column, columns_of, document_of, partitioning
+from trivet.sql.names import DatasetName, ObjectName, dataset_name
+from trivet.sql.plan import Plan
+from trivet.sql.positions import at
+from trivet.sql.quoting import quoted
+from trivet.sql.result import Done, Planned
+from trivet.sql.store import Table
+from trivet.sql.types import Field
+
+if TYPE_CHECKING:
+    from trivet.sql.plan import Planner
+
+_DATASET_OPTIONS = {
+    "description": "STRING", "friendly_name": "STRING", "labels": "ARRAY<STRUCT<STRING, STRING>>",
+    "location": "STRING", "default_table_expiration_days": "FLOAT64",
+    "default_partition_expiration_days": "FLOAT64", "max_time_travel_hours": "INT64",
+}  # fmt: skip
+
+
+def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> Plan:
+    """Return how to run a statement of DDL; raises Unimplemented for what there is not."""
+    kind = str(tree.args.get("kind") or "").upper()
+    match tree, kind:
+        case exp.Create(), "SCHEMA":
+            return _create_schema(planner, tree, written)
+        case exp.Create(), "TABLE":
+            return _create_table(planner, tree, written)
+        case exp.Create(), "VIEW":
+            return _create_view(planner, tree, written)
+        case exp.Drop(), ("TABLE" | "VIEW" | "SCHEMA"):
+            return _drop(planner, tree, written, kind)
+        case exp.Alter(), ("TABLE" | "VIEW" | "SCHEMA"):
+            return alter(planner, tree, written, kind)
+    if planner.connection.dialect == "duckdb" and not isinstance(tree, (exp.Create, exp.Drop, exp.Alter)):
+        planned = Planned(tree.key.upper())
+        return Plan(planned, written, written.sql(dialect="duckdb"), gives_rows=True)
+    raise Unimplemented(f"{_words(written)}: not supported")
+
+
+def transaction(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> Plan:
+    """Return how to run BEGIN, COMMIT or ROLLBACK TRANSACTION."""
+    verb = {"transaction": "BEGIN", "commit": "COMMIT", "rollback": "ROLLBACK"}[tree.key]
+    planned = Planned(f"{verb}_TRANSACTION")
+
+    def act() -> Done:
+        cursor = planner.connection.cursor
+        {"BEGIN": cursor.begin, "COMMIT": cursor.commit, "ROLLBACK": cursor.rollback}[verb]()
+        planner.connection.database.changed()
+        return Done(planned, message=f"{verb} TRANSACTION")
+
+    return Plan(planned, written, act=act, alone=True)
+
+
+def _create_schema(planner: "Planner", tree: exp.Create, written: exp.Expression) -> Plan:
+    connection = planner.connection
+    name = dataset_of(planner, tree.this)
+    said = options.read(tree, _DATASET_OPTIONS, "CREATE SCHEMA", planner.value)
+    there = connection.store.has_dataset(name)
+    if there and not tree.args.get("exists"):
+        raise AlreadyExists(f"Already Exists: Dataset {name}{at(tree.this)}")
+    planned = Planned("CREATE_SCHEMA", target=name, operation="SKIP" if there else "CREATE")
+
+    def act() -> Done:
+        if there:
+            return Done(planned, message=f"Skipped: Dataset {name} exists.")
+        connection.store.create_dataset(name, document_of(said.values))
+        return Done(planned, message=f"Created dataset {name}.")
+
+    return Plan(planned, written, act=act)
+
+
+def _create_table(planner: "Planner", tree: exp.Create, written: exp.Expression) -> Plan:
+    connection, store = planner.connection, planner.connection.store
+    schema = tree.this if isinstance(tree.this, exp.Schema) else None
+    table = schema.this if schema is not None else tree.this
+    temporary = bool(tree.find(exp.TemporaryProperty))
+    query = _source(tree)
+    kind = "CREATE_TABLE_AS_SELECT" if query is not None else "CREATE_TABLE"
+    name = ObjectName("", "", table.name) if temporary else planner.names.full(table)
+    given = columns_of(planner, schema)
+    said = options.read(tree, TABLE_OPTIONS, "CREATE TABLE", planner.value)
+    document = {**document_of(said.values), **partitioning(tree, said.values)}
+    operation = _operation(planner, tree, name, table)
+    planned = Planned(kind, target=name, operation=operation)
+    text, parameters = "", ()
+    fields: tuple[Field, ...] = tuple(one.field for one in given)
+    if query is not None:
+        text, fields, parameters = planner.query(query)
+        if any(one.name == "" for one in fields):
+            raise InvalidArgument(f"CREATE TABLE columns must be named, but column 1 has no name{at(query)}")
+        if given:
+            text = _as_declared(text, fields, given, tree)
+            fields = tuple(one.field for one in given)
+        planned = replace(planned, fields=fields, tables=tuple(planner.names.tables))
+    elif not given:
+        raise InvalidArgument(f"CREATE TABLE {name}: expected columns, or AS and a query{at(table)}")
+    values = {one: planner.parameters[one].value for one in parameters} or None
+
+    def act() -> Done:
+        if operation == "SKIP":
+            return Done(planned, message=f"Skipped: Table {name} exists.")
+        if not temporary:
+            connection.require_dataset(name.parent, make=True)
+            if operation == "REPLACE" and store.kind(name) is not None:
+                store.delete_table(name)
+        place = f"temp.main.{quoted(name.name)}" if temporary else store.place(name)
+        if temporary and operation == "REPLACE":
+            connection.forget_temporary(name.name)
+        made = "CREATE TEMP TABLE" if temporary else "CREATE TABLE"
+        with connection.failing(written):
+            if given:
+                connection.cursor.execute(f"{made} {place} ({', '.join(one.text for one in given)})")
+            if text:
+                filled = f"INSERT INTO {place} {text}" if given else f"{made} {place} AS {text}"
+                connection.cursor.execute(filled, values)
+        rows = int(connection.cursor.fetchone()[0]) if text else None
+        if temporary:
+            connection.temporary.add(name.name)
+            connection.database.changed()
+        else:
+            said_of = {one.field.name: one.field.description for one in given if one.field.description}
+            store.describe(name, document, said_of)
+        counted = "" if rows is None else f" with {rows:,} row{'' if rows == 1 else 's'}"
+        return Done(planned, None, f"Created table {name.name if temporary else name}{counted}.")
+
+    return Plan(planned, written, models=tuple(planner.used), act=act)
+
+
+def _source(tree: exp.Create) -> exp.Expression | None:
+    """Return the query that a table is made from, if any; COPY, CLONE and LIKE are ones, too."""
+    query = tree.args.get("expression")
+    if query is not None:
+        return query.copy()
+    if clone := tree.args.get("clone"):
+        return exp.select("*").from_(clone.this.copy())
+    if like := tree.find(exp.LikeProperty):
+        source = like.this if isinstance(like.this, exp.Table) else exp.Table(this=like.this)
+        return exp.select("*").from_(source.copy()).limit(0)
+    return None
+
+
+def _as_declared(text: str, fields: Sequence[Field], given: Sequence[Column], tree: exp.Expression) -> str:
+    """Return a query whose columns, in order, are of the types declared."""
+    if len(fields) != len(given):
+        raise InvalidArgument(
+            f"CREATE TABLE: {len(given)} columns are declared, and the query has {len(fields)}{at(tree)}"
+        )
+    columns = ", ".join(quoted(field.name) for field in fields)
+    return f"SELECT {columns} FROM ({text})"
+
+
+def _operation(planner: "Planner", tree: exp.Create, name: ObjectName, table: exp.Table) -> str:
+    """Return what making a table or view comes to; raises AlreadyExists."""
+    connection = planner.connection
+    replaces, skips = bool(tree.args.get("replace")), bool(tree.args.get("exists"))
+    if replaces and skips:
+        raise InvalidArgument(f"CREATE cannot have both OR REPLACE and IF NOT EXISTS{at(table)}")
+    if not name.dataset:
+        there = name.name in connection.temporary
+        if there and not (replaces or skips):
+            raise AlreadyExists(f"Already Exists: Table {name.name}{at(table)}")
+        return "REPLACE" if there and replaces else "SKIP" if there else "CREATE"
+    connection.require_dataset(name.parent, make=False, where=at(table))
+    connection.expect_no_model(name, at(table))
+    kind = connection.store.kind(name)
+    wanted = "VIEW" if tree.kind == "VIEW" else "TABLE"
+    if kind is None:
+        if connection.store.has_dataset(name.parent):
+            connection.store.expect_free(name)
+        return "CREATE"
+    if skips:
+        return "SKIP"
+    if not replaces or kind != wanted:
+        raise AlreadyExists(f"Already Exists: Table {name}{at(table)}")
+    return "REPLACE"
+
+
+def _create_view(planner: "Planner", tree: exp.Create, written: exp.Expression) -> Plan:
+    connection = planner.connection
+    schema = tree.this if isinstance(tree.this, exp.Schema) else None
+    table = schema.this if schema is not None else tree.this
+    if tree.find(exp.TemporaryProperty):
+        raise Unimplemented(f"CREATE TEMP VIEW: not supported; use WITH, or a table{at(table)}")
+    name = planner.names.full(table)
+    said = options.read(tree, TABLE_OPTIONS, "CREATE VIEW", planner.value)
+    query = tree.args["expression"]
+    if (used := query.find(exp.Parameter, exp.Placeholder)) is not None:
+        raise InvalidArgument(f"Query parameters cannot be used in a view{at(used)}")
+    operation = _operation(planner, tree, name, table)
+    kept = query.sql(dialect=connection.dialect)
+    _, fields, _ = planner.query(query.copy())
+    if schema is not None:
+        given = schema.expressions
+        if len(given) != len(fields):
+            raise InvalidArgument(
+                f"CREATE VIEW: {len(given)} columns are named, and the query has {len(fields)}{at(table)}"
+            )
+        fields = tuple(
+            replace(field, name=one.name, description=_described(one, planner))
+            for field, one in zip(fields, given, strict=True)
+        )
+    view = Table(
+        name, "VIEW", fields, document_of(said.values), query=kept, dialect=connection.dialect,
+        default=connection.default,
+    )  # fmt: skip
+    planned = Planned("CREATE_VIEW", fields, tuple(planner.names.tables), name, operation)
+
+    def act() -> Done:
+        if operation == "SKIP":
+            return Done(planned, message=f"Skipped: View {name} exists.")
+        connection.require_dataset(name.parent, make=True)
+        connection.store.create_view(view, replace=operation == "REPLACE")
+        return Done(planned, message=f"Created view {name}.")
+
+    return Plan(planned, written, act=act)
+
+
+def _described(column: exp.Expression, planner: "Planner") -> str:
+    for constraint in column.args.get("constraints") or []:
+        if isinstance(constraint.kind, exp.Properties):
+            holder = exp.Create(properties=constraint.kind.copy())
+            said = options.read(holder, {"description": "STRING"}, "a column", planner.value)
+            return str(said.values.get("description") or "")
+    return ""
+
+
+def _drop(planner: "Planner", tree: exp.Drop, written: exp.Expression, kind: str) -> Plan:
+    connection = planner.connection
+    tables = tree.args.get("tables") or [tree.this]
+    if len(tables) > 1:
+        raise InvalidArgument("DROP: expected one name")
+    table = tables[0]
+    if kind == "SCHEMA":
+        return _drop_schema(planner, tree, written, table)
+    if not table.db and table.name in connection.temporary:
+        return _drop_temporary(planner, table.name, written)
+    name = planner.names.full(table)
+    there = connection.store.kind(name) if connection.store.has_dataset(name.parent) else None
+    if there is not None and there != kind:
+        raise InvalidArgument(f"{name} is a {there}; use DROP {there}{at(table)}")
+    if there is None and not tree.args.get("exists"):
+        raise NotFound(f"Not found: {kind.capitalize()} {name}{at(table)}")
+    planned = Planned(f"DROP_{kind}", target=name, operation="DROP" if there else "SKIP")
+
+    def act() -> Done:
+        if there is None:
+            return Done(planned, message=f"Skipped: {kind.capitalize()} {name} is not there.")
+        connection.store.delete_table(name)
+        return Done(planned, message=f"Dropped {kind.lower()} {name}.")
+
+    return Plan(planned, written, act=act)
+
+
+def _drop_temporary(planner: "Planner", name: str, written: exp.Expression) -> Plan:
+    connection = planner.connection
+    planned = Planned("DROP_TABLE", target=ObjectName("", "", name), operation="DROP")
+
+    def act() -> Done:
+        connection.forget_temporary(name)
+        return Done(planned, message=f"Dropped table {name}.")
+
+    return Plan(planned, written, act=act)
+
+
+def _drop_schema(planner: "Planner", tree: exp.Drop, written: exp.Expression, table: exp.Table) -> Plan:
+    connection = planner.connection
+    name = dataset_of(planner, table)
+    there = connection.store.has_dataset(name)
+    if not there and not tree.args.get("exists"):
+        raise NotFound(f"Not found: Dataset {name}{at(table)}")
+    planned = Planned("DROP_SCHEMA", target=name, operation="DROP" if there else "SKIP")
+
+    def act() -> Done:
+        if not there:
+            return Done(planned, message=f"Skipped: Dataset {name} is not there.")
+        cascade = bool(tree.args.get("cascade"))
+        connection.database.delete_dataset(connection.store, name, cascade=cascade)
+        return Done(planned, message=f"Dropped dataset {name}.")
+
+    return Plan(planned, written, act=act)
+
+
+def dataset_of(planner: "Planner", table: exp.Expression) -> DatasetName:
+    """Return the name of a dataset as a statement has it, in one part or two."""
+    project = table.args.get("catalog")
+    of = project.name if project is not None else planner.connection.project
+    return dataset_name(of, table.args["db"].name)
+
+
+def _words(tree: exp.Expression) -> str:
+    return " ".join(tree.sql(dialect="bigquery").split()[:3]).upper() or tree.key.upper()

@@ -1,0 +1,92 @@
+"""What DuckDB says, in the words and with the codes of our own errors."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlglot import exp
+
+from trivet.core.errors import (
+    Aborted,
+    Cancelled,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    ServingError,
+    Unimplemented,
+)
+from trivet.sql.positions import at
+
+_KINDS: dict[str, type[ServingError]] = {
+    "InterruptException": Cancelled,
+    "OutOfMemoryException": ResourceExhausted,
+    "TransactionException": Aborted,
+    "ConstraintException": FailedPrecondition,
+    "DependencyException": FailedPrecondition,
+    "PermissionException": FailedPrecondition,
+    "IOException": FailedPrecondition,
+    "HTTPException": FailedPrecondition,
+    "NotImplementedException": Unimplemented,
+    "InternalException": Internal,
+    "FatalException": Internal,
+}
+
+_COLUMN = re.compile(
+    r'(?:Referenced column|column) "(?P<name>[^"]+)" (?:not found|does not have|that exists)'
+)
+_MISSING = re.compile(r'Table "(?P<table>[^"]+)" does not have a column named "(?P<name>[^"]+)"')
+_CANDIDATES = re.compile(r"Candidate bindings: (?P<names>.*)")
+_LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
+
+
+@contextmanager
+def told(tree: exp.Expression | None = None) -> Iterator[None]:
+    """Raise what DuckDB raises as one of our errors; `tree` is the statement as it was written."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise error_of(error, tree) from error
+    except RuntimeError as error:  # DuckDB's, of an interrupt between two chunks
+        if "interrupted" in str(error).lower():
+            raise Cancelled("the statement was cancelled") from None
+        raise
+
+
+def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingError:
+    """Return our error for one of DuckDB's."""
+    kind = type(error).__name__
+    text = str(error).strip()
+    said = text.split("\n\nLINE ")[0].split("\n\n")[0]
+    _, _, said = said.partition(": ") if re.match(r"[A-Z][\w ]* Error: ", said) else ("", "", said)
+    if kind == "InterruptException":
+        return Cancelled("the statement was cancelled")
+    if locked := _LOCKED.search(text):
+        return FailedPrecondition(
+            f"{locked['file']}: process {locked['process']} has the database open for writing. If that is "
+            "`trivet up`, ask it: trivet sql --server URL. Else wait, or have both open it with --read-only"
+        )
+    if kind == "IOException" and "No files found" in text:
+        return NotFound(said)
+    if kind in ("BinderException", "CatalogException") and tree is not None:
+        if column := _MISSING.search(text) or _COLUMN.search(text):
+            return InvalidArgument(_unrecognized(column["name"], text, tree))
+    return _KINDS.get(kind, InvalidArgument)(said.replace("\n", "; ") or kind)
+
+
+def _unrecognized(name: str, text: str, tree: exp.Expression) -> str:
+    node = next((one for one in tree.find_all(exp.Column) if one.name.lower() == name.lower()), None)
+    near = ""
+    if found := _CANDIDATES.search(text):
+        names = [part.strip().strip('"') for part in found["names"].split(",")]
+        near = f"; Did you mean {names[0].rpartition('.')[2]}?" if names and _close(name, names[0]) else ""
+    return f"Unrecognized name: {name}{near}{at(node) if node is not None else ''}"
+
+
+def _close(name: str, candidate: str) -> bool:
+    from difflib import get_close_matches
+
+    return bool(get_close_matches(name.lower(), [candidate.rpartition(".")[2].lower()], cutoff=0.6))

@@ -1,0 +1,274 @@
+"""A connection: runs the statements of one user, one after another."""
+
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import ref
+
+from sqlglot import exp
+
+from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServingError
+from trivet.sql.dialect import parse, refuse
+from trivet.sql.failures import told
+from trivet.sql.model import SqlModel
+from trivet.sql.names import DatasetName, ObjectName
+from trivet.sql.parameters import Given, Parameter, read
+from trivet.sql.plan import Plan, Planner
+from trivet.sql.quoting import quoted
+from trivet.sql.result import Done, Planned, Result
+from trivet.sql.rows import CursorRows
+
+if TYPE_CHECKING:
+    from trivet.sql.database import Database
+
+_NOTHING = "Syntax error: Unexpected end of statement at [1:1]"
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A table that the rows of a query go to, as `destinationTable` of a job has it.
+
+    `write` says what happens where the table holds rows; `creates` that it is made where there is none.
+    """
+
+    table: ObjectName
+    write: Literal["WRITE_EMPTY", "WRITE_APPEND", "WRITE_TRUNCATE"] = "WRITE_EMPTY"
+    creates: bool = True
+
+
+class Connection:
+    """Statements, with what names mean in them. To be used by one thread at a time, but for `interrupt`.
+
+    Everything raises the errors of `core.errors`, with positions in the statement.
+    """
+
+    def __init__(
+        self,
+        database: "Database",
+        project: str,
+        default: DatasetName | None,
+        dialect: str,
+        *,
+        makes_datasets: bool = False,
+    ) -> None:
+        self.database = database
+        self.project = project
+        self.default = default
+        self.dialect = dialect
+        self.makes_datasets = makes_datasets
+        self.cursor = database.root.cursor()
+        self.store = database.store(self.cursor)
+        self.temporary: set[str] = set()
+        self._last: ref[CursorRows] | None = None
+        self._closed = False
+        self._functions: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.default or self.project} {self.dialect}>"
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def sql(self, text: str, parameters: Given = None, *, into: Into | None = None) -> Result:
+        """Run the statements of a text, and return what the last one gives.
+
+        `parameters` are by name for `@name`, in order for `?`. Raises InvalidArgument for what is wrong in
+        the text, NotFound and AlreadyExists for names, Unimplemented for what Trivet cannot do, Cancelled
+        after an interrupt.
+        """
+        (last,) = deque(self.script(text, parameters, into=into), maxlen=1) or (None,)
+        if last is None:
+            raise InvalidArgument(_NOTHING)
+        return last
+
+    execute = sql
+
+    def script(self, text: str, parameters: Given = None, *, into: Into | None = None) -> Iterator[Result]:
+        """Run the statements of a text one by one, as far as what they give is taken from this."""
+        known = read(parameters)
+        key = self._key(text, known) if into is None else None
+        plan = self.database.plans.get(key) if key else None
+        if plan is not None:
+            yield self._run(plan, known)
+            return
+        trees = self._parse(text)
+        for number, tree in enumerate(trees):
+            plan = self._plan(tree, known, into if number == len(trees) - 1 else None)
+            result = self._run(plan, known)
+            if key and len(trees) == 1 and plan.kept:
+                self.database.keep(key, plan)
+            yield result
+
+    def plan(self, text: str, parameters: Given = None) -> Planned:
+        """Return what a text would do, without doing it: what its last statement would give.
+
+        Statements before it are only looked at, so that what they would have made is not there.
+        """
+        known = read(parameters)
+        planned = None
+        for tree in self._parse(text):
+            planned = self._plan(tree, known, None).planned
+        if planned is None:
+            raise InvalidArgument(_NOTHING)
+        return planned
+
+    def use(self, dataset: str, project: str = "") -> None:
+        """Have plain names be those of another dataset; raises NotFound."""
+        name = DatasetName(project or self.project, dataset)
+        if not self.store.has_dataset(name):
+            raise NotFound(f"Not found: Dataset {name}")
+        self.default = name
+
+    def register(self, name: str, table: Any) -> None:
+        """Have a plain name stand for a data frame or an Arrow table, as long as this is open."""
+        self._settle()
+        with told():
+            self.cursor.register(name, table)
+        self.temporary.add(name)
+        self.database.changed()
+
+    def unregister(self, name: str) -> None:
+        """Forget a data frame."""
+        self._settle()
+        self.cursor.unregister(name)
+        self.temporary.discard(name)
+        self.database.changed()
+
+    def interrupt(self) -> None:
+        """Have the statement that runs end, within a second, with Cancelled; called by another thread."""
+        self.cursor.interrupt()
+        self.database.functions.interrupt(self._functions)
+
+    @property
+    def progress(self) -> float:
+        """How much of the statement that runs is done, from 0 to 1, as far as can be told; else -1."""
+        try:
+            done = float(self.cursor.query_progress())
+        except Exception:  # noqa: BLE001 - it is for show
+            return -1.0
+        return done / 100 if 0 <= done <= 100 else -1.0
+
+    def close(self) -> None:
+        """End it; rows that have not been taken are gone."""
+        if not self._closed:
+            self._closed = True
+            self._last = None
+            self.cursor.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Have all or nothing of what is done within happen; what is within a transaction is part of it."""
+        self._settle()
+        try:
+            self.cursor.begin()
+        except Exception:  # noqa: BLE001 - one is going on
+            yield
+            return
+        try:
+            yield
+        except BaseException:
+            self.cursor.rollback()
+            self.database.changed()
+            raise
+        self.cursor.commit()
+
+    def require_dataset(self, name: DatasetName, *, make: bool, where: str = "") -> None:
+        """Raise NotFound where there is no such dataset, and this connection makes none.
+
+        It is made where `make` is true: not while a statement is only planned.
+        """
+        if self.store.has_dataset(name):
+            return
+        if not self.makes_datasets:
+            raise NotFound(f"Not found: Dataset {name}{where}")
+        if make:
+            self.store.create_dataset(name)
+
+    def expect_no_model(self, name: ObjectName, where: str = "") -> None:
+        """Raise AlreadyExists where a model has this name."""
+        if self.database.models.exists(name):
+            raise AlreadyExists(f"Already Exists: Model {name}{where}")
+
+    def forget_temporary(self, name: str) -> None:
+        """Drop a temporary table, or forget a data frame."""
+        self.temporary.discard(name)
+        try:
+            self.cursor.execute(f"DROP TABLE temp.{quoted(name)}")
+        except Exception:  # noqa: BLE001 - then it is a data frame
+            self.cursor.unregister(name)
+        self.database.changed()
+
+    def function(self, model: SqlModel, *, safe: bool) -> str:
+        """Return the name of the DuckDB function that predicts, which is there now."""
+        database = self.database
+        spec = None if model.remote is not None else partial(database.models.spec, model)
+        return database.functions.ensure(self.cursor, model, spec, safe=safe)
+
+    @contextmanager
+    def failing(self, tree: exp.Expression | None) -> Iterator[None]:
+        """Raise what a model raised, or what DuckDB did, as one of our errors."""
+        try:
+            yield
+        except ServingError:
+            raise
+        except Exception as error:
+            if self._functions and (raised := self.database.functions.raised(error)) is not None:
+                raise raised from error
+            with told(tree):
+                raise
+
+    def _parse(self, text: str) -> list[exp.Expression]:
+        if self._closed:
+            raise FailedPrecondition("the connection is closed")
+        trees = parse(text, self.dialect)  # type: ignore[arg-type]
+        for tree in trees:
+            refuse(tree)
+        return trees
+
+    def _plan(self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None) -> Plan:
+        self._settle()
+        return Planner(self, known).plan(tree, into)
+
+    def _run(self, plan: Plan, known: Mapping[str, Parameter]) -> Result:
+        self._settle()
+        functions = [self.function(model, safe=safe) for model, safe in plan.models]
+        self._functions = functions
+        try:
+            if plan.act is not None:
+                with self.failing(plan.tree), nullcontext() if plan.alone else self.transaction():
+                    return Result(plan.act())
+            values = {name: known[name].value for name in plan.parameters}
+            with self.failing(plan.tree):
+                self.cursor.execute(plan.text, values or None)
+                if plan.gives_rows:
+                    rows = CursorRows(self.cursor)
+                    self._last = ref(rows)
+                    return Result(Done(plan.planned), rows)
+                changed = self.cursor.fetchone()
+            return Result(plan.done(int(changed[0]) if changed else 0))
+        finally:
+            self._functions = []
+
+    def _settle(self) -> None:
+        """Take the rows of the last result out of the cursor, which is wanted for something else."""
+        rows = self._last() if self._last is not None else None
+        self._last = None
+        if rows is not None:
+            rows.settle()
+
+    def _key(self, text: str, known: Mapping[str, Parameter]) -> Hashable:
+        types = tuple((name, one.type) for name, one in known.items())
+        database = self.database
+        temporary = tuple(sorted(self.temporary)) or None
+        if temporary:
+            return None
+        return (
+            text, self.project, self.default, self.dialect, types, database.models.revision(),
+            database.version,
+        )  # fmt: skip

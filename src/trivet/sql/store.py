@@ -1,0 +1,362 @@
+"""What datasets hold besides models: tables and views, and what is said about them.
+
+A project is a DuckDB file, a dataset one of its schemas. What DuckDB does not keep, such as labels and the
+texts of views, which are BigQuery's, is in a schema of its own there. Changes are part of the transaction of
+the connection that makes them.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Literal
+
+from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from trivet.sql.names import DatasetName, ObjectName
+from trivet.sql.quoting import quoted
+from trivet.sql.types import Field, Type, of_duckdb
+
+HIDDEN = "__trivet"
+"""The schema that holds what DuckDB does not keep."""
+
+_OBJECTS = (
+    "CREATE TABLE IF NOT EXISTS {} (dataset VARCHAR, name VARCHAR, kind VARCHAR, document VARCHAR, "
+    "created TIMESTAMPTZ, modified TIMESTAMPTZ)"
+)
+_SYSTEM = (HIDDEN, "main", "information_schema", "pg_catalog", "temp", "definitions")
+
+Json = Mapping[str, Any]
+Kind = Literal["TABLE", "VIEW"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset; `document` is what was said about it, with the names of BigQuery's REST resource."""
+
+    name: DatasetName
+    document: Json = field(default_factory=dict)
+    created: datetime | None = None
+    modified: datetime | None = None
+
+    @property
+    def etag(self) -> str:
+        """A text that is another after each change."""
+        return _etag(self.document, self.modified)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or a view.
+
+    `document` is what was said about it, with the names of BigQuery's REST resource (`description`, `labels`,
+    `friendlyName`, `expirationTime`, `timePartitioning`, `clustering`, ...). A view has a `query`, in the
+    dialect and with the default dataset that it was made with.
+    """
+
+    name: ObjectName
+    kind: Kind
+    fields: tuple[Field, ...] = ()
+    document: Json = field(default_factory=dict)
+    created: datetime | None = None
+    modified: datetime | None = None
+    query: str = ""
+    dialect: str = "bigquery"
+    default: DatasetName | None = None
+
+    @property
+    def etag(self) -> str:
+        """A text that is another after each change of what is said about it."""
+        return _etag(self.document, self.modified, str(self.fields), self.query)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    name: str
+    kind: str
+    document: dict[str, Any]
+    created: datetime | None
+    modified: datetime | None
+
+
+class Store:
+    """The datasets, tables and views that a connection sees.
+
+    `attach` makes a project's file known to DuckDB, where that has not happened, and returns the name it has
+    there; `changed` is told of every change to names or columns. Everything raises NotFound for what is not
+    there, with BigQuery's text.
+    """
+
+    def __init__(
+        self,
+        cursor: Any,
+        attach: Callable[[str], str],
+        changed: Callable[[], object],
+        *,
+        read_only: bool = False,
+    ) -> None:
+        self._cursor = cursor
+        self._attach = attach
+        self._changed = changed
+        self._read_only = read_only
+
+    def datasets(self, project: str) -> Sequence[Dataset]:
+        """Return the datasets of a project in the order of their names."""
+        known = {one.name: one for one in self._rows(project, "kind = 'DATASET'")}
+        names = set(self._schemas(project)) - (set(_SYSTEM) - set(known))
+        return [self._dataset(DatasetName(project, name), known.get(name)) for name in sorted(names)]
+
+    def dataset(self, name: DatasetName) -> Dataset:
+        """Return a dataset; raises NotFound `Not found: Dataset p:ds`."""
+        found = next((one for one in self.datasets(name.project) if one.name == name), None)
+        if found is None:
+            raise NotFound(f"Not found: Dataset {name}")
+        return found
+
+    def has_dataset(self, name: DatasetName) -> bool:
+        """Whether there is a dataset of this name, in exactly these letters."""
+        return any(one.name == name for one in self.datasets(name.project))
+
+    def create_dataset(self, name: DatasetName, document: Json | None = None) -> Dataset:
+        """Make a dataset; raises AlreadyExists."""
+        database = self._attach(name.project)
+        for there in self._schemas(name.project):
+            if there.lower() == name.dataset.lower() and there not in _SYSTEM:
+                differs = "" if there == name.dataset else f", and {name.dataset} differs in case alone"
+                raise AlreadyExists(f"Already Exists: Dataset {DatasetName(name.project, there)}{differs}")
+        if name.dataset.lower() in (HIDDEN, "information_schema", "pg_catalog", "temp"):
+            raise InvalidArgument(f"dataset {name.dataset!r}: the name is taken by the database itself")
+        self._cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database, name.dataset)}")
+        self._put(name.project, "DATASET", name.dataset, "", document or {})
+        self._changed()
+        return self.dataset(name)
+
+    def update_dataset(self, name: DatasetName, document: Json) -> Dataset:
+        """Replace what is said about a dataset."""
+        self.dataset(name)
+        self._put(name.project, "DATASET", name.dataset, "", document)
+        self._changed()
+        return self.dataset(name)
+
+    def delete_dataset(self, name: DatasetName, *, cascade: bool = False) -> None:
+        """Delete a dataset; raises FailedPrecondition where it holds something and is not to `cascade`.
+
+        Models are deleted before, by whoever knows them.
+        """
+        self.dataset(name)
+        if not cascade and self.tables(name):
+            raise FailedPrecondition(f"Dataset {name} is still in use")
+        self._cursor.execute(f"DROP SCHEMA {quoted(self._attach(name.project), name.dataset)} CASCADE")
+        self._forget(name.project, name.dataset, None)
+        self._changed()
+
+    def tables(self, name: DatasetName) -> Sequence[Table]:
+        """Return the tables and views of a dataset in the order of their names, without their columns."""
+        self.dataset(name)
+        rows = {one.name: one for one in self._rows(name.project, "dataset = ? AND name <> ''", name.dataset)}
+        names = {one: "TABLE" for one in self._tables(name)}
+        names |= {one.name: "VIEW" for one in rows.values() if one.kind == "VIEW"}
+        return [self._table(name.child(one), names[one], rows.get(one)) for one in sorted(names)]
+
+    def kind(self, name: ObjectName) -> Kind | None:
+        """Return what there is of this name, in exactly these letters, if anything."""
+        if name.name in self._tables(name.parent):
+            return "TABLE"
+        rows = self._rows(name.project, "dataset = ? AND name = ? AND kind = 'VIEW'", name.dataset, name.name)
+        return "VIEW" if rows else None
+
+    def alike(self, name: ObjectName) -> str:
+        """Return the name of what differs in case alone, or an empty text."""
+        there = [*self._tables(name.parent), *(one.name for one in self._rows(
+            name.project, "dataset = ? AND kind = 'VIEW'", name.dataset))]  # fmt: skip
+        return next((one for one in there if one.lower() == name.name.lower() and one != name.name), "")
+
+    def table(self, name: ObjectName) -> Table:
+        """Return a table or view, with its columns; raises NotFound `Not found: Table p:ds.t`."""
+        self.dataset(name.parent)
+        rows = self._rows(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
+        row = rows[0] if rows else None
+        if row is not None and row.kind == "VIEW":
+            return self._table(name, "VIEW", row)
+        if name.name not in self._tables(name.parent):
+            raise NotFound(f"Not found: Table {name}")
+        fields = self._columns(name, (row.document if row else {}).get("fields", {}))
+        return self._table(name, "TABLE", row, fields)
+
+    def rows(self, name: ObjectName) -> int:
+        """Return how many rows a table has."""
+        database = self._attach(name.project)
+        found = self._cursor.execute(f"SELECT count(*) FROM {quoted(database, name.dataset, name.name)}")
+        return int(found.fetchone()[0])
+
+    def create_table(self, name: ObjectName, fields: Sequence[Field], document: Json | None = None) -> Table:
+        """Make an empty table; raises AlreadyExists."""
+        self.expect_free(name)
+        columns = ", ".join(
+            f"{quoted(one.name)} {one.type.duckdb}{' NOT NULL' if one.required else ''}" for one in fields
+        )
+        if not fields:
+            raise InvalidArgument(f"Table {name} must have at least one column")
+        place = quoted(self._attach(name.project), name.dataset, name.name)
+        self._cursor.execute(f"CREATE TABLE {place} ({columns})")
+        self.describe(name, document or {}, {one.name: one.description for one in fields if one.description})
+        return self.table(name)
+
+    def create_view(self, view: Table, *, replace: bool = False) -> Table:
+        """Keep a view: its name, query, dialect, default dataset, columns and document; AlreadyExists."""
+        if not (replace and self.kind(view.name) == "VIEW"):
+            self.expect_free(view.name)
+        default = [view.default.project, view.default.dataset] if view.default else None
+        columns = [[one.name, _type_json(one.type), one.description] for one in view.fields]
+        about = {"query": view.query, "dialect": view.dialect, "default": default, "columns": columns}
+        self._put(
+            view.name.project, "VIEW", view.name.dataset, view.name.name, {**view.document, "view": about}
+        )
+        self._changed()
+        return self.table(view.name)
+
+    def describe(self, name: ObjectName, document: Json, columns: Mapping[str, str] | None = None) -> None:
+        """Replace what is said about a table or view, and, where given, about its columns by their names."""
+        rows = self._rows(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
+        was = rows[0].document if rows else {}
+        kept = {key: was[key] for key in ("view", "fields") if key in was}
+        if columns is not None:
+            kept["fields"] = dict(columns)
+        kind = rows[0].kind if rows else "TABLE"
+        self._put(name.project, kind, name.dataset, name.name, {**document, **kept})
+        self._changed()
+
+    def delete_table(self, name: ObjectName) -> None:
+        """Delete a table or view."""
+        found = self.table(name)
+        if found.kind == "TABLE":
+            place = quoted(self._attach(name.project), name.dataset, name.name)
+            self._cursor.execute(f"DROP TABLE {place}")
+        self._forget(name.project, name.dataset, name.name)
+        self._changed()
+
+    def moved(self, old: ObjectName, new: ObjectName) -> None:
+        """Have what is said about a table be said about another name, which it has now."""
+        place = quoted(self._attach(old.project), HIDDEN, "objects")
+        self._cursor.execute(
+            f"UPDATE {place} SET name = ? WHERE dataset = ? AND name = ?", [new.name, old.dataset, old.name]
+        )
+        self._changed()
+
+    def expect_free(self, name: ObjectName) -> None:
+        """Raise AlreadyExists where a table or view has this name, or one that differs in case alone."""
+        self.dataset(name.parent)
+        if self.kind(name) is not None:
+            raise AlreadyExists(f"Already Exists: Table {name}")
+        if there := self.alike(name):
+            other = ObjectName(name.project, name.dataset, there)
+            raise AlreadyExists(f"Already Exists: Table {other}, and {name.name} differs in case alone")
+
+    def place(self, name: ObjectName) -> str:
+        """Return what DuckDB calls a table, quoted."""
+        return quoted(self._attach(name.project), name.dataset, name.name)
+
+    def _schemas(self, project: str) -> list[str]:
+        database = self._attach(project)
+        found = self._cursor.execute(
+            "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ?", [database]
+        )
+        return [one for (one,) in found.fetchall()]
+
+    def _tables(self, name: DatasetName) -> list[str]:
+        found = self._cursor.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?",
+            [self._attach(name.project), name.dataset],
+        )
+        return [one for (one,) in found.fetchall()]
+
+    def _columns(self, name: ObjectName, said: Mapping[str, str]) -> tuple[Field, ...]:
+        relation = self._cursor.sql(f"SELECT * FROM {self.place(name)} LIMIT 0")
+        types, names = relation.types, relation.columns
+        needed = self._cursor.execute(
+            "SELECT column_name FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? AND "
+            "table_name = ? AND NOT is_nullable",
+            [self._attach(name.project), name.dataset, name.name],
+        ).fetchall()
+        required = {one for (one,) in needed}
+        return tuple(
+            Field(one, of_duckdb(type_), one in required, said.get(one, ""))
+            for one, type_ in zip(names, types, strict=True)
+        )
+
+    def _dataset(self, name: DatasetName, row: "_Row | None") -> Dataset:
+        return Dataset(name, row.document, row.created, row.modified) if row else Dataset(name)
+
+    def _table(
+        self, name: ObjectName, kind: str, row: "_Row | None", fields: tuple[Field, ...] = ()
+    ) -> Table:
+        if row is None:
+            return Table(name, "TABLE", fields)
+        document = {key: value for key, value in row.document.items() if key not in ("view", "fields")}
+        if kind == "TABLE":
+            return Table(name, "TABLE", fields, document, row.created, row.modified)
+        about = row.document["view"]
+        columns = tuple(Field(one, _type_of(type_), False, said) for one, type_, said in about["columns"])
+        default = DatasetName(*about["default"]) if about["default"] else None
+        return Table(
+            name, "VIEW", columns, document, row.created, row.modified,
+            query=about["query"], dialect=about["dialect"], default=default,
+        )  # fmt: skip
+
+    def _rows(self, project: str, where: str, *values: str) -> list[_Row]:
+        database = self._attach(project)
+        if self._read_only and HIDDEN not in self._schemas(project):
+            return []
+        found = self._cursor.execute(
+            f"SELECT CASE WHEN kind = 'DATASET' THEN dataset ELSE name END, kind, document, created, modified "
+            f"FROM {quoted(database, HIDDEN, 'objects')} WHERE {where}",
+            list(values),
+        )
+        return [
+            _Row(name, kind, json.loads(document), created, modified)
+            for name, kind, document, created, modified in found.fetchall()
+        ]
+
+    def _put(self, project: str, kind: str, dataset: str, name: str, document: Json) -> None:
+        place, now = quoted(self._attach(project), HIDDEN, "objects"), datetime.now(UTC)
+        text = json.dumps(document, default=str)
+        changed = self._cursor.execute(
+            f"UPDATE {place} SET document = ?, modified = ?, kind = ? WHERE dataset = ? AND name = ?",
+            [text, now, kind, dataset, name],
+        ).fetchone()
+        if not changed[0]:
+            self._cursor.execute(
+                f"INSERT INTO {place} VALUES (?, ?, ?, ?, ?, ?)", [dataset, name, kind, text, now, now]
+            )
+
+    def _forget(self, project: str, dataset: str, name: str | None) -> None:
+        place = quoted(self._attach(project), HIDDEN, "objects")
+        which, values = ("", [dataset]) if name is None else (" AND name = ?", [dataset, name])
+        self._cursor.execute(f"DELETE FROM {place} WHERE dataset = ?{which}", values)
+
+
+def prepare(cursor: Any, database: str) -> None:
+    """Make the place for what DuckDB does not keep, in a file that is new."""
+    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database, HIDDEN)}")
+    cursor.execute(_OBJECTS.format(quoted(database, HIDDEN, "objects")))
+
+
+def _etag(*parts: object) -> str:
+    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+def _type_json(type_: Type) -> Any:
+    if type_.item is not None:
+        return ["ARRAY", _type_json(type_.item)]
+    if type_.kind == "STRUCT":
+        return ["STRUCT", [[one.name, _type_json(one.type)] for one in type_.fields]]
+    return type_.kind
+
+
+def _type_of(said: Any) -> Type:
+    if isinstance(said, str):
+        return Type(said)  # type: ignore[arg-type]
+    kind, inner = said
+    if kind == "ARRAY":
+        return Type("ARRAY", _type_of(inner))
+    return Type("STRUCT", fields=tuple(Field(name, _type_of(type_)) for name, type_ in inner))
