@@ -9,6 +9,7 @@ from typing import Any
 
 from trivet.app import jobs, owners
 from trivet.app.models import permissions_of
+from trivet.app.sql_watch import Watch
 from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
 from trivet.control.plane import ControlPlane, ControlSettings
@@ -76,9 +77,9 @@ def open_database(
 ) -> Iterator[Database]:
     """Open the database of a data folder, which this process alone may write to, and close it at the end.
 
-    `file` is where the tables of the settings' project are, in the data folder where None. A server (`serves`)
-    lets statements read and write files only in `sql.folders`. Raises FailedPrecondition where a library is
-    missing; that another process has a file is raised when the project is first used.
+    `file` is where the tables of the settings' project are, in the data folder where None. A server
+    (`serves`) lets statements read and write files only in `sql.folders`. Raises FailedPrecondition where a
+    library is missing; that another process has a file is raised when the project is first used.
     """
     project = settings.catalog.project
     folders: list[str] | None = list(settings.sql.folders)
@@ -108,7 +109,10 @@ class Own(Connection):
     """A connection with a database of its own, which is closed with it."""
 
     def __init__(self, stack: ExitStack, database: Database, **given: Any) -> None:
-        super().__init__(database, **given)
+        watch = Watch()
+        super().__init__(database, **given, runs=watch)
+        watch.connection = self
+        stack.callback(watch.close)
         self._stack = stack
 
     def close(self) -> None:

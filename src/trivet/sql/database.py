@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.sql.documents import prepare
 from trivet.sql.failures import told
 from trivet.sql.names import DatasetName, dataset_name
 from trivet.sql.quoting import quoted, text
-from trivet.sql.store import HIDDEN, Store, prepare
+from trivet.sql.store import Store
 from trivet.storage.libraries import need
 
 if TYPE_CHECKING:
@@ -179,6 +180,3 @@ class Database:
         """Close all files, which are whole then, and let the models go."""
         self.root.close()
         self._spill.cleanup()
-
-
-__all__ = ["HIDDEN", "Database", "Place"]

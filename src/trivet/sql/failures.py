@@ -71,9 +71,9 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
         )
     if kind == "IOException" and "No files found" in text:
         return NotFound(said)
-    if kind in ("BinderException", "CatalogException") and tree is not None:
-        if column := _MISSING.search(text) or _COLUMN.search(text):
-            return InvalidArgument(_unrecognized(column["name"], text, tree))
+    column = _MISSING.search(text) or _COLUMN.search(text)
+    if column and tree is not None and kind in ("BinderException", "CatalogException"):
+        return InvalidArgument(_unrecognized(column["name"], text, tree))
     return _KINDS.get(kind, InvalidArgument)(said.replace("\n", "; ") or kind)
 
 

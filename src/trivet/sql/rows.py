@@ -1,7 +1,7 @@
 """Rows of a result: still in DuckDB, or taken out of it because its cursor is wanted for something else."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -54,6 +54,60 @@ class CursorRows:
             with told(), _quiet():
                 return self._cursor.to_arrow_reader(rows)
         return self.arrow().to_reader(rows)
+
+
+class StreamRows:
+    """What a query gives, made as it is taken: nothing else can be run on its cursor meanwhile."""
+
+    def __init__(self, relation: Any, failing: Callable[[], AbstractContextManager[None]]) -> None:
+        self._relation = relation
+        self._failing = failing
+        self._reader: Any = None
+        self._left: Any = None
+
+    def fetchmany(self, size: int) -> Sequence[tuple[Any, ...]]:
+        """Return the next rows, none at the end."""
+        if self._reader is None:
+            self._reader = self.reader(2048)
+        rows: list[tuple[Any, ...]] = []
+        while len(rows) < size:
+            if self._left is None or not self._left.num_rows:
+                self._left = next(self._reader, None)
+                if self._left is None:
+                    break
+            wanted = size - len(rows)
+            rows += _tuples(self._left.slice(0, wanted))
+            self._left = self._left.slice(wanted)
+        return rows
+
+    def fetchall(self) -> Sequence[tuple[Any, ...]]:
+        """Return all rows that are left."""
+        rows: list[tuple[Any, ...]] = []
+        while more := self.fetchmany(65_536):
+            rows += more
+        return rows
+
+    def arrow(self) -> Any:
+        """Return all rows."""
+        with self._failing():
+            return self._relation.to_arrow_table()
+
+    def reader(self, rows: int) -> Any:
+        """Return all rows, to be read in batches while they are made."""
+        import pyarrow
+
+        with self._failing():
+            made = self._relation.to_arrow_reader(rows)
+
+        def batches() -> Iterator[Any]:
+            while True:
+                with self._failing():
+                    batch = next(made, None)
+                if batch is None:
+                    return
+                yield batch
+
+        return pyarrow.RecordBatchReader.from_batches(made.schema, batches())
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """A connection: runs the statements of one user, one after another."""
 
 from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,12 +19,21 @@ from trivet.sql.parameters import Given, Parameter, read
 from trivet.sql.plan import Plan, Planner
 from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
-from trivet.sql.rows import CursorRows
+from trivet.sql.rows import CursorRows, StreamRows
 
 if TYPE_CHECKING:
     from trivet.sql.database import Database
 
 _NOTHING = "Syntax error: Unexpected end of statement at [1:1]"
+
+
+Runs = Callable[[Callable[[], Result]], Result]
+"""Runs a statement: at once, or so that somebody may break it off meanwhile."""
+
+
+def at_once(run: Callable[[], Result]) -> Result:
+    """Run a statement."""
+    return run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +62,14 @@ class Connection:
         dialect: str,
         *,
         makes_datasets: bool = False,
+        runs: Runs = at_once,
     ) -> None:
         self.database = database
         self.project = project
         self.default = default
         self.dialect = dialect
         self.makes_datasets = makes_datasets
+        self._runs = runs
         self.cursor = database.root.cursor()
         self.store = database.store(self.cursor)
         self.temporary: set[str] = set()
@@ -75,32 +86,37 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def sql(self, text: str, parameters: Given = None, *, into: Into | None = None) -> Result:
+    def sql(
+        self, text: str, parameters: Given = None, *, into: Into | None = None, streams: bool = False
+    ) -> Result:
         """Run the statements of a text, and return what the last one gives.
 
-        `parameters` are by name for `@name`, in order for `?`. Raises InvalidArgument for what is wrong in
-        the text, NotFound and AlreadyExists for names, Unimplemented for what Trivet cannot do, Cancelled
-        after an interrupt.
+        `parameters` are by name for `@name`, in order for `?`. Where it `streams`, the rows of a query are
+        made as they are taken, and what goes wrong in them is raised then. Raises InvalidArgument for what is
+        wrong in the text, NotFound and AlreadyExists for names, Unimplemented for what Trivet cannot do,
+        Cancelled after an interrupt.
         """
-        (last,) = deque(self.script(text, parameters, into=into), maxlen=1) or (None,)
+        (last,) = deque(self.script(text, parameters, into=into, streams=streams), maxlen=1) or (None,)
         if last is None:
             raise InvalidArgument(_NOTHING)
         return last
 
     execute = sql
 
-    def script(self, text: str, parameters: Given = None, *, into: Into | None = None) -> Iterator[Result]:
+    def script(
+        self, text: str, parameters: Given = None, *, into: Into | None = None, streams: bool = False
+    ) -> Iterator[Result]:
         """Run the statements of a text one by one, as far as what they give is taken from this."""
         known = read(parameters)
         key = self._key(text, known) if into is None else None
         plan = self.database.plans.get(key) if key else None
         if plan is not None:
-            yield self._run(plan, known)
+            yield self._runs(partial(self._run, plan, known, streams))
             return
         trees = self._parse(text)
         for number, tree in enumerate(trees):
             plan = self._plan(tree, known, into if number == len(trees) - 1 else None)
-            result = self._run(plan, known)
+            result = self._runs(partial(self._run, plan, known, streams))
             if key and len(trees) == 1 and plan.kept:
                 self.database.keep(key, plan)
             yield result
@@ -143,7 +159,8 @@ class Connection:
     def interrupt(self) -> None:
         """Have the statement that runs end, within a second, with Cancelled; called by another thread."""
         self.cursor.interrupt()
-        self.database.functions.interrupt(self._functions)
+        if self._functions:
+            self.database.functions.interrupt(self._functions)
 
     @property
     def progress(self) -> float:
@@ -164,10 +181,12 @@ class Connection:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Have all or nothing of what is done within happen; what is within a transaction is part of it."""
+        import duckdb
+
         self._settle()
         try:
             self.cursor.begin()
-        except Exception:  # noqa: BLE001 - one is going on
+        except duckdb.TransactionException:  # one is going on
             yield
             return
         try:
@@ -233,9 +252,10 @@ class Connection:
 
     def _plan(self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None) -> Plan:
         self._settle()
-        return Planner(self, known).plan(tree, into)
+        with told(tree):
+            return Planner(self, known).plan(tree, into)
 
-    def _run(self, plan: Plan, known: Mapping[str, Parameter]) -> Result:
+    def _run(self, plan: Plan, known: Mapping[str, Parameter], streams: bool = False) -> Result:
         self._settle()
         functions = [self.function(model, safe=safe) for model, safe in plan.models]
         self._functions = functions
@@ -245,6 +265,11 @@ class Connection:
                     return Result(plan.act())
             values = {name: known[name].value for name in plan.parameters}
             with self.failing(plan.tree):
+                if streams and plan.planned.kind == "SELECT":
+                    relation = self.cursor.sql(plan.text, params=values or None)
+                    return Result(
+                        Done(plan.planned), StreamRows(relation, self._failing_later(plan, functions))
+                    )
                 self.cursor.execute(plan.text, values or None)
                 if plan.gives_rows:
                     rows = CursorRows(self.cursor)
@@ -253,7 +278,19 @@ class Connection:
                 changed = self.cursor.fetchone()
             return Result(plan.done(int(changed[0]) if changed else 0))
         finally:
-            self._functions = []
+            if not streams:
+                self._functions = []
+
+    def _failing_later(self, plan: Plan, functions: list[str]) -> Callable[[], AbstractContextManager[None]]:
+        """Return what rows are taken in that are made as they are taken."""
+
+        @contextmanager
+        def failing() -> Iterator[None]:
+            self._functions = functions
+            with self.failing(plan.tree):
+                yield
+
+        return failing
 
     def _settle(self) -> None:
         """Take the rows of the last result out of the cursor, which is wanted for something else."""

@@ -5,25 +5,17 @@ texts of views, which are BigQuery's, is in a schema of its own there. Changes a
 the connection that makes them.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import blake2b
+from datetime import datetime
 from typing import Any, Literal
 
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from trivet.sql.documents import HIDDEN, Cursor, Documents, Row, etag, type_json, type_of
 from trivet.sql.names import DatasetName, ObjectName
 from trivet.sql.quoting import quoted
-from trivet.sql.types import Field, Type, of_duckdb
+from trivet.sql.types import Field, of_duckdb
 
-HIDDEN = "__trivet"
-"""The schema that holds what DuckDB does not keep."""
-
-_OBJECTS = (
-    "CREATE TABLE IF NOT EXISTS {} (dataset VARCHAR, name VARCHAR, kind VARCHAR, document VARCHAR, "
-    "created TIMESTAMPTZ, modified TIMESTAMPTZ)"
-)
 _SYSTEM = (HIDDEN, "main", "information_schema", "pg_catalog", "temp", "definitions")
 
 Json = Mapping[str, Any]
@@ -42,7 +34,7 @@ class Dataset:
     @property
     def etag(self) -> str:
         """A text that is another after each change."""
-        return _etag(self.document, self.modified)
+        return etag(self.document, self.modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +59,7 @@ class Table:
     @property
     def etag(self) -> str:
         """A text that is another after each change of what is said about it."""
-        return _etag(self.document, self.modified, str(self.fields), self.query)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    name: str
-    kind: str
-    document: dict[str, Any]
-    created: datetime | None
-    modified: datetime | None
+        return etag(self.document, self.modified, str(self.fields), self.query)
 
 
 class Store:
@@ -95,14 +78,14 @@ class Store:
         *,
         read_only: bool = False,
     ) -> None:
-        self._cursor = cursor
+        self._cursor = Cursor(cursor)
         self._attach = attach
         self._changed = changed
-        self._read_only = read_only
+        self._documents = Documents(self._cursor, attach, read_only=read_only)
 
     def datasets(self, project: str) -> Sequence[Dataset]:
         """Return the datasets of a project in the order of their names."""
-        known = {one.name: one for one in self._rows(project, "kind = 'DATASET'")}
+        known = {one.dataset: one for one in self._documents.find(project, "kind = 'DATASET'")}
         names = set(self._schemas(project)) - (set(_SYSTEM) - set(known))
         return [self._dataset(DatasetName(project, name), known.get(name)) for name in sorted(names)]
 
@@ -127,14 +110,14 @@ class Store:
         if name.dataset.lower() in (HIDDEN, "information_schema", "pg_catalog", "temp"):
             raise InvalidArgument(f"dataset {name.dataset!r}: the name is taken by the database itself")
         self._cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database, name.dataset)}")
-        self._put(name.project, "DATASET", name.dataset, "", document or {})
+        self._documents.put(name.project, "DATASET", name.dataset, "", document or {})
         self._changed()
         return self.dataset(name)
 
     def update_dataset(self, name: DatasetName, document: Json) -> Dataset:
         """Replace what is said about a dataset."""
         self.dataset(name)
-        self._put(name.project, "DATASET", name.dataset, "", document)
+        self._documents.put(name.project, "DATASET", name.dataset, "", document)
         self._changed()
         return self.dataset(name)
 
@@ -147,13 +130,16 @@ class Store:
         if not cascade and self.tables(name):
             raise FailedPrecondition(f"Dataset {name} is still in use")
         self._cursor.execute(f"DROP SCHEMA {quoted(self._attach(name.project), name.dataset)} CASCADE")
-        self._forget(name.project, name.dataset, None)
+        self._documents.forget(name.project, name.dataset)
         self._changed()
 
     def tables(self, name: DatasetName) -> Sequence[Table]:
         """Return the tables and views of a dataset in the order of their names, without their columns."""
         self.dataset(name)
-        rows = {one.name: one for one in self._rows(name.project, "dataset = ? AND name <> ''", name.dataset)}
+        rows = {
+            one.name: one
+            for one in self._documents.find(name.project, "dataset = ? AND name <> ''", name.dataset)
+        }
         names = {one: "TABLE" for one in self._tables(name)}
         names |= {one.name: "VIEW" for one in rows.values() if one.kind == "VIEW"}
         return [self._table(name.child(one), names[one], rows.get(one)) for one in sorted(names)]
@@ -162,19 +148,21 @@ class Store:
         """Return what there is of this name, in exactly these letters, if anything."""
         if name.name in self._tables(name.parent):
             return "TABLE"
-        rows = self._rows(name.project, "dataset = ? AND name = ? AND kind = 'VIEW'", name.dataset, name.name)
+        rows = self._documents.find(
+            name.project, "dataset = ? AND name = ? AND kind = 'VIEW'", name.dataset, name.name
+        )
         return "VIEW" if rows else None
 
     def alike(self, name: ObjectName) -> str:
         """Return the name of what differs in case alone, or an empty text."""
-        there = [*self._tables(name.parent), *(one.name for one in self._rows(
+        there = [*self._tables(name.parent), *(one.name for one in self._documents.find(
             name.project, "dataset = ? AND kind = 'VIEW'", name.dataset))]  # fmt: skip
         return next((one for one in there if one.lower() == name.name.lower() and one != name.name), "")
 
     def table(self, name: ObjectName) -> Table:
         """Return a table or view, with its columns; raises NotFound `Not found: Table p:ds.t`."""
         self.dataset(name.parent)
-        rows = self._rows(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
+        rows = self._documents.find(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
         row = rows[0] if rows else None
         if row is not None and row.kind == "VIEW":
             return self._table(name, "VIEW", row)
@@ -186,8 +174,8 @@ class Store:
     def rows(self, name: ObjectName) -> int:
         """Return how many rows a table has."""
         database = self._attach(name.project)
-        found = self._cursor.execute(f"SELECT count(*) FROM {quoted(database, name.dataset, name.name)}")
-        return int(found.fetchone()[0])
+        ((count,),) = self._cursor.rows(f"SELECT count(*) FROM {quoted(database, name.dataset, name.name)}")
+        return int(count)
 
     def create_table(self, name: ObjectName, fields: Sequence[Field], document: Json | None = None) -> Table:
         """Make an empty table; raises AlreadyExists."""
@@ -207,9 +195,9 @@ class Store:
         if not (replace and self.kind(view.name) == "VIEW"):
             self.expect_free(view.name)
         default = [view.default.project, view.default.dataset] if view.default else None
-        columns = [[one.name, _type_json(one.type), one.description] for one in view.fields]
+        columns = [[one.name, type_json(one.type), one.description] for one in view.fields]
         about = {"query": view.query, "dialect": view.dialect, "default": default, "columns": columns}
-        self._put(
+        self._documents.put(
             view.name.project, "VIEW", view.name.dataset, view.name.name, {**view.document, "view": about}
         )
         self._changed()
@@ -217,13 +205,13 @@ class Store:
 
     def describe(self, name: ObjectName, document: Json, columns: Mapping[str, str] | None = None) -> None:
         """Replace what is said about a table or view, and, where given, about its columns by their names."""
-        rows = self._rows(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
+        rows = self._documents.find(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
         was = rows[0].document if rows else {}
         kept = {key: was[key] for key in ("view", "fields") if key in was}
         if columns is not None:
             kept["fields"] = dict(columns)
         kind = rows[0].kind if rows else "TABLE"
-        self._put(name.project, kind, name.dataset, name.name, {**document, **kept})
+        self._documents.put(name.project, kind, name.dataset, name.name, {**document, **kept})
         self._changed()
 
     def delete_table(self, name: ObjectName) -> None:
@@ -232,15 +220,12 @@ class Store:
         if found.kind == "TABLE":
             place = quoted(self._attach(name.project), name.dataset, name.name)
             self._cursor.execute(f"DROP TABLE {place}")
-        self._forget(name.project, name.dataset, name.name)
+        self._documents.forget(name.project, name.dataset, name.name)
         self._changed()
 
     def moved(self, old: ObjectName, new: ObjectName) -> None:
         """Have what is said about a table be said about another name, which it has now."""
-        place = quoted(self._attach(old.project), HIDDEN, "objects")
-        self._cursor.execute(
-            f"UPDATE {place} SET name = ? WHERE dataset = ? AND name = ?", [new.name, old.dataset, old.name]
-        )
+        self._documents.move(old.project, old.dataset, old.name, new.name)
         self._changed()
 
     def expect_free(self, name: ObjectName) -> None:
@@ -258,105 +243,45 @@ class Store:
 
     def _schemas(self, project: str) -> list[str]:
         database = self._attach(project)
-        found = self._cursor.execute(
+        found = self._cursor.rows(
             "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ?", [database]
         )
-        return [one for (one,) in found.fetchall()]
+        return [one for (one,) in found]
 
     def _tables(self, name: DatasetName) -> list[str]:
-        found = self._cursor.execute(
+        found = self._cursor.rows(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?",
             [self._attach(name.project), name.dataset],
         )
-        return [one for (one,) in found.fetchall()]
+        return [one for (one,) in found]
 
     def _columns(self, name: ObjectName, said: Mapping[str, str]) -> tuple[Field, ...]:
         relation = self._cursor.sql(f"SELECT * FROM {self.place(name)} LIMIT 0")
         types, names = relation.types, relation.columns
-        needed = self._cursor.execute(
+        needed = self._cursor.rows(
             "SELECT column_name FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? AND "
             "table_name = ? AND NOT is_nullable",
             [self._attach(name.project), name.dataset, name.name],
-        ).fetchall()
+        )
         required = {one for (one,) in needed}
         return tuple(
             Field(one, of_duckdb(type_), one in required, said.get(one, ""))
             for one, type_ in zip(names, types, strict=True)
         )
 
-    def _dataset(self, name: DatasetName, row: "_Row | None") -> Dataset:
+    def _dataset(self, name: DatasetName, row: Row | None) -> Dataset:
         return Dataset(name, row.document, row.created, row.modified) if row else Dataset(name)
 
-    def _table(
-        self, name: ObjectName, kind: str, row: "_Row | None", fields: tuple[Field, ...] = ()
-    ) -> Table:
+    def _table(self, name: ObjectName, kind: str, row: Row | None, fields: tuple[Field, ...] = ()) -> Table:
         if row is None:
             return Table(name, "TABLE", fields)
         document = {key: value for key, value in row.document.items() if key not in ("view", "fields")}
         if kind == "TABLE":
             return Table(name, "TABLE", fields, document, row.created, row.modified)
         about = row.document["view"]
-        columns = tuple(Field(one, _type_of(type_), False, said) for one, type_, said in about["columns"])
+        columns = tuple(Field(one, type_of(type_), False, said) for one, type_, said in about["columns"])
         default = DatasetName(*about["default"]) if about["default"] else None
         return Table(
             name, "VIEW", columns, document, row.created, row.modified,
             query=about["query"], dialect=about["dialect"], default=default,
         )  # fmt: skip
-
-    def _rows(self, project: str, where: str, *values: str) -> list[_Row]:
-        database = self._attach(project)
-        if self._read_only and HIDDEN not in self._schemas(project):
-            return []
-        found = self._cursor.execute(
-            f"SELECT CASE WHEN kind = 'DATASET' THEN dataset ELSE name END, kind, document, created, modified "
-            f"FROM {quoted(database, HIDDEN, 'objects')} WHERE {where}",
-            list(values),
-        )
-        return [
-            _Row(name, kind, json.loads(document), created, modified)
-            for name, kind, document, created, modified in found.fetchall()
-        ]
-
-    def _put(self, project: str, kind: str, dataset: str, name: str, document: Json) -> None:
-        place, now = quoted(self._attach(project), HIDDEN, "objects"), datetime.now(UTC)
-        text = json.dumps(document, default=str)
-        changed = self._cursor.execute(
-            f"UPDATE {place} SET document = ?, modified = ?, kind = ? WHERE dataset = ? AND name = ?",
-            [text, now, kind, dataset, name],
-        ).fetchone()
-        if not changed[0]:
-            self._cursor.execute(
-                f"INSERT INTO {place} VALUES (?, ?, ?, ?, ?, ?)", [dataset, name, kind, text, now, now]
-            )
-
-    def _forget(self, project: str, dataset: str, name: str | None) -> None:
-        place = quoted(self._attach(project), HIDDEN, "objects")
-        which, values = ("", [dataset]) if name is None else (" AND name = ?", [dataset, name])
-        self._cursor.execute(f"DELETE FROM {place} WHERE dataset = ?{which}", values)
-
-
-def prepare(cursor: Any, database: str) -> None:
-    """Make the place for what DuckDB does not keep, in a file that is new."""
-    cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database, HIDDEN)}")
-    cursor.execute(_OBJECTS.format(quoted(database, HIDDEN, "objects")))
-
-
-def _etag(*parts: object) -> str:
-    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
-
-
-def _type_json(type_: Type) -> Any:
-    if type_.item is not None:
-        return ["ARRAY", _type_json(type_.item)]
-    if type_.kind == "STRUCT":
-        return ["STRUCT", [[one.name, _type_json(one.type)] for one in type_.fields]]
-    return type_.kind
-
-
-def _type_of(said: Any) -> Type:
-    if isinstance(said, str):
-        return Type(said)  # type: ignore[arg-type]
-    kind, inner = said
-    if kind == "ARRAY":
-        return Type("ARRAY", _type_of(inner))
-    return Type("STRUCT", fields=tuple(Field(name, _type_of(type_)) for name, type_ in inner))
