@@ -123,3 +123,19 @@ def test_the_revision_is_another_after_what_may_change_the_meaning_of_a_name(cat
     last = seen[-1]
     told(lambda tx: tx.bump())
     assert seen[-1] == last
+
+
+def test_the_stamp_is_another_after_each_change_where_there_is_one(url):
+    catalog, other = Catalog(url), Catalog(url)
+    stamps = [catalog.stamp()]
+    if stamps == [None]:
+        assert url.startswith("postgresql")
+    else:
+        for one in (catalog, other, catalog):
+            with one.transaction() as tx:
+                tx.bump()
+            stamps.append(catalog.stamp())
+            assert catalog.stamp() == stamps[-1]
+        assert len(set(stamps)) == 4
+    catalog.close()
+    other.close()

@@ -32,6 +32,7 @@ class Catalog:
         self._patience = patience
         self._writing = threading.Lock()  # threads queue here, rather than each with a connection
         self._engine = engine.make_engine(address, patience)
+        self._watch = engine.Watch(self._engine)
         try:
             with told(f"catalog {self._url}"), self._engine.connect() as connection:
                 engine.to_migrate(connection)
@@ -73,6 +74,15 @@ class Catalog:
         with self.reading() as catalog:
             return catalog.revision()
 
+    def stamp(self) -> int | None:
+        """Return what is another number after whatever anybody has changed; it takes microseconds.
+
+        None where only reading tells, as with PostgreSQL.
+        """
+        with told(_WHAT):
+            return self._watch.stamp()
+
     def close(self) -> None:
         """Close all connections. Transactions must have ended."""
+        self._watch.close()
         self._engine.dispose()

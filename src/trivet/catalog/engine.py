@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
 from trivet.core.errors import InvalidArgument
@@ -62,6 +62,37 @@ def make_engine(url: URL, patience: float) -> Engine:
     }
     asked = url.update_query_dict(settings)
     return create_engine(asked, isolation_level="REPEATABLE READ", pool_pre_ping=True, **common)
+
+
+class Watch:
+    """A connection that sees whether others have changed something. May be used by several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._connection: PoolProxiedConnection | None = None
+
+    def stamp(self) -> int | None:
+        """Return a number that is another after each commit of any other; None where there is none."""
+        if self._engine.dialect.name != "sqlite":
+            return None
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._engine.raw_connection()
+            cursor = self._connection.cursor()
+            try:
+                cursor.execute("PRAGMA data_version")
+                (version,) = cursor.fetchone() or (None,)
+            finally:
+                cursor.close()
+            return version
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
 
 
 def to_write(connection: Connection) -> None:

@@ -157,7 +157,7 @@ class Uploads:
             return
         self.control.run(operation.name)
 
-    def copy(self, source: Name, id_: str) -> ModelVersion:
+    def copy(self, source: Name, id_: str) -> Upload:
         """Give a version to a new model, which has this id, or add it to the one that has it."""
         parent = source.parent
         there = self._is_there(parent.child("models", id_))
@@ -169,7 +169,7 @@ class Uploads:
         )
         assert operation.response is not None
         version = str(operation.response["modelVersionId"])
-        return self.control.model(parent.child("models", id_).at(version))
+        return Upload(self.control.model(parent.child("models", id_).at(version)), not there, not there)
 
     def _place(self, name: Name, asked: Creation, before: SqlModel | None) -> tuple[bool, bool]:
         """Return whether a model of this name is to be made, and whether it is then the asking name's."""
@@ -214,7 +214,7 @@ def own_id(name: ObjectName) -> str:
     if id_ == plain and len(id_) <= _ID_LENGTH and id_[0].isalnum() and id_[-1].isalnum():
         return id_
     digest = blake2b(plain.encode(), digest_size=4).hexdigest()
-    return f"{id_.lstrip('_-')[: _ID_LENGTH - 9]}-{digest}"
+    return f"{id_[: _ID_LENGTH - 9]}-{digest}".lstrip("_-")
 
 
 def _short(name: ObjectName) -> str:

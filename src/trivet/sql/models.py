@@ -6,18 +6,14 @@ control plane, so that whatever serves models can serve these.
 
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from shutil import copyfileobj
 from typing import TYPE_CHECKING, Any
 
-from trivet import storage
-from trivet.control.choice import default_output, to_load
 from trivet.control.fields import labels
-from trivet.control.options import options
 from trivet.control.plane import ControlPlane
 from trivet.core.errors import (
+    Aborted,
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
@@ -25,16 +21,15 @@ from trivet.core.errors import (
     ServingError,
     Unimplemented,
 )
-from trivet.core.names import ModelRef
-from trivet.core.resources import Location, ModelVersion, Name
+from trivet.core.resources import ModelVersion, Name
 from trivet.serving.leases import Leases
 from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.remote_call import endpoint_url
 from trivet.sql import kept
-from trivet.sql.columns import Declared, described
 from trivet.sql.creation import Creation, Uploads
-from trivet.sql.model import REMOTE, TRIVET, SqlModel
+from trivet.sql.model import REMOTE, SqlModel
 from trivet.sql.names import DatasetName, ObjectName, dataset_name
+from trivet.sql.versions import Versions
 from trivet.storage.targets import Target
 
 if TYPE_CHECKING:
@@ -42,6 +37,15 @@ if TYPE_CHECKING:
     from trivet.control.artifacts import ArtifactStore
 
 ALTERABLE = ("description", "labels", "expires", "friendly_name", "vertex_ai_model_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the catalog said last: its stamp, the number of changes, and when the next model expires."""
+
+    stamp: int | None = None
+    revision: int = -1
+    expires: datetime | None = None
 
 
 class Models:
@@ -55,13 +59,10 @@ class Models:
     ) -> None:
         self._catalog = catalog
         self._control = control
-        self._store = store
         self._location = location
-        self._leases = leases
+        self._versions = Versions(control, store, location, leases)
         self._uploads = Uploads(catalog, control, location)
-        self._registered: dict[str, SqlModel] = {}
-        self._specs: dict[str, ModelSpec] = {}
-        self._expiry: tuple[int, datetime | None] = (-1, None)
+        self._seen = _Seen()
 
     def __repr__(self) -> str:
         return f"<Models in {self._catalog!r}>"
@@ -108,34 +109,11 @@ class Models:
 
         What an alias stands for is looked up each time.
         """
-        version = self.version(text, project)
-        full = str(version.name.at(version.version))
-        known = self._registered.get(full)
-        if known is None:
-            with self._leases.lease(self._spec(version)) as loaded:
-                inputs, outputs, parameters = described(loaded, TRIVET, Declared())
-            name = ObjectName(version.name.project, "", version.name.id)
-            known = SqlModel(
-                name, TRIVET, inputs, outputs, full, owned=False, parameters=parameters, etag=version.etag
-            )
-            self._registered[full] = known
-        about = str(version.document.get("description") or "")
-        return replace(
-            known,
-            name=ObjectName(version.name.project, "", text),
-            description=about,
-            labels=version.labels,
-            created=version.model_created,
-            modified=version.updated,
-        )
+        return self._versions.registered(text, project)
 
     def version(self, text: str, project: str) -> ModelVersion:
         """Return the version of a registered model that a text names; raises NotFound, InvalidArgument."""
-        full = text if text.startswith("projects/") else f"{Location(project, self._location)}/models/{text}"
-        try:
-            return self._control.model(Name.parse(full, "models"))
-        except (NotFound, InvalidArgument):
-            raise _missing(ObjectName(project, "", text)) from None
+        return self._versions.version(text, project)
 
     def list(self, dataset: DatasetName) -> Sequence[SqlModel]:
         """Return the models of a dataset, in the order of their names."""
@@ -149,23 +127,19 @@ class Models:
 
     def revision(self) -> Hashable:
         """Return what is another value whenever a name may mean another model: part of a plan's key."""
-        with self._catalog.reading() as tx:
-            revision = tx.sql_revision()
-            seen, expires = self._expiry
-            if revision != seen or (expires is not None and expires <= datetime.now(UTC)):
-                expires = tx.next_sql_expiry()
-                self._expiry = (revision, expires)
-        return revision, expires
+        seen, stamp = self._seen, self._catalog.stamp()
+        over = seen.expires is not None and seen.expires <= datetime.now(UTC)
+        if stamp is None or stamp != seen.stamp or over:
+            with self._catalog.reading() as tx:
+                seen = self._seen = _Seen(stamp, tx.sql_revision(), tx.next_sql_expiry())
+        return seen.revision, seen.expires
 
     def spec(self, model: SqlModel) -> ModelSpec:
         """Return what is loaded for a model: its version, as an endpoint would serve it by default.
 
         Raises FailedPrecondition where the version is gone, and InvalidArgument for a remote model.
         """
-        known = self._specs.get(model.model)
-        if known is not None and known.path.exists():
-            return known
-        return self._spec(self._version(model))
+        return self._versions.known_spec(model)
 
     def check_endpoint(self, text: str, project: str) -> None:
         """Raise InvalidArgument where a text names no endpoint, NotFound where it names none of ours.
@@ -198,13 +172,14 @@ class Models:
             return self._named(asked, made, before)
         if not asked.path:
             version = self.version(asked.model, asked.name.project)
-            return self._named(asked, self._described(asked, version, owned=False), before)
+            return self._named(asked, self._versions.described(asked, version, owned=False), before)
         upload = self._uploads.upload(asked, before)
         try:
-            made = self._described(asked, upload.version, owned=upload.owned)
+            made = self._versions.described(asked, upload.version, owned=upload.owned)
             return self._named(asked, made, before)
         except BaseException:
-            self._uploads.undo(upload)
+            with suppress(ServingError):
+                self._uploads.undo(upload)
             raise
 
     def drop(self, name: ObjectName) -> SqlModel:
@@ -213,12 +188,10 @@ class Models:
         Raises FailedPrecondition where the model is deployed, or a batch job or another name uses it.
         """
         model = self.find(name)
-        if model.owned:
-            self._refuse_shared(model)
-            self._uploads.delete(Name.parse(model.model, "models").at(""))
+        self._delete_versions(model)
         with self._catalog.transaction() as tx:
             tx.delete_sql_model(name.project, name.dataset, name.name)
-        self._forget(model)
+        self._versions.forget(model)
         return model
 
     def alter(self, name: ObjectName, changes: Mapping[str, Any], etag: str = "") -> SqlModel:
@@ -229,8 +202,9 @@ class Models:
         """
         if other := [key for key in changes if key not in ALTERABLE]:
             raise Unimplemented(f"{', '.join(other)}: cannot be changed; what can: {', '.join(ALTERABLE)}")
-        model = self.find(name)
-        changed = model
+        model = changed = self.find(name)
+        if etag and etag != model.etag:
+            raise Aborted(f"Model {name}: has been changed since; its etag is {model.etag!r}, not {etag!r}")
         if "description" in changes:
             changed = replace(changed, description=changes["description"] or "")
         if "labels" in changes:
@@ -242,32 +216,20 @@ class Models:
             changed = replace(changed, options={k: v for k, v in options_.items() if v is not None})
         if id_ := changes.get("vertex_ai_model_id"):
             changed = self._moved(changed, id_)
-        return self._put(changed, etag or model.etag)
+        with self._catalog.transaction() as tx:
+            stored = tx.put_sql_model(kept.row(changed, datetime.now(UTC)))
+        if not _same(model, changed):
+            with suppress(ServingError):
+                self._delete_versions(model)
+        return kept.of(stored)
 
     def export(self, model: SqlModel, target: Target) -> Sequence[str]:
         """Write the files that a model was imported from into a folder; return their names, sorted.
 
-        Raises FailedPrecondition where the folder has files, or the model none.
+        Raises FailedPrecondition where the folder has files, or the model none; InvalidArgument for a remote
+        model.
         """
-        if model.remote is not None:
-            raise InvalidArgument(f"Model {model.name}: a remote model has no files to export")
-        version = self._version(model)
-        if version.artifact is None:
-            raise FailedPrecondition(f"Model {model.name}: has no files to export")
-        if target.sizes():
-            raise FailedPrecondition(f"{target.location}: expected an empty folder, or none yet")
-        path = self._store.path(version.artifact)
-        with target.failures():
-            names = [one.name for one in storage.LocalFiles(path).files()]
-        target.probe()
-        root = path if path.is_dir() else path.parent
-        for name in names:
-            folder = target
-            *folders, file = name.split("/")
-            for part in folders:
-                folder = folder.at(part)
-            _copy(root / name, folder, file)
-        return names
+        return self._versions.export(model, target)
 
     # how
 
@@ -279,14 +241,6 @@ class Models:
         if not asked.replace:
             raise AlreadyExists(f"Already Exists: Model {asked.name}")
         return before
-
-    def _described(self, asked: Creation, version: ModelVersion, *, owned: bool) -> SqlModel:
-        declared = Declared(asked.inputs, asked.outputs, asked.options)
-        with self._leases.lease(self._spec(version)) as loaded:
-            asked.check(loaded.info.signature)
-            inputs, outputs, parameters = described(loaded, asked.type, declared)
-        full = str(version.name.at(version.version))
-        return SqlModel(asked.name, asked.type, inputs, outputs, full, owned, parameters=parameters)
 
     def _named(self, asked: Creation, made: SqlModel, before: SqlModel | None) -> SqlModel:
         """Have a name stand for what was made, in one step with its version's becoming the default one."""
@@ -309,14 +263,10 @@ class Models:
             else:
                 created = tx.sql_model(row.project, row.dataset, row.id).created
                 stored = tx.put_sql_model(replace(row, created=created, etag=before.etag))
-        if before is not None and before.owned and not _same(before, model):
-            with suppress(ServingError):  # who has deployed it keeps it
-                self._uploads.delete(Name.parse(before.model, "models").at(""))
+        if before is not None and not _same(before, model):
+            with suppress(ServingError):  # who uses it keeps it, as a registered model
+                self._delete_versions(before)
         return kept.of(stored)
-
-    def _put(self, model: SqlModel, etag: str) -> SqlModel:
-        with self._catalog.transaction() as tx:
-            return kept.of(tx.put_sql_model(replace(kept.row(model, datetime.now(UTC)), etag=etag)))
 
     def _moved(self, model: SqlModel, id_: str) -> SqlModel:
         """Return a model whose version is that of a registered model with this id."""
@@ -326,44 +276,20 @@ class Models:
         if name.id == id_:
             return model
         copy = self._uploads.copy(name, id_)
-        return replace(model, model=str(copy.name.at(copy.version)), owned=True)
+        return replace(model, model=str(copy.version.name.at(copy.version.version)), owned=copy.owned)
 
-    def _version(self, model: SqlModel) -> ModelVersion:
-        if not model.model:
-            raise InvalidArgument(f"Model {model.name}: is a remote model, of which there are no files here")
-        try:
-            return self._control.model(Name.parse(model.model, "models"))
-        except NotFound:
-            raise FailedPrecondition(
-                f"Model {model.name}: {model.model}, which it stands for, was deleted; create it again"
-            ) from None
-
-    def _spec(self, version: ModelVersion) -> ModelSpec:
-        path = Path()
-        if version.artifact is not None:
-            path = to_load(version.document, self._store.path(version.artifact))
-        spec = ModelSpec(
-            ref=ModelRef(version.name.id, version.version),
-            path=path,
-            framework=version.framework,
-            output=options(version.document, "model").output or default_output(version.document),
-            model=str(version.name),
-            display_name=version.display_name,
-        )
-        self._specs[str(version.name.at(version.version))] = spec
-        return spec
-
-    def _refuse_shared(self, model: SqlModel) -> None:
+    def _delete_versions(self, model: SqlModel) -> None:
+        """Delete what a name has made; raises FailedPrecondition where it is used otherwise."""
+        if not model.owned:
+            return
+        name = Name.parse(model.model, "models").at("")
         with self._catalog.reading() as tx:
-            names = tx.sql_models_of(Name.parse(model.model, "models").at(""))
+            names = tx.sql_models_of(name)
         if others := [str(one) for one in names if str(one) != str(model.name)]:
             raise FailedPrecondition(
                 f"Model {model.name}: {', '.join(others)} stands for the same model; drop that first"
             )
-
-    def _forget(self, model: SqlModel) -> None:
-        self._specs.pop(model.model, None)
-        self._registered.pop(model.model, None)
+        self._uploads.delete(name)
 
     def _sweep(self) -> None:
         """Delete what has expired; what is in use stays, under the name of its registered model."""
@@ -372,8 +298,7 @@ class Models:
         for one in expired:
             model = kept.of(one)
             with suppress(ServingError):
-                if model.owned:
-                    self._uploads.delete(Name.parse(model.model, "models").at(""))
+                self._delete_versions(model)
             with self._catalog.transaction() as tx, suppress(NotFound):
                 tx.delete_sql_model(one.project, one.dataset, one.id)
 
@@ -390,13 +315,3 @@ def _future(expires: datetime | None) -> datetime | None:
     if expires is not None and expires <= datetime.now(UTC):
         raise InvalidArgument(f"expiration_timestamp: expected a time to come; got {expires.isoformat()}")
     return expires
-
-
-def _copy(source: Path, folder: Target, name: str) -> None:
-    upload = folder.open(name)
-    try:
-        with source.open("rb") as file:
-            copyfileobj(file, upload.file)
-        upload.commit()
-    finally:
-        upload.discard()

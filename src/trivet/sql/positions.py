@@ -13,12 +13,9 @@ _PLACE = re.compile(r" at \[\d+:\d+\]")
 
 def at(node: exp.Expression) -> str:
     """Return where a node begins, with a blank before; empty where the parser has not kept that."""
-    for one in node.walk():
-        meta = one._meta or {}
-        if "line" in meta:
-            column = meta["col"] - (meta["end"] - meta["start"])
-            return f" at [{meta['line']}:{max(column, 1)}]"
-    return ""
+    metas = [one._meta for one in node.walk() if one._meta and "line" in one._meta]
+    starts = [(meta["line"], max(meta["col"] - (meta["end"] - meta["start"]), 1)) for meta in metas]
+    return " at [{}:{}]".format(*min(starts)) if starts else ""
 
 
 @contextmanager
