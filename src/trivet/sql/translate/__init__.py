@@ -1,0 +1,88 @@
+"""BigQuery's SQL becomes DuckDB's: a tree of the one to a tree of the other.
+
+What both write alike and mean differently is rewritten here, so that an answer is BigQuery's; what is not
+known to be right is refused by its name. Names of tables and models are another's business, as is
+ML.PREDICT, which is left in the tree.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.schema import MappingSchema
+
+from trivet.sql.dialect import BigQueryML, ModelFunction, refuse
+from trivet.sql.translate import (
+    aggregates,
+    arrays,
+    casts,
+    functions,
+    json_values,
+    numbers,
+    queries,
+    strings,
+    times,
+)
+from trivet.sql.translate.forms import Node, Rule, kind
+
+SETTINGS = ("SET timezone = 'UTC'", "SET ieee_floating_point_ops = false", "SET null_order = 'nulls_last'")
+"""What every connection to DuckDB is told first, for the answers to be BigQuery's."""
+
+_MODULES = (times, casts, numbers, strings, arrays, aggregates, json_values, queries, functions)
+_RULES: Mapping[type, Rule] = {
+    kind: rule for module in _MODULES for kind, rule in module.RULES.by_class.items()
+}
+
+
+def translate(tree: exp.Expression, schema: Mapping[str, Any] | None = None) -> exp.Expression:
+    """Return the tree whose `.sql(dialect="duckdb")` means in DuckDB what `tree` means in BigQuery.
+
+    `schema` are the columns of tables, `{"ds": {"t": {"x": "INT64"}}}`, nested as their names are; where a
+    type is not known, it is DuckDB that looks at it when it binds. The connection has to be under
+    `SETTINGS`. Raises Unimplemented for what Trivet has not, and InvalidArgument for what BigQuery has not.
+    """
+    refuse(tree)
+    tree = tree.copy()
+    queries.name_columns(tree)
+    queries.group_by_aliases(tree)
+    _annotate(tree, schema)
+    for node in reversed(list(tree.walk(bfs=False))):
+        rule = _RULES.get(type(node))
+        if rule is None:
+            if isinstance(node, exp.Func) and type(node) not in functions.RIGHT:
+                raise functions.unknown(node)
+            continue
+        new = rule(node)
+        if new is None or new is node:
+            continue
+        if new.type is None and node.type is not None:
+            new.type = node.type
+        if node is tree:
+            tree = new
+        else:
+            node.replace(new)
+    return tree
+
+
+def _annotate(tree: exp.Expression, schema: Mapping[str, Any] | None) -> None:
+    """Note the types that can be known, also of columns that are named without their table."""
+    lent = []
+    try:
+        for scope in traverse_scope(tree):
+            names = list(scope.sources)
+            if len(names) != 1 or not isinstance(scope.expression, exp.Select):
+                continue
+            aliases = {one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)}
+            for column in scope.columns:
+                if not column.table and column.name.lower() not in aliases:
+                    column.set("table", exp.to_identifier(names[0]))
+                    lent.append(column)
+        annotate_types(tree, schema=MappingSchema(dict(schema or {}), dialect=BigQueryML), dialect=BigQueryML)
+    finally:
+        for column in lent:
+            column.set("table", None)
+
+
+__all__ = ["SETTINGS", "ModelFunction", "Node", "kind", "translate"]

@@ -1,0 +1,147 @@
+"""Clauses: names of columns, what GROUP BY means, arrays in FROM, and statements that change rows.
+
+Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax
+"""
+
+from sqlglot import exp
+
+from trivet.sql.translate.forms import Node, Rules, form, refused, wrong
+
+RULES = Rules()
+
+
+def name_columns(tree: Node) -> None:
+    """Give columns without a name the one that GoogleSQL gives them, f0_, f1_ and so on."""
+    for select in tree.find_all(exp.Select):
+        if isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
+            continue
+        if select.args.get("kind"):
+            continue
+        number = 0
+        for one in select.expressions:
+            if isinstance(one, (exp.Alias, exp.Star, exp.Column)) or one.is_star:
+                continue
+            name = one.output_name if isinstance(one, (exp.Dot, exp.Paren)) else ""
+            if not name:
+                name, number = f"f{number}_", number + 1
+            one.replace(exp.Alias(this=one.copy(), alias=exp.to_identifier(name)))
+
+
+def group_by_aliases(tree: Node) -> None:
+    """In GROUP BY, names of SELECT hide names of FROM; in DuckDB it is the other way round."""
+    for select in tree.find_all(exp.Select):
+        group = select.args.get("group")
+        if group is None:
+            continue
+        named = {
+            one.alias.lower(): (place, one.this)
+            for place, one in enumerate(select.expressions, 1)
+            if isinstance(one, exp.Alias)
+        }
+        for column in list(group.find_all(exp.Column)):
+            place, meant = named.get(column.name.lower(), (0, None))
+            if column.table or not place or (isinstance(meant, exp.Column) and meant.name == column.name):
+                continue
+            if column.parent is group:
+                column.replace(exp.Literal.number(place))
+            elif isinstance(column.parent, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)):
+                column.replace(meant.copy())
+
+
+@RULES(exp.Select)
+def _select(node: exp.Select) -> Node | None:
+    if not node.expressions and not node.args.get("from_"):
+        raise wrong(node, "Syntax error: SELECT list must not be empty")
+    kind = node.args.get("kind")
+    if kind == "STRUCT":
+        fields = []
+        for one in node.expressions:
+            if one.is_star:
+                raise refused(node, "with a star is not supported", "SELECT AS STRUCT")
+            name = one.alias_or_name
+            fields.append(exp.PropertyEQ(this=exp.to_identifier(name), expression=one.unalias()) if name else one)
+        node.set("expressions", [exp.Struct(expressions=fields)])
+    if kind:
+        node.set("kind", None)
+    return None
+
+
+@RULES(exp.Unnest)
+def _unnest(node: exp.Unnest) -> Node | None:
+    """WITH OFFSET counts from 0, DuckDB's ORDINALITY from 1."""
+    offset = node.args.get("offset")
+    if isinstance(node.parent, exp.In) or not offset:
+        return None
+    if len(node.expressions) != 1:
+        raise refused(node, "takes one array", "UNNEST")
+    alias = node.args.get("alias")
+    columns = list(alias.columns) if alias is not None else []
+    name = columns[0] if columns else exp.to_identifier("f0_")
+    place = exp.to_identifier("offset") if offset is True else offset
+    inner = exp.Unnest(
+        expressions=node.expressions,
+        offset=exp.to_identifier("_place"),
+        alias=exp.TableAlias(this=exp.to_identifier("_items"), columns=[exp.to_identifier("_item")]),
+    )
+    shown = [
+        exp.Alias(this=exp.column("_item"), alias=name.copy()),
+        exp.Alias(this=form('"_place" - 1', "INT64"), alias=place.copy()),
+    ]
+    query = exp.Select(expressions=shown, from_=exp.From(this=inner))
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(f"_unnest_{name.name}")))
+
+
+@RULES(exp.Join)
+def _join(node: exp.Join) -> Node | None:
+    """An array is joined with its own row: no ON is needed."""
+    table = node.this
+    inner = isinstance(table, exp.Unnest) or (isinstance(table, exp.Subquery) and table.alias.startswith("_unnest_"))
+    if inner and node.args.get("side") in ("LEFT",) and node.args.get("on") is None and not node.args.get("using"):
+        node.set("on", exp.true())
+    return None
+
+
+@RULES(exp.Table)
+def _table(node: exp.Table) -> Node | None:
+    if node.args.get("version") is not None or node.args.get("when") is not None:
+        raise refused(node, "Trivet keeps no history of tables", "FOR SYSTEM_TIME AS OF")
+    if isinstance(node.this, exp.Identifier) and node.name.endswith("*"):
+        raise refused(node, "name the tables, or UNION ALL them", f"Wildcard table {node.name}")
+    return None
+
+
+@RULES(exp.Column)
+def _column(node: exp.Column) -> Node | None:
+    if node.name.upper() in ("_PARTITIONTIME", "_PARTITIONDATE", "_TABLE_SUFFIX", "_FILE_NAME", "_CHANGE_TYPE"):
+        raise refused(node, "Trivet has no such pseudo-column", node.name.upper())
+    return None
+
+
+@RULES(exp.Parameter, exp.SessionParameter)
+def _parameter(node: Node) -> Node | None:
+    if isinstance(node, exp.SessionParameter) or isinstance(node.this, exp.Parameter):
+        name = node.this.this.name if isinstance(node.this, exp.Parameter) else node.name
+        raise refused(node, "Trivet has no system variables", f"@@{name}")
+    return None
+
+
+@RULES(exp.Delete)
+def _delete(node: exp.Delete) -> Node | None:
+    """`DELETE t WHERE ..` without FROM."""
+    tables = node.args.get("tables")
+    if not node.this and tables:
+        node.set("this", tables[0])
+        node.set("tables", None)
+    return None
+
+
+@RULES(exp.Insert)
+def _insert(node: exp.Insert) -> Node | None:
+    if isinstance(node.this, exp.Var) and node.name.upper() == "ROW":
+        node.set("this", exp.Star())
+    return None
+
+
+@RULES(exp.Collate, exp.Collation)
+def _collate(node: Node) -> Node:
+    raise refused(node, name="COLLATE")
