@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.control.conftest import ALL, FRAUD, HERE
 from trivet.control import choice
+from trivet.control.plane import ControlPlane, ControlSettings
 from trivet.core.errors import Code, FailedPrecondition, NotFound
 from trivet.core.resources import Failure, Query
 
@@ -166,6 +167,37 @@ def test_an_upload_is_taken_over_from_a_machine_that_is_gone(server, make_server
     assert server.plane.pending() == []
     other.work()
     other.done(operation)
+
+
+def test_an_upload_is_left_to_a_process_that_is_known_to_live(make_server):
+    """Such as one that does not serve, and is therefore never heard of as a machine."""
+    alive = {"tool"}
+    server = make_server(lives=alive.__contains__)
+    tool = ControlPlane(server.catalog, server.store, ControlSettings("tool", serves=False))
+    upload = tool.upload_model(HERE, {"displayName": "x", "artifactUri": str(server.artifact())})
+    assert server.plane.pending() == []
+    alive.clear()
+    assert server.plane.pending() == [upload.name]
+    server.work()
+    assert server.done(upload)["modelVersionId"] == "1"
+
+
+def test_one_that_does_not_serve_deletes_what_no_machine_has(make_server):
+    server = make_server(lives=lambda node: True)
+    server.upload("fraud")
+    tool = ControlPlane(server.catalog, server.store, ControlSettings("tool", serves=False))
+    server.serve()
+    with server.catalog.transaction() as tx:
+        tx.bump()
+    tool.run(tool.delete_model(FRAUD).name)
+    assert len(server.kept()) == 1  # `server` may be loading it
+    server.serve()
+    server.work()
+    assert server.kept() == set()
+    server.upload("fraud")
+    server.clock.later(server.settings.alive_within + 1)
+    tool.run(tool.delete_model(FRAUD).name)
+    assert server.kept() == set()
 
 
 def test_both_who_carry_out_an_upload_that_was_taken_over_leave_one_version(server, make_server, monkeypatch):
