@@ -118,6 +118,8 @@ def _values(column: Column, kind: Any) -> Any:
 
     if column.dtype.kind not in "fiub":
         return pa.array(column.tolist(), kind)
+    if not column.flags.aligned:  # as a part of what another process has sent
+        column = column.copy()
     if pa.types.is_float64(kind):
         return pa.array(column.astype(np.float64, copy=False))
     if pa.types.is_int64(kind) and column.dtype.kind != "f" and column.dtype != np.uint64:

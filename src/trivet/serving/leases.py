@@ -5,12 +5,22 @@ a model's author would run, or the operator says so, the model lives in a proces
 that nothing it does ends this one.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Literal
 
-from trivet.runtimes.base import Permissions
-from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec
+from trivet.core.errors import Cancelled
+from trivet.core.instances import Instances, Predictions
+from trivet.core.predictor import Closing, Predictor
+from trivet.core.signature import Parameters, Signature
+from trivet.runtimes import pickles, registry
+from trivet.runtimes.base import OwnProcess, Permissions
+from trivet.serving.isolated import IsolatedPredictor
+from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec, find, load
+from trivet.serving.scoring import Scoring
 
 Isolation = Literal["auto", "always", "never"]
 """Which models get a process of their own: those that run their author's code, all, or none."""
@@ -30,14 +40,40 @@ class Leases:
         self._permissions = permissions
         self._isolate = isolate
         self._keep = keep
+        self.alone = threading.Lock()
+        """For whoever keeps something beside them that only one thread at a time may change."""
+
+        self._lock = threading.Lock()
+        self._held: OrderedDict[ModelSpec, _Held] = OrderedDict()  # the one used last comes last
+        self._closed = False
+
+    def __repr__(self) -> str:
+        used = sum(1 for held in self._held.values() if held.users)
+        return f"<Leases {len(self._held)} models, {used} in use>"
 
     @contextmanager
     def lease(self, spec: ModelSpec) -> Iterator[LoadedModel]:
         """Lend a model for as long as the block runs; it is loaded where it is not.
 
-        Raises what `lifecycle.load` raises. Other threads that ask for the same model wait for it.
+        Raises what `lifecycle.load` raises, and Cancelled once they are closed. Other threads that ask for
+        the same model wait for it.
         """
-        raise NotImplementedError
+        with self._lock:
+            if self._closed:
+                raise Cancelled(f"{spec.ref}: models are not lent any more")
+            held = self._held.setdefault(spec, _Held())
+            self._held.move_to_end(spec)
+            held.users += 1
+        try:
+            yield held.model or self._loaded(spec, held)
+        finally:
+            with self._lock:
+                held.users -= 1
+                if held.model is None and not held.users:
+                    self._held.pop(spec, None)
+                left = self._superfluous()
+            for one in left:
+                one.close()
 
     def info(self, spec: ModelSpec) -> ModelInfo:
         """Return what there is to know of a model, which is loaded for it."""
@@ -46,8 +82,91 @@ class Leases:
 
     def interrupt(self, spec: ModelSpec) -> None:
         """Break off what runs in this model's own process, which ends it: its callers get Cancelled."""
-        raise NotImplementedError
+        held = self._held.get(spec)
+        if held is not None and held.isolated is not None:
+            held.isolated.interrupt()
 
     def close(self) -> None:
-        """Give up all models; nothing is lent any more."""
-        raise NotImplementedError
+        """Give up all models; nothing is lent any more. Those in use are given up by who uses them last."""
+        with self._lock:
+            self._closed = True
+            left = self._superfluous()
+        for one in left:
+            one.close()
+
+    def _loaded(self, spec: ModelSpec, held: "_Held") -> LoadedModel:
+        with held.loading:
+            if held.model is None:
+                held.model = self._load(spec, held)
+            return held.model
+
+    def _load(self, spec: ModelSpec, held: "_Held") -> LoadedModel:
+        if self._isolate == "always" or (self._isolate == "auto" and _runs_code(spec)):
+            held.isolated = isolated = IsolatedPredictor(spec, self._permissions)
+            return LoadedModel(isolated.start(), isolated)
+        model = load(spec, self._permissions)
+        if model.predictor.traits.thread_safe or model.info.slots > 1:
+            return model
+        return LoadedModel(model.info, guarded(model.predictor))
+
+    def _superfluous(self) -> list["_Held"]:
+        """Take out what is to be given up; called with the lock held."""
+        idle = [spec for spec, held in self._held.items() if not held.users]
+        keep = 0 if self._closed else self._keep
+        return [self._held.pop(spec) for spec in idle[: max(0, len(idle) - keep)]]
+
+
+class _Held:
+    """A model, once it is loaded, and how many have it."""
+
+    def __init__(self) -> None:
+        self.loading = threading.Lock()
+        self.model: LoadedModel | None = None
+        self.isolated: IsolatedPredictor | None = None
+        self.users = 0
+
+    def close(self) -> None:
+        """Give up the model."""
+        if self.model is not None and isinstance(self.model.predictor, Closing):
+            self.model.predictor.close()
+
+
+class _Guarded:
+    """A predictor that several threads may ask, of which one waits for the other."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.traits = replace(predictor.traits, thread_safe=True)
+        self._predictor = predictor
+        self._lock = threading.Lock()
+        for name in ("importances", "coefficients"):  # what else it may be asked, and answers to anybody
+            if hasattr(predictor, name):
+                setattr(self, name, getattr(predictor, name))
+
+    def __repr__(self) -> str:
+        return f"<_Guarded {self._predictor!r}>"
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+        return self._predictor.signature
+
+    def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
+        """Predict when nobody else does."""
+        with self._lock:
+            return self._predictor.predict(instances, parameters)
+
+    def close(self) -> None:
+        """Give it up."""
+        if isinstance(self._predictor, Closing):
+            self._predictor.close()
+
+
+def guarded(predictor: Predictor) -> Predictor:
+    """Return a predictor that any thread may ask."""
+    return predictor if isinstance(predictor, Scoring) else _Guarded(predictor)
+
+
+def _runs_code(spec: ModelSpec) -> bool:
+    """Whether to load or to ask this model may run its author's code."""
+    framework, path = find(spec.path, spec.framework)
+    return isinstance(registry.get_runtime(framework), OwnProcess) or pickles.is_pickle(path)

@@ -1,4 +1,4 @@
-"""An endpoint on some server as a predictor: what a batch job asks instead of a model of its own.
+"""An endpoint on some server as a predictor: what a batch job or SQL asks instead of a model of its own.
 
 It cuts what it is asked into requests and has several under way at once, as many as the server takes
 (`throttle`), each on a thread and a connection of its own. A server that is full, restarts or is away for a
@@ -86,11 +86,24 @@ class _Question:
     errors: dict[int, ServingError] = field(default_factory=dict)
     failure: ServingError | None = None
 
+    def leave_open(self) -> None:
+        """Have the failure be that of the rows without an answer, where another time there may be one."""
+        failure = self.failure
+        if failure is not None and (failure.code.retriable or isinstance(failure, DeadlineExceeded)):
+            for index, answer in enumerate(self.predictions):
+                if answer is _OPEN:
+                    self.errors.setdefault(index, failure)
+            self.failure = None
+
+
+_OPEN = object()
+"""What stands for a prediction that is not there yet."""
+
 
 class EndpointPredictor:
     """Asks an endpoint about any JSON values, in requests of at most `rows` of them.
 
-    Asked by one thread at a time; `close` may be called by any.
+    Several threads may ask at once; they share what the server takes.
     """
 
     signature = SIGNATURE
@@ -121,16 +134,17 @@ class EndpointPredictor:
         return Predictions.join([answer for _, _, answer in answers if isinstance(answer, Predictions)])
 
     def score(
-        self, instances: Instances, parameters: Parameters
+        self, instances: Instances, parameters: Parameters, *, partly: bool = False
     ) -> Iterator[tuple[int, int, Predictions | ServingError]]:
         """Ask about many instances; yields, in order, ranges with their predictions, or a bad row's error.
 
         Instances are JSON values, or their texts as `msgspec.Raw`, which are sent as they are. Raises what
         concerns no row, but everything that could be asked: nobody is there or has the time, not even after a
-        while, or the endpoint does not exist or may not be asked; Cancelled once it is closed.
+        while, or the endpoint does not exist or may not be asked; Cancelled once it is closed. Where
+        `partly`, only those rows fail that went unanswered since nobody was there or had the time.
         """
         texts, errors = _texts(*instances.columns.values())
-        question = _Question(texts, _around(parameters), len(texts), [None] * len(texts), errors)
+        question = _Question(texts, _around(parameters), len(texts), [_OPEN] * len(texts), errors)
         requests = list(_cut(question, self._rows))
         question.open = sum(request.count for request in requests)
         with self._changed:
@@ -142,8 +156,9 @@ class EndpointPredictor:
                     self._changed.wait()
             finally:
                 if question.open and question.failure is None:  # closed, or the wait was interrupted
-                    question.failure = Cancelled(f"{self._asked.url} is not asked any more")
-                self._waiting.clear()
+                    self._fail(question, Cancelled(f"{self._asked.url} is not asked any more"))
+            if partly:
+                question.leave_open()
             if question.failure is not None:
                 raise question.failure
         yield from _ranges(question)
@@ -212,7 +227,7 @@ class EndpointPredictor:
         self._reached |= answer.sent
         match answer.concerns:
             case "job":
-                question.failure = answer.error
+                self._fail(question, answer.error)
             case "rows" | "doubtful":
                 self.throttle.answered()
                 job = answer.concerns == "doubtful" and self._good is None
@@ -229,7 +244,7 @@ class EndpointPredictor:
         if request.count > 1:
             self._waiting.extend(request.halves())
         elif job:
-            request.question.failure = error
+            self._fail(request.question, error)
         else:
             request.question.errors[request.start] = error
             request.question.open -= 1
@@ -260,9 +275,14 @@ class EndpointPredictor:
         patience = self._patience if self._reached else min(self._patience, FIRST_PATIENCE)
         if since is not None and monotonic() - since > patience:
             told = f"{error}; no request has been answered for {patience:g} s"
-            request.question.failure = type(error)(told)
+            self._fail(request.question, type(error)(told))
         else:
             self._waiting.append(request)
+
+    def _fail(self, question: _Question, error: ServingError) -> None:
+        """Ask nothing more of a question."""
+        question.failure = error
+        self._waiting = deque(one for one in self._waiting if one.question is not question)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -19,6 +19,7 @@ from trivet.core.predictor import Predictor
 from trivet.core.signature import FLOATS, INTEGERS, DType, Parameters, Signature, TensorSpec, unknown
 from trivet.serving.lifecycle import LoadedModel
 from trivet.serving.replica import FAULTS
+from trivet.sql.model import STATUS, SqlModel
 from trivet.sql.types import BOOL, BYTES, FLOAT64, INT64, JSON, STRING, Field, Type, array
 
 NUMERIC_KINDS = frozenset(("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL"))
@@ -99,6 +100,13 @@ def answered(predictor: Predictor, signature: Signature, parameters: Parameters)
         return predictor.predict(one, parameters)
     except FAULTS:
         return None
+
+
+def outputs_of(model: SqlModel) -> tuple[Field, ...]:
+    """Return the columns that a prediction adds, with the status of a remote model's row."""
+    if model.remote is None or any(one.name == STATUS for one in model.outputs):
+        return model.outputs
+    return (*model.outputs, Field(STATUS, STRING))
 
 
 def packs(signature: Signature, inputs: Sequence[Field]) -> bool:

@@ -1,16 +1,46 @@
 """The functions of DuckDB that predict: one for each version of a model, made when a statement needs it.
 
 DuckDB calls one with at most 2,048 rows, from several of its threads at once. A row that cannot be predicted
-fails the statement, or is NULL where `SAFE.ML.PREDICT` asked.
+fails the statement, or is NULL where `SAFE.ML.PREDICT` asked. DuckDB keeps but the text of an exception, and
+is given one that says under which number the exception itself is kept.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import inspect
+import re
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from itertools import count
+from typing import Any, Protocol
 
-from trivet.core.errors import ServingError
+import msgspec
+
+from trivet.core.errors import Cancelled, Internal, ServingError, model_error
 from trivet.serving.leases import Leases
 from trivet.serving.lifecycle import ModelSpec
+from trivet.sql.columns import outputs_of
 from trivet.sql.model import SqlModel
+from trivet.sql.remote import RemoteScored
+from trivet.sql.scored import Scored
+from trivet.sql.types import struct
+
+_KEPT = 64
+_NUMBER = re.compile(r"\(trivet error (\d+)\)")
+
+
+class Function(Protocol):
+    """What a function of DuckDB calls."""
+
+    def __call__(self, arrays: Sequence[Any]) -> Any:
+        """Return an Arrow array of structs."""
+        ...
+
+    def interrupt(self) -> None:
+        """Break off what waits for another process or a server."""
+        ...
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        ...
 
 
 class Functions:
@@ -18,6 +48,13 @@ class Functions:
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
+        self._made: dict[str, tuple[str, Function]] = {}  # by name: the model's key, and what is called
+        self._own: Any = None  # connection: a function made in a transaction would go with it
+        self._errors: dict[int, ServingError] = {}
+        self._numbers = count()
+
+    def __repr__(self) -> str:
+        return f"<Functions {len(self._made)} made>"
 
     def ensure(
         self, connection: Any, model: SqlModel, spec: Callable[[], ModelSpec] | None, *, safe: bool
@@ -27,23 +64,102 @@ class Functions:
         `spec` says what to load, and is only asked when a row is predicted; None for a remote model. The
         model is loaded, or the endpoint connected to, with the first row.
         """
-        raise NotImplementedError
+        name = _name(model, safe=safe)
+        if name in self._made:
+            return name
+        with self._leases.alone:
+            if name not in self._made:
+                function = self._function(model, spec, safe=safe)
+                self._register(connection, name, model, function)
+                self._made[name] = model.key, function
+        return name
 
     def raised(self, error: BaseException) -> ServingError | None:
         """Return what a function raised, given DuckDB's exception for it; None where no function did."""
-        raise NotImplementedError
+        found = _NUMBER.findall(str(error))
+        if not found:
+            return None
+        return self._errors.pop(int(found[-1]), None) or Internal(str(error))
 
     def interrupt(self, names: Iterable[str]) -> None:
         """Break off calls of these functions that wait for another process or a server.
 
         Called by any thread, beside `interrupt` of the DuckDB connection. They raise Cancelled.
         """
-        raise NotImplementedError
+        for name in names:
+            if (made := self._made.get(name)) is not None:
+                made[1].interrupt()
 
     def forget(self, connection: Any, key: str) -> None:
-        """Remove the functions of a model (`SqlModel.key`) that was dropped or replaced."""
-        raise NotImplementedError
+        """Remove the functions of a model (`SqlModel.key`) that was dropped or replaced.
+
+        A statement that runs keeps its own until it ends.
+        """
+        with self._leases.alone:
+            for name in [name for name, (of, _) in self._made.items() if of == key]:
+                self._remove(name)
 
     def close(self) -> None:
-        """Let go of endpoints; models are the leases' to give up."""
-        raise NotImplementedError
+        """Remove all functions, and let go of endpoints; models are the leases' to give up."""
+        with self._leases.alone:
+            for name in list(self._made):
+                self._remove(name)
+            if self._own is not None:
+                self._own.close()
+                self._own = None
+
+    def _function(self, model: SqlModel, spec: Callable[[], ModelSpec] | None, *, safe: bool) -> Function:
+        if model.remote is not None:
+            return RemoteScored(model, safe=safe)
+        if spec is None:
+            raise Internal(f"model {model.name}: nobody knows where it is")
+        return Scored(self._leases, model, spec, safe=safe)
+
+    def _register(self, connection: Any, name: str, model: SqlModel, function: Function) -> None:
+        def call(*columns: Any) -> Any:
+            try:
+                return function([_array(one) for one in columns])
+            except BaseException as error:  # noqa: BLE001 - of which DuckDB would keep but the text
+                raise _Told(self._keep(error)) from None
+
+        inputs = [one.type.duckdb for one in model.inputs] or None  # None takes whatever comes
+        if inputs is not None:  # DuckDB counts them
+            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+            named = [inspect.Parameter(f"a{index}", kind) for index in range(len(inputs))]
+            call.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
+        result = struct(*outputs_of(model)).duckdb
+        if self._own is None:
+            self._own = connection.cursor()
+        self._own.create_function(
+            name, call, inputs, result, type="arrow", null_handling="special", side_effects=True
+        )
+
+    def _remove(self, name: str) -> None:
+        _, function = self._made.pop(name)
+        self._own.remove_function(name)
+        function.close()
+
+    def _keep(self, error: BaseException) -> str:
+        known = Cancelled("interrupted") if isinstance(error, KeyboardInterrupt) else model_error(error)
+        number = next(self._numbers)
+        self._errors[number] = known
+        self._errors.pop(number - _KEPT, None)
+        return f"{known} (trivet error {number})"
+
+
+class _Told(Exception):
+    """What DuckDB is told."""
+
+
+def _name(model: SqlModel, *, safe: bool) -> str:
+    """Return a name that changes whenever the answers may."""
+    outputs = [(one.name, str(one.type)) for one in model.outputs]
+    inputs = [(one.name, str(one.type)) for one in model.inputs]
+    what = (model.key, inputs, outputs, dict(model.parameters), safe, model.remote)
+    digest = sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
+    return f"ml_{digest[:20]}"
+
+
+def _array(column: Any) -> Any:
+    """Return the one array that a column of a chunk most often is."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

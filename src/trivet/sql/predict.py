@@ -1,0 +1,161 @@
+"""ML.PREDICT as DuckDB runs it: two nested selects around one function that predicts a row.
+
+    ML.PREDICT(MODEL ds.m, (inner)) AS p
+
+becomes
+
+    (SELECT struct_extract(__r, 'y') AS "y", "a", "b"
+     FROM (SELECT *, ml_1f2e(CAST("a" AS DOUBLE), ..) AS __r FROM (inner) AS __i) AS __j) AS p
+
+The function gives all outputs at once, so that a model runs once for each row, whatever is made of it; DuckDB
+moves filters on other columns below it, and does not call it where no output is used.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from sqlglot import exp
+
+from trivet.core.errors import InvalidArgument
+from trivet.core.signature import unknown
+from trivet.sql.bind import INVALID, arguments
+from trivet.sql.columns import outputs_of
+from trivet.sql.dialect import is_safe
+from trivet.sql.model import SqlModel
+from trivet.sql.positions import at
+from trivet.sql.scope import Scope
+from trivet.sql.types import Field
+
+_MOVED = ("alias", "joins", "pivots", "laterals", "sample")
+"""What sqlglot hangs on a table in FROM."""
+
+_OPTIONS = {
+    "threshold": "for classifiers trained in BigQuery ML; compare the model's probability in the query",
+    "keep_original_columns": "for PCA; choose columns in the SELECT",
+    "trial_id": "for models tuned in BigQuery ML",
+}
+
+
+def rewrite(tree: exp.Expression, scope: Scope) -> exp.Expression:
+    """Replace every ML.PREDICT in a statement; the tree is changed, and returned.
+
+    Raises InvalidArgument for what the model does not take, and whatever `scope` raises.
+    """
+    for call in list(_calls(tree)):
+        table = call.parent
+        if not isinstance(table, exp.Table):
+            raise InvalidArgument(f"Table-valued function not found: ML.PREDICT belongs into FROM{at(call)}")
+        relation = exp.Subquery(this=_scored(call, scope))
+        for part in _MOVED:
+            if value := table.args.get(part):
+                relation.set(part, value)
+        table.replace(relation)
+    return tree
+
+
+def _calls(node: exp.Expression) -> Iterator[exp.Expression]:
+    """Yield calls after those that their own queries are made of: inner ones, and those in CTEs before."""
+    parts = sorted(node.args.items(), key=lambda part: part[0] != "with_")
+    for _, value in parts:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, exp.Expression):
+                yield from _calls(one)
+    if isinstance(node, exp.Predict):
+        yield node
+
+
+def _scored(call: exp.Expression, scope: Scope) -> exp.Expression:
+    model = scope.model(call.this)
+    _check_options(call, model)
+    inner = _query(call.expression)
+    columns = scope.describe(_in_place(inner, call))
+    hidden = _hidden({one.name.lower() for one in columns})
+    function = scope.function(model, safe=is_safe(call))
+    answer = exp.Anonymous(this=function, expressions=arguments(model, columns, at(call)))
+    rows = exp.Select(
+        expressions=[exp.Star(), exp.Alias(this=answer, alias=exp.to_identifier(hidden, quoted=True))],
+        from_=exp.From(this=exp.Subquery(this=inner, alias=_alias("__i"))),
+    )
+    outputs = outputs_of(model)
+    shadowed = {one.name.lower() for one in outputs}
+    given: list[exp.Expression] = [_output(one, hidden) for one in outputs]
+    passed = [
+        exp.column(exp.to_identifier(one.name, quoted=True))
+        for one in columns
+        if one.name.lower() not in shadowed
+    ]
+    return exp.Select(
+        expressions=given + passed, from_=exp.From(this=exp.Subquery(this=rows, alias=_alias("__j")))
+    )
+
+
+def _output(field: Field, hidden: str) -> exp.Expression:
+    answer = exp.column(exp.to_identifier(hidden, quoted=True))
+    value = exp.Anonymous(this="struct_extract", expressions=[answer, exp.Literal.string(field.name)])
+    return exp.Alias(this=value, alias=exp.to_identifier(field.name, quoted=True))
+
+
+def _query(given: exp.Expression) -> exp.Expression:
+    """Return what is predicted as a query of its own, without an alias."""
+    given = given.copy()
+    given.set("alias", None)
+    bare = isinstance(given, exp.Subquery) and not any(
+        value for name, value in given.args.items() if name != "this"
+    )
+    if bare and isinstance(given.this, exp.Query):
+        return cast(exp.Expression, given.this.pop())
+    return exp.Select(expressions=[exp.Star()], from_=exp.From(this=given))
+
+
+def _in_place(query: exp.Expression, call: exp.Expression) -> exp.Expression:
+    """Return a query as it may stand alone: with the CTEs that can be seen where the call is."""
+    query = query.copy()
+    below: Any = call
+    above: Any = call.parent
+    while above is not None:
+        if (with_ := above.args.get("with_")) is not None and with_ is not below:
+            query = _with(with_, with_.expressions, query)
+        if isinstance(above, exp.With):  # below is one of its CTEs, which sees those before it
+            before = above.expressions[: above.expressions.index(below)]
+            query = _with(above, before, query)
+        below, above = above, above.parent
+    return query
+
+
+def _with(of: exp.Expression, ctes: Sequence[exp.Expression], query: exp.Expression) -> exp.Expression:
+    if not ctes:
+        return query
+    copied = exp.With(expressions=[one.copy() for one in ctes], recursive=of.args.get("recursive"))
+    source = exp.From(this=exp.Subquery(this=query, alias=_alias("__q")))
+    return exp.Select(expressions=[exp.Star()], from_=source, with_=copied)
+
+
+def _check_options(call: exp.Expression, model: SqlModel) -> None:
+    given = call.args.get("params_struct")
+    if given is None:
+        return
+    if not isinstance(given, exp.Struct):
+        raise InvalidArgument(f"{INVALID}\nExpected STRUCT(value AS option, ..) after the query{at(given)}")
+    for one in given.expressions:
+        name = one.name.lower() if isinstance(one, exp.PropertyEQ) else ""
+        if not name:
+            raise InvalidArgument(f"{INVALID}\nThe options of STRUCT need names{at(one) or at(call)}")
+        reason = _OPTIONS.get(name)
+        told = f"it is {reason}" if reason else unknown(name, tuple(_OPTIONS), "option")
+        raise InvalidArgument(
+            f"{INVALID}\nOption {name} is not supported for model {model.name} of type {model.type}: {told}"
+            f"{at(one) or at(call)}"
+        )
+
+
+def _hidden(taken: set[str]) -> str:
+    """Return a name that no column has."""
+    name, number = "__r", 0
+    while name in taken:
+        number += 1
+        name = f"__r{number}"
+    return name
+
+
+def _alias(name: str) -> exp.TableAlias:
+    return exp.TableAlias(this=exp.to_identifier(name))
