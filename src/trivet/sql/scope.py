@@ -5,6 +5,7 @@ from typing import Protocol
 
 from sqlglot import exp
 
+from trivet.core.predictor import Predictor
 from trivet.sql.model import SqlModel
 from trivet.sql.types import Field
 
@@ -31,4 +32,8 @@ class Scope(Protocol):
         Its arguments are the model's inputs in order; its result is a STRUCT of the outputs. A row that
         cannot be predicted is a NULL where `safe`, otherwise it fails the statement.
         """
+        ...
+
+    def predictor(self, model: SqlModel) -> Predictor:
+        """Return the model, loaded, for what it says of itself; never a remote one. Raises as `load`."""
         ...
