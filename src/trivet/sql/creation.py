@@ -124,7 +124,7 @@ class Uploads:
         document: Document = {
             "displayName": str(asked.options.get("friendly_name") or _short(asked.name)),
             "artifactUri": asked.path,
-            "description": asked.description,
+            **({"description": asked.description} if asked.description else {}),
             "labels": dict(asked.labels),
             "versionAliases": list(asked.aliases),
             "modelSourceInfo": _ORIGIN,
