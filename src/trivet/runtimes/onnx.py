@@ -26,7 +26,9 @@ _REASON = re.compile(
     r"(?:Exception during initialization: )?"
     r"(?:/\S+:\d+ .*?\) )?"
 )
-_CLASSES_UNKNOWN = ParameterSpec("output", ("labels", "probabilities"))
+_TENSORS = "tensors"
+_CLASSES_KNOWN = ParameterSpec("output", (*classifier.OUTPUT.choices, _TENSORS))
+_CLASSES_UNKNOWN = ParameterSpec("output", ("labels", "probabilities", _TENSORS))
 
 Run = Callable[[Sequence[str], dict[str, Column]], list[Any]]
 
@@ -86,7 +88,10 @@ class OnnxPredictor:
 
 
 class OnnxClassifier:
-    """Gives labels, scores, or both; only the outputs that are needed are computed."""
+    """Gives labels, scores, or both; only the outputs that are needed are computed.
+
+    The output `tensors` is what the graph puts out, by its own names, with its ZipMap undone.
+    """
 
     traits = Traits(native=True, thread_safe=True, frees_gil=True)
 
@@ -99,12 +104,18 @@ class OnnxClassifier:
             "labels": [label],
             "probabilities": [scores],
             "detailed": [label, scores],
+            _TENSORS: [label, scores],
         }
+        self._tensors = label, scores
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Run the session once for the output asked for."""
         output = parameters["output"]
         answers = self._session.answer(self._wanted[output], instances)
+        if output == _TENSORS:
+            labels = np.asarray(answers[0]).reshape(instances.count)
+            columns = zip(self._tensors, (labels, self._matrix(answers[1])), strict=True)
+            return Predictions(dict(columns), instances.count)
         return classifier.answer(
             output,
             self._classes,
@@ -164,7 +175,7 @@ def _predictor(session: Any, found: onnx_file.OnnxFile, artifact: Artifact) -> P
         return OnnxPredictor(wrapped, Signature(inputs, onnx_signature.outputs(made, declared)))
     label, scores = made
     classes = onnx_signature.classes(made, found, declared)
-    option = classifier.OUTPUT if classes else _CLASSES_UNKNOWN
+    option = _CLASSES_KNOWN if classes else _CLASSES_UNKNOWN
     dtype: DType = "float64" if scores.type == "tensor(double)" else "float32"
     outputs = classifier.outputs(classes, dtype) if classes else ()
     return OnnxClassifier(wrapped, Signature(inputs, outputs, classes, (option,)), label.name, scores.name)

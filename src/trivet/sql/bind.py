@@ -28,7 +28,7 @@ _CASTS: Mapping[str, frozenset[str]] = {
 """What may become a value of this type by a CAST that says so, besides what is coerced."""
 
 _CONVERTIBLE = frozenset(("ONNX", "XGBOOST"))
-_IMAGE = (array(INT64), array(FLOAT64))
+_PIXELS = (array(FLOAT64), array(INT64))
 _FRACTIONS = ("FLOAT64", "NUMERIC", "BIGNUMERIC")
 
 
@@ -85,13 +85,8 @@ def _converted(value: exp.Expression, given: Type, wanted: Type, *, casts: bool)
         if given.kind in ("BYTES", "INTERVAL"):
             return None
         return _cast(value if given.kind == "JSON" else _call("to_json", value), "VARCHAR")
-    if (
-        given.kind == "STRUCT"
-        and tuple(one.type for one in given.fields) == _IMAGE
-        and wanted.item is not None
-    ):
-        # what ML.DECODE_IMAGE gives: its size, and its values
-        given, value = _IMAGE[1], _call("struct_extract_at", value, exp.Literal.number(2))
+    if _is_image(given) and wanted.item is not None:
+        given, value = given.fields[1].type, _call("struct_extract_at", value, exp.Literal.number(2))
     if given.item is not None and wanted.item is None:
         return _converted(_only(value), given.item, wanted, casts=casts)
     if given.coerces_to(wanted):
@@ -102,6 +97,12 @@ def _converted(value: exp.Expression, given: Type, wanted: Type, *, casts: bool)
     if other.kind == "INT64" and one.kind in _FRACTIONS:  # half away from zero, as GoogleSQL rounds
         value = _rounded(value, given)
     return _cast(value, wanted.duckdb)
+
+
+def _is_image(type_: Type) -> bool:
+    """Whether it is what ML.DECODE_IMAGE gives: a size, and values."""
+    kinds = [one.type for one in type_.fields]
+    return len(kinds) == 2 and kinds[0] == array(INT64) and kinds[1] in _PIXELS
 
 
 def _only(value: exp.Expression) -> exp.Expression:

@@ -8,6 +8,7 @@ is given one that says under which number the exception itself is kept.
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from itertools import count
 from typing import Any, Protocol
@@ -135,8 +136,11 @@ class Functions:
         )
 
     def _remove(self, name: str) -> None:
+        from duckdb import Error
+
         _, function = self._made.pop(name)
-        self._own.remove_function(name)
+        with suppress(Error):  # where the instance is closed already, it has none
+            self._own.remove_function(name)
         function.close()
 
     def _keep(self, error: BaseException) -> str:

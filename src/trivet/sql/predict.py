@@ -20,7 +20,7 @@ from trivet.core.errors import InvalidArgument
 from trivet.core.signature import unknown
 from trivet.sql.bind import INVALID, arguments
 from trivet.sql.columns import outputs_of
-from trivet.sql.dialect import is_safe
+from trivet.sql.dialect import ModelFunction, is_safe
 from trivet.sql.model import SqlModel
 from trivet.sql.positions import at
 from trivet.sql.scope import Scope
@@ -37,15 +37,17 @@ _OPTIONS = {
 
 
 def rewrite(tree: exp.Expression, scope: Scope) -> exp.Expression:
-    """Replace every ML.PREDICT in a statement; the tree is changed, and returned.
+    """Replace every ML.PREDICT, and other functions of models, in a statement.
 
-    Raises InvalidArgument for what the model does not take, and whatever `scope` raises.
+    The tree is changed, and returned. Raises InvalidArgument for what the model does not take, and whatever
+    `scope` raises.
     """
     for call in list(_calls(tree)):
         table = call.parent
+        name = "PREDICT" if isinstance(call, exp.Predict) else call.args["function"]
         if not isinstance(table, exp.Table):
-            raise InvalidArgument(f"Table-valued function not found: ML.PREDICT belongs into FROM{at(call)}")
-        relation = exp.Subquery(this=_scored(call, scope))
+            raise InvalidArgument(f"ML.{name} is a table-valued function: it belongs into FROM{at(call)}")
+        relation = exp.Subquery(this=_replaced(call, scope))
         for part in _MOVED:
             if value := table.args.get(part):
                 relation.set(part, value)
@@ -60,15 +62,27 @@ def _calls(node: exp.Expression) -> Iterator[exp.Expression]:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, exp.Expression):
                 yield from _calls(one)
-    if isinstance(node, exp.Predict):
+    if isinstance(node, exp.Predict | ModelFunction):
         yield node
 
 
-def _scored(call: exp.Expression, scope: Scope) -> exp.Expression:
+def _replaced(call: exp.Expression, scope: Scope) -> exp.Expression:
+    """Return the query that stands for a call."""
+    if not isinstance(call, exp.Predict):
+        from trivet.sql import model_functions
+
+        inner = _query(call.expression) if call.args.get("expression") else None
+        columns = scope.describe(_in_place(inner, call)) if inner is not None else ()
+        return model_functions.query(call, scope, inner, columns)
     model = scope.model(call.this)
     _check_options(call, model)
     inner = _query(call.expression)
-    columns = scope.describe(_in_place(inner, call))
+    return _scored(call, scope, model, inner, scope.describe(_in_place(inner, call)))
+
+
+def _scored(
+    call: exp.Expression, scope: Scope, model: SqlModel, inner: exp.Expression, columns: Sequence[Field]
+) -> exp.Expression:
     hidden = _hidden({one.name.lower() for one in columns})
     function = scope.function(model, safe=is_safe(call))
     answer = exp.Anonymous(this=function, expressions=arguments(model, columns, at(call)))
@@ -116,7 +130,8 @@ def _in_place(query: exp.Expression, call: exp.Expression) -> exp.Expression:
         if (with_ := above.args.get("with_")) is not None and with_ is not below:
             query = _with(with_, with_.expressions, query)
         if isinstance(above, exp.With):  # below is one of its CTEs, which sees those before it
-            before = above.expressions[: above.expressions.index(below)]
+            places = [one is below for one in above.expressions]
+            before = above.expressions[: places.index(True)]
             query = _with(above, before, query)
         below, above = above, above.parent
     return query

@@ -219,10 +219,10 @@ class TestShapes:
     def test_classes_that_no_operator_knows_may_be_declared(self, tmp_path):
         model = softmax()
         unknown = load(tmp_path, model).signature
-        assert unknown.parameters[0].choices == ("labels", "probabilities")
+        assert unknown.parameters[0].choices == ("labels", "probabilities", "tensors")
         known = load(tmp_path, model, Signature((), classes=(0, 1))).signature
         assert known.classes == (0, 1)
-        assert known.parameters[0].choices == ("labels", "probabilities", "detailed")
+        assert known.parameters[0].choices == ("labels", "probabilities", "detailed", "tensors")
 
 
 class TestDeclarations:
