@@ -1,4 +1,4 @@
-"""How fronts pass calls on to the control process: frames over a unix socket, many at once.
+"""How fronts pass calls on to the processes that answer them: frames over a unix socket, many at once.
 
 A frame is its length (four bytes, little-endian) and MessagePack: a number and a `Call`, or the same number
 and the `Reply`. Replies come in any order.
@@ -13,13 +13,13 @@ from typing import TypeVar
 import msgspec
 
 from trivet.core.errors import Internal, Unavailable
-from trivet.protocols.base import Call, Reply, error_reply
+from trivet.protocols.base import Call, Reply, Unanswered, error_reply
 
 log = logging.getLogger("trivet")
 
 _LENGTH = 4
 _GREETING = b"\x01"
-"""What the control process sends first: the supervisor listens for it, and connecting says nothing of it."""
+"""What such a process sends first: the supervisor listens for it, and connecting says nothing of it."""
 
 _CONNECTS_WITHIN = 10.0
 _PAUSE = 0.05
@@ -45,10 +45,14 @@ async def _frames(reader: asyncio.StreamReader, kind: type[T], heard: Callable[[
 
 
 class ControlClient:
-    """Asks the control process that listens at `path`; connects when it is first asked, and again."""
+    """Asks the process that listens at `path`; connects when it is first asked, and again.
 
-    def __init__(self, path: str) -> None:
+    `what` it is, errors say.
+    """
+
+    def __init__(self, path: str, what: str = "the control plane") -> None:
         self.path = path
+        self._what = what
         self._ids = count(1)
         self._asked: dict[int, asyncio.Future[Reply]] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -56,9 +60,9 @@ class ControlClient:
         self._reading: asyncio.Task[None] | None = None
 
     async def ask(self, call: Call) -> Reply:
-        """Return the answer to a call; raises Unavailable where the control process is gone.
+        """Return the answer to a call; raises Unavailable where the process is gone.
 
-        A call that it may have begun is not asked again.
+        A call that it may have begun is not asked again: Unanswered.
         """
         writer = await self._connected()
         number = next(self._ids)
@@ -78,7 +82,7 @@ class ControlClient:
                 async with asyncio.timeout(_CONNECTS_WITHIN):
                     return await self._connect()
             except TimeoutError:
-                raise Unavailable("the control plane does not answer; try again in a moment") from None
+                raise Unavailable(f"{self._what} does not answer; try again in a moment") from None
 
     async def _connect(self) -> asyncio.StreamWriter:
         while True:
@@ -102,7 +106,7 @@ class ControlClient:
             self._writer = None
         for answer in self._asked.values():
             if not answer.done():
-                gone = Unavailable("the control plane ended before it answered; what was asked may be done")
+                gone = Unanswered(f"{self._what} ended before it answered; what was asked may be done")
                 answer.set_exception(gone)
 
     def _heard(self, number: int, reply: Reply) -> None:
@@ -121,7 +125,7 @@ async def answer_calls(
             reply = await answer(call)
         except Exception:  # a defect of ours, and the caller is not to wait for ever
             log.exception("%s %s failed", call.method, call.path)
-            error = Internal("the control plane failed; its log says more")
+            error = Internal("the server failed; its log says more")
             reply = Reply(500, error_reply(error)[2])
         if not writer.is_closing():
             writer.write(_frame((number, reply)))

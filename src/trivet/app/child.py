@@ -29,6 +29,10 @@ def main() -> None:
         from trivet.app import gateway
 
         gateway.run(*sockets)
+    elif kind == "sql":
+        from trivet.app import sql_process
+
+        sql_process.run(*sockets)
     elif kind == "job":
         from trivet.app import job
 

@@ -22,6 +22,7 @@ from trivet.app.channel import Channel
 from trivet.app.child import settle
 from trivet.app.deployments import CannotLoad, Deployments
 from trivet.app.messages import (
+    Doors,
     Failed,
     Gather,
     HandOver,
@@ -89,7 +90,7 @@ class _Front:
         if not self.deploy(asked.serving):
             return
         self.plane.ready = asked.ready
-        http = self.http(asked.settings, ControlClient(asked.control))
+        http = self.http(asked.settings, asked.doors)
         for one in (listening, heir):
             one.setblocking(False)
         settle()
@@ -171,8 +172,9 @@ class _Front:
             return False
         return True
 
-    def http(self, settings: Settings, control: ControlClient) -> HttpServer:
+    def http(self, settings: Settings, doors: Doors) -> HttpServer:
         container = settings.container
+        control, sql = ControlClient(doors.control), ControlClient(doors.sql, "the process for SQL")
         services = Services(
             self.plane,
             BodyLimits(settings.limits.max_instances, settings.limits.max_depth),
@@ -181,6 +183,7 @@ class _Front:
             control.ask if control.path else None,
             settings.catalog.remote,
             settings.gateway.names,
+            sql.ask if sql.path else None,
         )
         found = [module.PROTOCOL(services) for module in preload()]
         probes = frozenset(("/livez", "/readyz", container.health_route))

@@ -13,7 +13,7 @@ from trivet.app import memory
 from trivet.app.children import Child, Ended, Hears, spawn, together
 from trivet.app.fronts import LINGERS_IDLE, Fronts
 from trivet.app.loaders import Loaders, took_too_long
-from trivet.app.messages import Listen, Retire, Serve, Serving
+from trivet.app.messages import Doors, Listen, Retire, Serve, Serving
 from trivet.app.models import Where, where
 from trivet.app.replicas import Group
 from trivet.app.seats import Seat
@@ -32,18 +32,18 @@ _CLOSES_WITHIN = 1.0
 class Generation:
     """A loader, the replicas of models that run in processes of their own, and a front for each socket.
 
-    `folder` is for the sockets of its processes; `hears` is told what they say; at `control` the control
-    plane listens, if anywhere. What becomes of processes is counted in `metrics`.
+    `folder` is for the sockets of its processes; `hears` is told what they say; at `doors` others listen
+    for what the fronts do not answer. What becomes of processes is counted in `metrics`.
     """
 
     def __init__(
-        self, settings: Settings, folder: Path, hears: Hears, metrics: Metrics, control: str = ""
+        self, settings: Settings, folder: Path, hears: Hears, metrics: Metrics, doors: Doors
     ) -> None:
         self.settings = settings
         self._folder = folder
         self._hears = hears
         self._metrics = metrics
-        self._control = control
+        self._doors = doors
         self._wish = Wish(0)
         self._state = 1
         self._where: dict[str, Where] = {}
@@ -82,7 +82,7 @@ class Generation:
         with heir, unused:
             self._waiting = await self._loaders.fork_front("front", room, heir)
         nothing = Serving(0, [], [], [], [])
-        self._waiting.channel.send(Serve(self.settings, nothing, ready=False, control=self._control))
+        self._waiting.channel.send(Serve(self.settings, nothing, ready=False, doors=self._doors))
         await self._waiting.wait_until(self._waiting.up)
         self._waiting.channel.send(Listen())
 
@@ -218,7 +218,7 @@ class Generation:
 
     async def _fork_front(self, name: str, listening: socket.socket, heir: socket.socket) -> Child:
         front = await self._loaders.fork_front(name, listening, heir)
-        front.channel.send(Serve(self.settings, self._serving(), ready=True, control=self._control))
+        front.channel.send(Serve(self.settings, self._serving(), ready=True, doors=self._doors))
         return front
 
     async def _end_waiting(self) -> None:

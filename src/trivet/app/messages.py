@@ -110,16 +110,23 @@ class Serving(Struct, tag=True):
     addresses: list[Address]
 
 
+class Doors(Struct, frozen=True):
+    """Paths at which the control plane and the process for SQL listen for calls; empty where one does not."""
+
+    control: str = ""
+    sql: str = ""
+
+
 class Serve(Struct, tag=True):
     """To a front, first of all: its settings and what to serve. Not `ready` is for probes alone.
 
-    `control` is the path at which the control plane listens, or empty.
+    `doors` are the paths at which others listen for a front's calls.
     """
 
     settings: Settings
     serving: Serving
     ready: bool
-    control: str = ""
+    doors: Doors = Doors()
 
 
 class HandOver(Struct, tag=True):
@@ -150,6 +157,15 @@ class Guard(Struct, tag=True):
     host: str
     port: int
     sockets: list[str]
+
+
+class AnswerSql(Struct, tag=True):
+    """To the process for SQL, first of all: its settings, its data, and the URL of its server."""
+
+    settings: Settings
+    data: str
+    server: str
+    tls: str = ""  # the `host:port` of the gateway
 
 
 class RunJob(Struct, tag=True):
@@ -226,5 +242,5 @@ class Gather(Struct, tag=True):
 Message = (
     Load | Loading | Loaded | Failed | ForkFront | ForkReplica | ForkLoader | Forked | Exited
     | Serve | Serving | Ready | Listen | HandOver | Silent | Retire | Measure | Measured | Gather
-    | Manage | Wished | Applied | Expected | Preload | Guard | RunJob
+    | Manage | Wished | Applied | Expected | Preload | Guard | RunJob | AnswerSql
 )  # fmt: skip

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from trivet.app.gateway import Gate
 from trivet.app.generation import Generation
 from trivet.app.manager import Manager
 from trivet.app.messages import (
+    Doors,
     Expected,
     Gather,
     Measure,
@@ -29,6 +31,7 @@ from trivet.app.messages import (
     Wished,
 )
 from trivet.app.models import wish_of
+from trivet.app.sql_process import Sql
 from trivet.app.strays import reap
 from trivet.core.errors import ServingError
 from trivet.serving.lifecycle import ModelInfo
@@ -38,6 +41,15 @@ from trivet.settings import Settings
 from trivet.telemetry import Metrics, Sample, add_up
 
 log = logging.getLogger("trivet")
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a server has besides fronts, models and a catalog: a gateway, and a process for SQL."""
+
+    gate: Gate
+    sql: Sql
+
 
 Announce = Callable[[str, Sequence[ModelInfo]], None]
 
@@ -50,7 +62,7 @@ class Supervisor:
 
     `reread` gives the settings anew; `sockets` are one for each front, and `folder` is for its files. What is
     served is what `manager` wishes; where its catalog does not last, the models of the settings at first.
-    A `gate` may stand in front.
+    Others may be `beside` them.
     """
 
     def __init__(
@@ -60,14 +72,15 @@ class Supervisor:
         folder: Path,
         announce: Announce,
         manager: Manager,
-        gate: Gate | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._reread = reread
         self._sockets = sockets
         self._folder = folder
         self._announce = announce
         self._manager = manager
-        self._gate = gate
+        self._gate = beside.gate if beside else None
+        self._sql = beside.sql if beside else None
         self._changing = asyncio.Lock()
         self._metrics = Metrics()
         self._generations: list[Generation] = []
@@ -102,6 +115,8 @@ class Supervisor:
             await self._manager.close()
             if self._gate is not None:
                 await self._gate.close()
+            if self._sql is not None:
+                await self._sql.close()
         return 0
 
     async def _or_signal(self, work: asyncio.Task[None]) -> signal.Signals | None:
@@ -133,8 +148,10 @@ class Supervisor:
         )
         seed = await self._bring_up(generation)
         self._serving = generation
+        host, port = self._sockets[0].getsockname()[:2]
+        if self._sql is not None:
+            self._sql.open(settings, self._hear)
         if self._gate is not None:
-            host, port = self._sockets[0].getsockname()[:2]
             await self._gate.open(settings, (host, port), self._hear)
         self._do(self._manage(settings, seed))
 
@@ -148,7 +165,8 @@ class Supervisor:
 
     def _next(self, settings: Settings) -> Generation:
         folder = self._folder / str(next(self._numbers))
-        generation = Generation(settings, folder, self._hear, self._metrics, self._manager.path)
+        doors = Doors(self._manager.path, self._sql.path if self._sql else "")
+        generation = Generation(settings, folder, self._hear, self._metrics, doors)
         self._generations.append(generation)
         return generation
 
@@ -241,6 +259,8 @@ class Supervisor:
                 await new.close()
             return
         self._serving = new
+        if self._sql is not None:
+            self._sql.settings = new.settings
         await old.fronts.give_way(new.fronts, old.settings.server.drain_timeout)
         log.info("reloaded: %s", ", ".join(str(info.spec.ref) for info in new.models))
         self._do(self._manage(new.settings, seed))
@@ -269,6 +289,8 @@ class Supervisor:
 
     def _kill(self) -> None:
         self._manager.kill()
+        if self._sql is not None:
+            self._sql.kill()
         for generation in self._generations:
             generation.kill()
 

@@ -15,7 +15,8 @@ from trivet.app import logs
 from trivet.app.gateway import Gate
 from trivet.app.manager import Manager, has_catalog
 from trivet.app.serve import address, adopt_orphans, allow_many_connections, listen
-from trivet.app.supervisor import Supervisor
+from trivet.app.sql_process import Sql
+from trivet.app.supervisor import Beside, Supervisor
 from trivet.core.errors import FailedPrecondition
 from trivet.serving.lifecycle import ModelInfo
 from trivet.settings import Settings
@@ -60,7 +61,8 @@ def run(reread: Callable[[], Settings], announce: Announce) -> int:
             _write(data / SERVER, json.dumps({**addresses, "pid": os.getpid()}))
             announce(addresses, models)
 
-        supervisor = Supervisor(reread, sockets, scratch, told, manager, gate)
+        beside = Beside(gate, Sql(scratch, data, addresses["http"], addresses.get("tls", "")))
+        supervisor = Supervisor(reread, sockets, scratch, told, manager, beside)
         return asyncio.run(supervisor.run(settings, addresses["http"]))
 
 

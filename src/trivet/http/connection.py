@@ -17,7 +17,7 @@ from trivet.http import head as heads
 from trivet.http.asgi import FAULT, Exchange
 from trivet.http.body import ChunkedBody, SizedBody, unzip
 from trivet.http.movable import Movable
-from trivet.http.refusal import Refusal, too_large
+from trivet.http.refusal import Refusal
 from trivet.http.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, MOVING
 from trivet.protocols.base import Headers, error_reply
 from trivet.serving.batching import Pending
@@ -268,7 +268,7 @@ class Connection(Movable):
         continued, self._continued = self._continued, False
         limit, length = self._server.limits.max_body_bytes, head.length
         if length is not None and length > limit:
-            raise too_large(limit)
+            self._server.admit_upload(head.path, length)
         if length is not None and length <= len(self._buffer) - end and not head.gzip:
             body, self._buffer = self._buffer[end : end + length], self._buffer[end + length :]
             self._serve(body)

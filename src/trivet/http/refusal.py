@@ -15,6 +15,6 @@ class Refusal(InvalidArgument):
         return Refusal, (self.status, str(self), self.headers)
 
 
-def too_large(limit: int) -> Refusal:
-    """Say that a body is."""
-    return Refusal(413, f"the body exceeds {limit} bytes (limits.max_body_bytes)")
+def too_large(limit: int, name: str = "max_body_bytes") -> Refusal:
+    """Say that a body is; `name` is the limit's."""
+    return Refusal(413, f"the body exceeds {limit} bytes (limits.{name})")

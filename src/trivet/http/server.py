@@ -16,7 +16,7 @@ from trivet.http.asgi import App, Exchange
 from trivet.http.connection import Connection
 from trivet.http.handover import HandOver, TakeOver
 from trivet.http.head import Head
-from trivet.http.refusal import Refusal
+from trivet.http.refusal import Refusal, too_large
 from trivet.http.states import ANSWERING, CLOSING, HEAD, IDLE, LINGERING, MOVING
 from trivet.protocols.base import HotRoute, HttpProtocol, RequestHead
 from trivet.serving.plane import DataPlane
@@ -29,6 +29,9 @@ _HEAD_BYTES = 2048  # longer ones are not remembered
 _PATHS = 4096
 _PATH_BYTES = 512  # neither are these
 _LINGERS = 2.0  # seconds without a byte
+
+UPLOADS = ("/upload/", "/resumable/")
+"""How the paths begin to which files are uploaded."""
 
 
 class HttpServer:
@@ -196,6 +199,14 @@ class HttpServer:
             if head.plain > self.limits.max_body_bytes:
                 head.plain = -1
         return head
+
+    def admit_upload(self, path: str, length: int) -> None:
+        """Raise Refusal for a body of a length that only uploads may have."""
+        limits = self.limits
+        if not path.startswith(UPLOADS):
+            raise too_large(limits.max_body_bytes)
+        if length > (limit := max(limits.max_upload_bytes, limits.max_body_bytes)):
+            raise too_large(limit, "max_upload_bytes")
 
     def start(self, exchange: Exchange) -> None:
         """Let the application answer."""

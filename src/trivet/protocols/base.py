@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route as AsgiRoute
 
 from trivet.codecs.json_body import BodyLimits
-from trivet.core.errors import Code, ResourceExhausted, ServingError
+from trivet.core.errors import Code, ResourceExhausted, ServingError, Unavailable
 from trivet.serving.batching import Pending
 from trivet.serving.plane import DataPlane
 from trivet.telemetry import Sample
@@ -70,6 +70,9 @@ class Services:
     names: tuple[str, ...] = ()
     """Names of this server, besides those that are this machine's own."""
 
+    sql: "Callable[[Call], Awaitable[Reply]] | None" = None
+    """What answers calls that concern SQL; None where nothing does."""
+
 
 @dataclass(slots=True, eq=False)
 class RequestHead:
@@ -111,6 +114,10 @@ class Reply(Struct, array_like=True):
     body: bytes = b""
     media_type: str = "application/json"
     headers: dict[str, str] = {}
+
+
+class Unanswered(Unavailable):
+    """Whoever was asked ended before it answered: what was asked may be done."""
 
 
 class Caller(Protocol):

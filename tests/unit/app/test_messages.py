@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from trivet.app.channel import BlockingChannel, Channel, Messages, encode
 from trivet.app.messages import (
+    AnswerSql,
+    Doors,
     Exited,
     Failed,
     ForkFront,
@@ -67,7 +69,13 @@ MESSAGES: list[Message] = [
     Load([SPEC], Permissions(pickle=True, trusted_types=("a.B",)), Log(format="json"), 30),
     Loaded([INFO]),
     Failed("m-2", "m@2", hop.failure(InvalidArgument("no"))),
-    Serve(Settings(), Serving(3, [Remote(INFO, ["/a.sock", "/b.sock"])], [SPEC], ["m-1"], []), True),
+    Serve(
+        Settings(),
+        Serving(3, [Remote(INFO, ["/a.sock", "/b.sock"])], [SPEC], ["m-1"], []),
+        True,
+        Doors("/c", "/s"),
+    ),
+    AnswerSql(Settings(), "/data", "http://127.0.0.1:8080", "localhost:8443"),
     Retire(1.5, 0, 30),
     Measured(4, samples()),
     Exited(77, 9),

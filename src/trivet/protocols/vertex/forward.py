@@ -1,22 +1,16 @@
 """From a front to the control plane: the paths that are Google's and no prediction."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from ipaddress import ip_address
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.routing import Route as AsgiRoute
-from starlette.types import Scope
 
-from trivet.core.errors import PermissionDenied, Unimplemented
-from trivet.protocols.base import Call, Reply, Services
+from trivet.core.errors import Unimplemented
+from trivet.protocols.base import Services
+from trivet.protocols.forwarding import Matching, forward
 
-Control = Callable[[Call], Awaitable[Reply]]
-
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _INVOKE = re.compile(
     r"/+v1(?:beta1)?/projects/[^/]+/locations/[^/]+/endpoints/[^/]+(?:/deployedModels/[^/]+)?/invoke/.*"
 )
@@ -24,25 +18,13 @@ _CONTROL = re.compile(r"/+(?:(?:v1|v1beta1|ui)/+projects(?:/.*)?|computeMetadata
 """Everything of Google's, which is below a project, and what its libraries ask of a machine there."""
 
 
-class _Matching(AsgiRoute):
-    """A route for all paths of a pattern and all methods."""
-
-    def __init__(self, pattern: re.Pattern[str], answer: Callable[[Request], Awaitable[Response]]) -> None:
-        super().__init__("/{path:path}", answer, methods=_METHODS)
-        self._pattern = pattern
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Say whether a request is for this route."""
-        if scope["type"] != "http" or not self._pattern.fullmatch(scope["path"]):
-            return Match.NONE, {}
-        return super().matches(scope)
-
-
 def routes(services: Services) -> Sequence[AsgiRoute]:
     """Return the routes of a front that asks a control plane, if there is one."""
-    found = [_Matching(_INVOKE, _invoke)]
+    found = [Matching(_INVOKE, _invoke)]
     if services.control is not None:
-        found.append(_Matching(_CONTROL, _forward(services.control, services)))
+        found.append(
+            Matching(_CONTROL, forward(services.control, services, "models and endpoints are managed"))
+        )
     return found
 
 
@@ -50,64 +32,3 @@ async def _invoke(request: Request) -> Response:
     raise Unimplemented(
         "invoke passes requests on to a model's container; models here have none. Use :predict"
     )
-
-
-def _forward(control: Control, services: Services) -> Callable[[Request], Awaitable[Response]]:
-    async def forward(request: Request) -> Response:
-        headers = {name.lower(): value for name, value in reversed(request.headers.items())}
-        bound = _bound(request.scope)
-        host = headers.get("host") or bound
-        _admit(request, host, headers.get("origin"), services)
-        call = Call(
-            method=request.method,
-            path=request.scope["path"],
-            query=request.scope["query_string"].decode("latin-1"),
-            headers=headers,
-            body=await request.body(),
-            address=f"http://{host}",
-            bound=f"http://{bound}",
-        )
-        reply = await control(call)
-        return Response(reply.body, reply.status, reply.headers, media_type=reply.media_type)
-
-    return forward
-
-
-def _admit(request: Request, host: str, origin: str | None, services: Services) -> None:
-    """Raise PermissionDenied for callers on other machines, and for web pages of others.
-
-    A page can have its own name lead to this machine, and then has the server's origin (DNS rebinding): so
-    the name must be one that is known to be this server's.
-    """
-    if not services.remote and request.client is not None and not _is_loopback(request.client.host):
-        raise PermissionDenied(
-            "models and endpoints are managed from this machine only; catalog.remote = true lets others, too"
-        )
-    known = _is_own(host, services.names)
-    if not known and not services.remote:
-        raise PermissionDenied(
-            f"this server does not go by the name {host[:100]}; gateway.names tells it that it does"
-        )
-    if origin is not None and not (known and origin.partition("://")[2] == host):
-        raise PermissionDenied(f"web pages of {origin[:100]} may not call this server")
-
-
-def _is_loopback(host: str) -> bool:
-    with suppress(ValueError):
-        return ip_address(host.partition("%")[0]).is_loopback
-    return False
-
-
-def _is_own(host: str, names: Sequence[str]) -> bool:
-    """Whether a Host header names this server: by address, as localhost, as one of Google's, or as told."""
-    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
-    name = name.strip("[]").lower().rstrip(".")
-    with suppress(ValueError):
-        ip_address(name)
-        return True
-    return name in {"localhost", *names} or name.endswith((".localhost", ".googleapis.com", ".vertexai.goog"))
-
-
-def _bound(scope: Scope) -> str:
-    host, port = scope["server"]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
