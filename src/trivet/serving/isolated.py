@@ -33,8 +33,6 @@ from trivet.serving import hop
 from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec, load
 from trivet.serving.replica import FAULTS
 
-log = logging.getLogger("trivet")
-
 _LENGTH = 4
 _TICK = 200  # milliseconds after which a process is looked at whose socket others may hold open
 _ENDS_WITHIN = 5.0  # seconds, once its socket has ended
@@ -332,8 +330,7 @@ def _answer(model: LoadedModel, frame: memoryview) -> bytearray:
     except FAULTS as error:
         answer = model_error(error)
         if answer is not error:
-            log.error("%s", model.info.spec.ref, exc_info=error)
-            answer.__cause__ = error
+            answer.__cause__ = error  # whose traceback is sent with it
         return hop.write_answers(ask.id, [answer])
 
 
