@@ -1,7 +1,7 @@
 """Opens what SQL works on: a catalog, a store of artifacts, a control plane without a server, and DuckDB."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,8 +89,6 @@ def open_database(
         opened = place(settings, data, isolate=settings.sql.isolate)
         stack.callback(opened.close)
         functions = Functions(opened.leases)
-        stack.push(suppress(NotImplementedError))
-        stack.callback(functions.close)
         files = Files(
             folder=opened.data / "sql",
             project=project,

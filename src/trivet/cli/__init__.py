@@ -22,6 +22,7 @@ COMMANDS = (
     "run",
     "predict",
     "batch",
+    "sql",
     "inspect",
     "config",
     "completion",

@@ -73,10 +73,12 @@ def _step(planner: "Planner", table: Table, action: exp.Expression) -> Callable[
                 raise InvalidArgument(f"Column already exists: {made.field.name}{at(action)}")
             said = {one.name: one.description for one in table.fields if one.description}
             said |= {made.field.name: made.field.description} if made.field.description else {}
-            return lambda: (
-                cursor.execute(f"{place} ADD COLUMN{missing} {made.text}"),
-                store.describe(table.name, table.document, said),
-            )
+
+            def added() -> None:
+                cursor.execute(f"{place} ADD COLUMN{missing} {made.text}")
+                store.describe(table.name, table.document, said)
+
+            return added
         case exp.Drop():
             name = action.args["tables"][0].name
             there = " IF EXISTS" if action.args.get("exists") else ""

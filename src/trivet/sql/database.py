@@ -177,6 +177,7 @@ class Database:
             return loaded.predictor
 
     def close(self) -> None:
-        """Close all files, which are whole then, and let the models go."""
+        """Close all files, which are whole then, and let go of the functions; models are the leases'."""
+        self.functions.close()
         self.root.close()
         self._spill.cleanup()

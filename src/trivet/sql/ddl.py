@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -20,6 +20,7 @@ from trivet.sql.types import Field
 
 if TYPE_CHECKING:
     from trivet.sql.plan import Planner
+    from trivet.sql.session import Connection
 
 _DATASET_OPTIONS = {
     "description": "STRING", "friendly_name": "STRING", "labels": "ARRAY<STRUCT<STRING, STRING>>",
@@ -54,9 +55,8 @@ def transaction(planner: "Planner", tree: exp.Expression, written: exp.Expressio
     planned = Planned(f"{verb}_TRANSACTION")
 
     def act() -> Done:
-        cursor = planner.connection.cursor
-        {"BEGIN": cursor.begin, "COMMIT": cursor.commit, "ROLLBACK": cursor.rollback}[verb]()
-        planner.connection.database.changed()
+        session = planner.connection
+        {"BEGIN": session.begin, "COMMIT": session.commit, "ROLLBACK": session.rollback}[verb]()
         return Done(planned, message=f"{verb} TRANSACTION")
 
     return Plan(planned, written, act=act, alone=True)
@@ -93,7 +93,8 @@ def _create_table(planner: "Planner", tree: exp.Create, written: exp.Expression)
     document = {**document_of(said.values), **partitioning(tree, said.values)}
     operation = _operation(planner, tree, name, table)
     planned = Planned(kind, target=name, operation=operation)
-    text, parameters = "", ()
+    text = ""
+    parameters: tuple[str, ...] = ()
     fields: tuple[Field, ...] = tuple(one.field for one in given)
     if query is not None:
         text, fields, parameters = planner.query(query)
@@ -119,29 +120,37 @@ def _create_table(planner: "Planner", tree: exp.Create, written: exp.Expression)
             connection.forget_temporary(name.name)
         made = "CREATE TEMP TABLE" if temporary else "CREATE TABLE"
         with connection.failing(written):
-            if given:
-                connection.cursor.execute(f"{made} {place} ({', '.join(one.text for one in given)})")
-            if text:
-                filled = f"INSERT INTO {place} {text}" if given else f"{made} {place} AS {text}"
-                connection.cursor.execute(filled, values)
-        rows = int(connection.cursor.fetchone()[0]) if text else None
+            rows = _filled(connection, f"{made} {place}", place, given, text, values)
         if temporary:
             connection.temporary.add(name.name)
             connection.database.changed()
         else:
-            said_of = {one.field.name: one.field.description for one in given if one.field.description}
-            store.describe(name, document, said_of)
+            said_of = {column.field.name: column.field.description for column in given}
+            store.describe(name, document, {key: value for key, value in said_of.items() if value})
         counted = "" if rows is None else f" with {rows:,} row{'' if rows == 1 else 's'}"
         return Done(planned, None, f"Created table {name.name if temporary else name}{counted}.")
 
     return Plan(planned, written, models=tuple(planner.used), act=act)
 
 
+def _filled(
+    connection: "Connection", made: str, place: str, given: Sequence[Column], text: str, values: Any
+) -> int | None:
+    """Make a table, and return how many rows a query has put into it, None without a query."""
+    if given:
+        connection.cursor.execute(f"{made} ({', '.join(one.text for one in given)})")
+    if not text:
+        return None
+    connection.cursor.execute(f"INSERT INTO {place} {text}" if given else f"{made} AS {text}", values)
+    return int(connection.cursor.fetchone()[0])
+
+
 def _source(tree: exp.Create) -> exp.Expression | None:
     """Return the query that a table is made from, if any; COPY, CLONE and LIKE are ones, too."""
     query = tree.args.get("expression")
     if query is not None:
-        return query.copy()
+        copied: exp.Expression = query.copy()
+        return copied
     if clone := tree.args.get("clone"):
         return exp.select("*").from_(clone.this.copy())
     if like := tree.find(exp.LikeProperty):

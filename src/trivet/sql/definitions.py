@@ -135,9 +135,9 @@ def partitioning(tree: exp.Expression, values: Mapping[str, Any]) -> dict[str, A
                 **({"field": columns[0]} if columns and columns[0] != "_PARTITIONDATE" else {}),
                 **time,
             }
-    if found := tree.find(exp.Cluster, exp.ClusteredByProperty):
+    if clustered := tree.find(exp.Cluster, exp.ClusteredByProperty):
         names: Sequence[str] = list(
-            dict.fromkeys(one.name for one in found.find_all(exp.Column, exp.Identifier))
+            dict.fromkeys(one.name for one in clustered.find_all(exp.Column, exp.Identifier))
         )
         document["clustering"] = {"fields": list(names)}
     return document

@@ -38,6 +38,8 @@ _COLUMN = re.compile(
 )
 _MISSING = re.compile(r'Table "(?P<table>[^"]+)" does not have a column named "(?P<name>[^"]+)"')
 _CANDIDATES = re.compile(r"Candidate bindings: (?P<names>.*)")
+_RAISED = re.compile(r"while executing the UDF: \w+: (?P<said>.*)", re.DOTALL)
+_DIVIDED = re.compile(r"Division by zero in expression \((?P<what>.*?)\)\. Use TRY", re.DOTALL)
 _LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
 
 
@@ -64,6 +66,10 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
     _, _, said = said.partition(": ") if re.match(r"[A-Z][\w ]* Error: ", said) else ("", "", said)
     if kind == "InterruptException":
         return Cancelled("the statement was cancelled")
+    if raised := _RAISED.search(text):  # by a function of ours; `Functions` knows what models raise
+        return InvalidArgument(raised["said"])
+    if divided := _DIVIDED.search(text):
+        return InvalidArgument(f"division by zero: {divided['what']}")
     if locked := _LOCKED.search(text):
         return FailedPrecondition(
             f"{locked['file']}: process {locked['process']} has the database open for writing. If that is "

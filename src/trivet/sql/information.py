@@ -43,6 +43,7 @@ def query(
     values = ", ".join(f"({row})" for row in listed) or f"({nothing})"
     where = "" if listed else " WHERE FALSE"
     made = parse_one(f"SELECT {heads} FROM (VALUES {values}) AS listed({names}){where}", dialect="duckdb")
+    assert isinstance(made, exp.Expression)
     return made
 
 

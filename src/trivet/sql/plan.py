@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from trivet.core.errors import InvalidArgument, NotFound, ServingError
-from trivet.sql import predict
+from trivet.sql import images, predict
 from trivet.sql.failures import told
 from trivet.sql.files import reading
 from trivet.sql.model import SqlModel
@@ -15,8 +15,9 @@ from trivet.sql.names import DatasetName
 from trivet.sql.parameters import Parameter
 from trivet.sql.positions import at
 from trivet.sql.quoting import quoted
-from trivet.sql.resolve import READY, Names, models_of, named, parts
+from trivet.sql.resolve import READY, Names, models_of, parts
 from trivet.sql.result import Done, Planned
+from trivet.sql.translate import translate
 from trivet.sql.types import Field, of_duckdb
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Planner:
 
     def query(self, tree: exp.Expression) -> tuple[str, tuple[Field, ...], tuple[str, ...]]:
         """Return a query as DuckDB has it, its columns, and the names of the parameters in it."""
-        made = self.made(named(tree, self.connection.dialect))
+        made = self.made(tree)
         return self.finished(made)
 
     def made(self, tree: exp.Expression) -> exp.Expression:
@@ -107,11 +108,17 @@ class Planner:
         self._typed(tree)
         if self.connection.dialect == "bigquery":
             ready = _taken_out(tree)
-            tree = _translate(tree, self._schema())
+            tree = translate(tree, self._schema())
             _put_back(tree, ready)
-        for cast in _parameters(tree):
-            type_ = self.parameters[cast.this.name].type
-            cast.set("to", exp.DataType.build(type_.duckdb, dialect="duckdb"))
+        for one in list(tree.find_all(exp.Parameter)):
+            to = exp.DataType.build(self.parameters[one.name].type.duckdb, dialect="duckdb")
+            if isinstance(one.parent, exp.Cast) and one.arg_key == "this":
+                one.parent.set("to", to)
+            else:
+                one.replace(exp.Cast(this=one.copy(), to=to))
+        if images.concerned(tree):
+            images.ensure(self.connection.cursor)
+            tree = images.rewrite(tree)
         if next(models_of(tree), None) is not None:
             tree = predict.rewrite(tree, self)
         return tree
@@ -169,7 +176,7 @@ class Planner:
         """Return an expression's query in DuckDB's SQL, where no table is named."""
         if self.connection.dialect == "duckdb":
             return tree
-        return _translate(tree)
+        return translate(tree)
 
     def value(self, expression: exp.Expression) -> Any:
         """Return the value of an expression that needs no table."""
@@ -182,8 +189,8 @@ class Planner:
 
     def _bound(self, tree: exp.Expression) -> tuple[list[str], list[Any]]:
         tree = tree.copy()
-        for cast in _parameters(tree):
-            cast.set("this", exp.Null())
+        for one in list(tree.find_all(exp.Parameter)):
+            one.replace(exp.Null())
         with told(tree):
             relation = self.connection.cursor.sql(duckdb_text(tree))
             if relation is None:
@@ -192,7 +199,11 @@ class Planner:
 
     def _fields(self, names: Sequence[str], types: Sequence[Any]) -> tuple[Field, ...]:
         seen: set[str] = set()
-        doubled = [name for name in names if name.lower() in seen or seen.add(name.lower())]
+        doubled = []
+        for name in names:
+            if name.lower() in seen:
+                doubled.append(name)
+            seen.add(name.lower())
         if doubled:
             raise InvalidArgument(
                 "Duplicate column names in the result are not supported. Found duplicate(s): "
@@ -247,14 +258,6 @@ def duckdb_text(tree: exp.Expression) -> str:
     return str(tree.sql(dialect="duckdb", identify=True))
 
 
-def _parameters(tree: exp.Expression) -> list[exp.Cast]:
-    return [
-        one.parent
-        for one in tree.find_all(exp.Parameter)
-        if isinstance(one.parent, exp.Cast) and one.parent.this is one
-    ]
-
-
 def _positional(name: str) -> bool:
     return name[:1] == "p" and name[1:].isdigit()
 
@@ -271,7 +274,7 @@ def _differs(type_: Any, wanted: str) -> bool:
 
 def _taken_out(tree: exp.Expression) -> dict[str, exp.Expression]:
     """Put a name in the place of what is DuckDB's SQL already."""
-    ready = {}
+    ready: dict[str, exp.Expression] = {}
     for node in list(tree.find_all(exp.Query)):
         if node.meta.get(READY) and node.parent is not None:
             name = f"__ready_{len(ready)}"
@@ -286,11 +289,3 @@ def _put_back(tree: exp.Expression, ready: Mapping[str, exp.Expression]) -> None
             select = table.find_ancestor(exp.Select)
             assert select is not None
             select.replace(ready[table.name])
-
-
-def _translate(tree: exp.Expression, schema: Mapping[str, Any] | None = None) -> exp.Expression:
-    try:
-        from trivet.sql.translate import translate
-    except ImportError:
-        return tree
-    return translate(tree, schema)

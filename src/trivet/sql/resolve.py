@@ -12,6 +12,7 @@ from trivet.sql import information
 from trivet.sql.dialect import ModelFunction, file_of, parse
 from trivet.sql.names import DatasetName, ObjectName, dataset_name
 from trivet.sql.positions import at
+from trivet.sql.translate import translate
 
 if TYPE_CHECKING:
     from trivet.sql.session import Connection
@@ -120,7 +121,6 @@ class Names:
         try:
             (query,) = parse(view.query, view.dialect)  # type: ignore[arg-type]
             names = [one.name for one in view.fields]
-            query = named(query, view.dialect)
             default = view.default or view.name.parent
             for model in models_of(query):
                 qualify(model, default)
@@ -131,8 +131,6 @@ class Names:
         if view.dialect == "duckdb" and dialect == "bigquery":
             query.meta[READY] = True
         elif view.dialect == "bigquery" and dialect == "duckdb":
-            from trivet.sql.translate import translate
-
             query = translate(query)
         alias = exp.TableAlias(this=None, columns=[exp.to_identifier(one, quoted=True) for one in names])
         return exp.Subquery(this=query, alias=alias)
@@ -142,21 +140,6 @@ class Names:
         with suppress(ServingError):
             with_case = self.connection.store.alike(name)
         return f"; did you mean {with_case}? Names are case-sensitive" if with_case else ""
-
-
-def named(tree: exp.Expression, dialect: str) -> exp.Expression:
-    """Give columns without a name the one that BigQuery gives them: `f0_`, `f1_`, ... in each SELECT."""
-    if dialect != "bigquery":
-        return tree
-    for select in list(tree.find_all(exp.Select)):
-        if select.args.get("kind"):  # AS STRUCT, AS VALUE
-            continue
-        number = 0
-        for one in select.expressions:
-            if not isinstance(one, (exp.Alias, exp.Aliases, exp.Column, exp.Dot, exp.Star)):
-                one.replace(exp.alias_(one.copy(), f"f{number}_", quoted=True))
-                number += 1
-    return tree
 
 
 def models_of(tree: exp.Expression) -> Iterator[exp.Table]:
@@ -207,7 +190,8 @@ def _of_cte(table: exp.Table) -> bool:
     """Whether a plain name is that of a common table expression that can be seen from there."""
     if table.db or file_of(table):
         return False
-    name, inner, node = table.name.lower(), table, table.parent
+    name, node = table.name.lower(), table.parent
+    inner: exp.Expression = table
     while node is not None:
         with_ = node.args.get("with_") or node.args.get("with")
         if isinstance(with_, exp.With):

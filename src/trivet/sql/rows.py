@@ -57,13 +57,20 @@ class CursorRows:
 
 
 class StreamRows:
-    """What a query gives, made as it is taken: nothing else can be run on its cursor meanwhile."""
+    """What a query gives, made as it is taken; what has not been is lost when its cursor runs another."""
 
     def __init__(self, relation: Any, failing: Callable[[], AbstractContextManager[None]]) -> None:
         self._relation = relation
         self._failing = failing
         self._reader: Any = None
+        self._made: Any = None
         self._left: Any = None
+
+    def settle(self) -> None:
+        """Give up what is left: the cursor is wanted."""
+        if self._made is not None:
+            self._made.close()
+        self._made = self._relation = None
 
     def fetchmany(self, size: int) -> Sequence[tuple[Any, ...]]:
         """Return the next rows, none at the end."""
@@ -97,17 +104,16 @@ class StreamRows:
         import pyarrow
 
         with self._failing():
-            made = self._relation.to_arrow_reader(rows)
+            self._made = self._relation.to_arrow_reader(rows)
+        return pyarrow.RecordBatchReader.from_batches(self._made.schema, self._batches())
 
-        def batches() -> Iterator[Any]:
-            while True:
-                with self._failing():
-                    batch = next(made, None)
-                if batch is None:
-                    return
-                yield batch
-
-        return pyarrow.RecordBatchReader.from_batches(made.schema, batches())
+    def _batches(self) -> Iterator[Any]:
+        while self._made is not None:
+            with self._failing():
+                batch = next(self._made, None)
+            if batch is None:
+                return
+            yield batch
 
 
 @contextmanager

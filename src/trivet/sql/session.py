@@ -20,15 +20,28 @@ from trivet.sql.plan import Plan, Planner
 from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
+from trivet.sql.translate import SETTINGS
 
 if TYPE_CHECKING:
     from trivet.sql.database import Database
+
+_PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false")
 
 _NOTHING = "Syntax error: Unexpected end of statement at [1:1]"
 
 
 Runs = Callable[[Callable[[], Result]], Result]
 """Runs a statement: at once, or so that somebody may break it off meanwhile."""
+
+
+def _nothing() -> None:
+    """Return what there is of rows before a statement was run."""
+
+
+def _undone(setting: str) -> str:
+    """Return the statement that gives a setting the value that DuckDB has for it, but for the time zone."""
+    name = setting.removeprefix("SET ").partition(" ")[0].strip()
+    return setting if name.lower() == "timezone" else f"RESET {name}"
 
 
 def at_once(run: Callable[[], Result]) -> Result:
@@ -73,9 +86,11 @@ class Connection:
         self.cursor = database.root.cursor()
         self.store = database.store(self.cursor)
         self.temporary: set[str] = set()
-        self._last: ref[CursorRows] | None = None
+        self._last: Callable[[], CursorRows | StreamRows | None] = _nothing
         self._closed = False
+        self._within = False
         self._functions: list[str] = []
+        self.speak(dialect)
 
     def __repr__(self) -> str:
         return f"<Connection {self.default or self.project} {self.dialect}>"
@@ -134,6 +149,17 @@ class Connection:
             raise InvalidArgument(_NOTHING)
         return planned
 
+    def speak(self, dialect: str) -> None:
+        """Have statements be of another dialect, `bigquery` or `duckdb`."""
+        if dialect not in ("bigquery", "duckdb"):
+            raise InvalidArgument(f"dialect {dialect!r}: expected bigquery or duckdb")
+        self._settle()
+        with told():
+            for setting in (*_PROGRESS, *SETTINGS):
+                changes = setting if dialect == "bigquery" or setting in _PROGRESS else _undone(setting)
+                self.cursor.execute(changes)
+        self.dialect = dialect
+
     def use(self, dataset: str, project: str = "") -> None:
         """Have plain names be those of another dataset; raises NotFound."""
         name = DatasetName(project or self.project, dataset)
@@ -172,30 +198,51 @@ class Connection:
         return done / 100 if 0 <= done <= 100 else -1.0
 
     def close(self) -> None:
-        """End it; rows that have not been taken are gone."""
+        """End it. Rows that have not been taken may still be, if they were not to be streamed."""
         if not self._closed:
+            self._settle()
             self._closed = True
-            self._last = None
             self.cursor.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Have all or nothing of what is done within happen; what is within a transaction is part of it."""
-        import duckdb
-
         self._settle()
-        try:
-            self.cursor.begin()
-        except duckdb.TransactionException:  # one is going on
+        if self._within:
             yield
             return
+        self.begin()
         try:
             yield
         except BaseException:
-            self.cursor.rollback()
-            self.database.changed()
+            self.rollback()
             raise
-        self.cursor.commit()
+        self.commit()
+
+    def begin(self) -> None:
+        """Begin a transaction; raises FailedPrecondition within one."""
+        if self._within:
+            raise FailedPrecondition("Transaction is already in progress")
+        with told():
+            self.cursor.begin()
+        self._within = True
+
+    def commit(self) -> None:
+        """End a transaction, with all that it has done."""
+        self._end(self.cursor.commit)
+
+    def rollback(self) -> None:
+        """End a transaction as if nothing had been done in it."""
+        self._end(self.cursor.rollback)
+
+    def _end(self, end: Callable[[], object]) -> None:
+        if not self._within:
+            raise FailedPrecondition("There is no transaction in progress")
+        self._settle()
+        self._within = False
+        self.database.changed()
+        with told():
+            end()
 
     def require_dataset(self, name: DatasetName, *, make: bool, where: str = "") -> None:
         """Raise NotFound where there is no such dataset, and this connection makes none.
@@ -267,9 +314,9 @@ class Connection:
             with self.failing(plan.tree):
                 if streams and plan.planned.kind == "SELECT":
                     relation = self.cursor.sql(plan.text, params=values or None)
-                    return Result(
-                        Done(plan.planned), StreamRows(relation, self._failing_later(plan, functions))
-                    )
+                    stream = StreamRows(relation, self._failing_later(plan, functions))
+                    self._last = lambda: stream  # held: while it is open, DuckDB refuses any other
+                    return Result(Done(plan.planned), stream)
                 self.cursor.execute(plan.text, values or None)
                 if plan.gives_rows:
                     rows = CursorRows(self.cursor)
@@ -294,8 +341,8 @@ class Connection:
 
     def _settle(self) -> None:
         """Take the rows of the last result out of the cursor, which is wanted for something else."""
-        rows = self._last() if self._last is not None else None
-        self._last = None
+        rows = self._last()
+        self._last = _nothing
         if rows is not None:
             rows.settle()
 

@@ -207,7 +207,7 @@ class Store:
         """Replace what is said about a table or view, and, where given, about its columns by their names."""
         rows = self._documents.find(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
         was = rows[0].document if rows else {}
-        kept = {key: was[key] for key in ("view", "fields") if key in was}
+        kept: dict[str, Any] = {key: was[key] for key in ("view", "fields") if key in was}
         if columns is not None:
             kept["fields"] = dict(columns)
         kind = rows[0].kind if rows else "TABLE"

@@ -7,7 +7,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion
 
 from sqlglot import exp
 
-from trivet.sql.translate.forms import Node, Rules, form, kind, refused, type_of, wrong
+from trivet.sql.translate.forms import Node, Rules, form, integer, kind, refused, type_of, wrong
 
 RULES = Rules()
 
@@ -15,8 +15,11 @@ _INTEGER = r"^\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*$"
 _DECIMAL = r"^\s*[+-]?\s*([0-9][0-9,]*\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 
 
-def as_string(value: Node) -> Node:
-    """Return CAST(value AS STRING): `1` for 1.0, `1.5` for NUMERIC 1.500000000, text for BYTES."""
+def as_string(value: Node, *, bytes_too: bool = True) -> Node:
+    """Return CAST(value AS STRING): `1` for 1.0, `1.5` for NUMERIC 1.500000000, text for BYTES.
+
+    Unless `bytes_too`, BYTES whose type is not known before the query runs are an error then.
+    """
     match kind(value):
         case "STRING":
             return value
@@ -29,15 +32,18 @@ def as_string(value: Node) -> Node:
         case "INTERVAL" | "ARRAY" | "STRUCT" | "JSON":
             raise wrong(value, f"Invalid cast from {kind(value)} to STRING")
         case None:
-            return form(_AS_STRING, "STRING", x=value)
+            text = _AS_STRING if bytes_too else _AS_STRING.replace(_DECODED, f"error('{_NO_BYTES}')")
+            return form(text, "STRING", x=value)
     return form("CAST(_x AS VARCHAR)", "STRING", x=value)
 
 
 _TRIMMED = r"rtrim(regexp_replace(CAST(_x AS VARCHAR), '(\.\d*?)0+$', '\1'), '.')"
+_DECODED = "decode(TRY_CAST(_x AS BLOB))"
+_NO_BYTES = "CONCAT of columns of BYTES: CAST one of them AS BYTES"
 _AS_STRING = rf"""CASE
     WHEN typeof(_x) IN ('DOUBLE', 'FLOAT') THEN regexp_replace(CAST(_x AS VARCHAR), '\.0$', '')
     WHEN starts_with(typeof(_x), 'DECIMAL') THEN {_TRIMMED}
-    WHEN typeof(_x) = 'BLOB' THEN decode(TRY_CAST(_x AS BLOB))
+    WHEN typeof(_x) = 'BLOB' THEN {_DECODED}
     WHEN typeof(_x) = 'INTERVAL' THEN error('Invalid cast from INTERVAL to STRING')
     ELSE CAST(_x AS VARCHAR) END"""
 
@@ -84,20 +90,37 @@ _OF_STRING = (
 
 @RULES(exp.Cast, exp.TryCast)
 def _cast(node: Node) -> Node | None:
+    if isinstance(node.this, exp.Parameter) and node.meta.get("parameter"):
+        return None  # says of what type the value of a parameter is
     if node.args.get("format") is not None:
         raise refused(node, "use FORMAT, FORMAT_DATE and their like", "CAST .. FORMAT")
     safe = isinstance(node, exp.TryCast)
+    if node.to.this == exp.DType.INTERVAL:
+        raise refused(node, "use INTERVAL n part, or MAKE_INTERVAL", "CAST AS INTERVAL")
     name = _kind_of(node.to)
     value = node.this
     if kind(value) in ("DATE", "DATETIME", "TIMESTAMP", "TIME") and name in ("INT64", "FLOAT64", "NUMERIC"):
         raise wrong(node, f"Invalid cast from {kind(value)} to {name}")
     rule = {"STRING": as_string, "BYTES": as_bytes, "INT64": as_integer}.get(name or "")
     if rule is None or (name == "INT64" and isinstance(value, exp.Null)):
-        if name in ("FLOAT64", "NUMERIC", "BIGNUMERIC") and isinstance(value, exp.Literal) and not value.is_string:
+        if (
+            name in ("FLOAT64", "NUMERIC", "BIGNUMERIC")
+            and isinstance(value, exp.Literal)
+            and not value.is_string
+        ):
             node.set("this", exp.Literal.number(value.name))
         return None
     new = rule(value)
-    return form("TRY(_x)", name, x=new) if safe else new
+    return tried(new, name) if safe else new
+
+
+def tried(value: Node, name: str | None = None) -> Node:
+    """Return NULL where a value cannot be had. DuckDB's TRY takes no `error()`: that is a NULL itself."""
+    value = form("_x", x=value)
+    for call in list(value.find_all(exp.Anonymous)):
+        if call.name.lower() == "error":
+            call.replace(exp.Null())
+    return form("TRY(_x)", name, x=value)
 
 
 def _kind_of(type_: exp.DataType) -> str | None:
@@ -149,8 +172,15 @@ def _literal(node: exp.Literal) -> Node | None:
         if isinstance(parent, exp.Binary) and "NUMERIC" in (kind(parent.left), kind(parent.right)):
             return None
         return None if "e" in text.lower() else _typed(exp.Literal.number(f"{text}e0"), "FLOAT64")
-    if isinstance(parent, _WHOLE) and node.arg_key != "alias" and not _is_position(node):
-        if int(text) > 2**63 and not isinstance(parent, exp.Neg):
+    if isinstance(parent, _WHOLE) and not _is_position(node):
+        other = None
+        if isinstance(parent, (exp.Add, exp.Sub, exp.Mul, exp.Mod)):
+            other = parent.right if parent.left is node else parent.left
+        if other is not None and integer(other) is None:
+            return None  # a column of INT64 makes it one; a DATE takes no BIGINT
+        if int(text) >= 2**63:
+            if int(text) == 2**63 and isinstance(parent, exp.Neg):
+                return None
             raise wrong(node, f"Invalid integer literal: {text}")
         return form(f"CAST({text} AS BIGINT)", "INT64")
     return None
@@ -160,7 +190,9 @@ def _is_position(node: Node) -> bool:
     parent = node.parent
     while isinstance(parent, (exp.Paren, exp.Neg, exp.Tuple)):
         parent = parent.parent
-    return isinstance(parent, (exp.Bracket, exp.Interval, exp.DataType, exp.Limit, exp.Offset, exp.Group, exp.Ordered))
+    return isinstance(
+        parent, (exp.Bracket, exp.Interval, exp.DataType, exp.Limit, exp.Offset, exp.Group, exp.Ordered)
+    )
 
 
 def _typed(node: Node, name: str) -> Node:
@@ -170,8 +202,10 @@ def _typed(node: Node, name: str) -> Node:
 
 @RULES(exp.ByteString)
 def _bytes(node: exp.ByteString) -> Node:
-    return form("unhex(_x)", "BYTES", x=node.name.encode("latin-1", "surrogateescape").hex()) if _latin(node) else (
-        form("unhex(_x)", "BYTES", x=node.name.encode().hex())
+    return (
+        form("unhex(_x)", "BYTES", x=node.name.encode("latin-1", "surrogateescape").hex())
+        if _latin(node)
+        else (form("unhex(_x)", "BYTES", x=node.name.encode().hex()))
     )
 
 
