@@ -18,6 +18,8 @@ from trivet.sql.positions import at, positioned
 from trivet.sql.result import Done, Planned
 from trivet.storage.targets import Target
 
+_NOWHERE = dialect.Option(None)
+
 
 class Surroundings(Protocol):
     """What a statement about models may ask of the connection that it is for."""
@@ -73,7 +75,8 @@ def run(tree: exp.Expression, models: Models, place: Surroundings) -> Done:
     match plan.kind:
         case "CREATE_MODEL":
             assert isinstance(asked, Creation)
-            with positioned(at(_table(tree))):
+            path = dialect.options(tree).get("model_path", _NOWHERE)
+            with positioned(at(_table(tree))), positioned(path.at, asked.path or " "):
                 models.create(asked)
             return Done(plan, message=f"Successfully created model named {name.name}.")
         case "DROP_MODEL":

@@ -19,11 +19,14 @@ def at(node: exp.Expression) -> str:
 
 
 @contextmanager
-def positioned(place: str) -> Iterator[None]:
-    """Add where in the statement it was (see `at`) to an error that does not say so."""
+def positioned(place: str, about: str = "") -> Iterator[None]:
+    """Add where in the statement it was (see `at`) to an error that does not say so.
+
+    With `about`, only to one that speaks of that.
+    """
     try:
         yield
     except ServingError as error:
-        if not place or _PLACE.search(str(error)):
+        if not place or about not in str(error) or _PLACE.search(str(error)):
             raise
         raise type(error)(f"{error}{place}") from error

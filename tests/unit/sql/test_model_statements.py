@@ -145,7 +145,7 @@ def test_python_runs_as_a_model_only_where_it_may(world, tmp_path):
 
     strict = place(Settings(artifacts=Artifacts(allow_python=False)), tmp_path / "strict", isolate="never")
     world.place = strict
-    with pytest.raises(PermissionDenied, match=r"--allow-python .* at \[1:14\]$"):
+    with pytest.raises(PermissionDenied, match=r"--allow-python .* at \[1:49\]$"):
         world.run(python.format(""))
     assert strict.models.list(DS) == []
     strict.close()
@@ -415,6 +415,18 @@ def test_clauses_that_cannot_be_are_refused(world, clauses, kind, error):
         world.run(f"CREATE MODEL ds.m {clauses}")
     assert error in str(raised.value)
     assert " at [1:" in str(raised.value)
+
+
+def test_an_error_says_where_what_is_wrong_stands(world):
+    for options, place in {
+        "model_type='ONNX', model_path='nowhere/*'": "[1:46]",
+        "model_type='ONNX', model_path='models/python-linear'": "[1:46]",
+        "model_type='ONNX', model_path='models/onnx-zipmap', vertex_ai_model_id='UPPER'": "[1:14]",
+        "model_type='ONX', model_path='nowhere/*'": "[1:27]",
+    }.items():
+        with pytest.raises(ServingError) as raised:
+            world.run(f"CREATE MODEL ds.m OPTIONS({options})")
+        assert str(raised.value).endswith(f" at {place}"), raised.value
 
 
 def test_a_temporary_model_is_refused(world):
