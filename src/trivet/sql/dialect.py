@@ -6,7 +6,6 @@ A statement that is known but not supported is refused by its name here; `transl
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -19,8 +18,9 @@ from sqlglot.parsers.bigquery import BigQueryParser
 from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from trivet.core.errors import InvalidArgument, ServingError, Unimplemented
+from trivet.core.errors import InvalidArgument, Unimplemented
 from trivet.sql.positions import at
+from trivet.sql.syntax import parse_error, refuse_statements, unreadable
 
 DialectName = Literal["bigquery", "duckdb"]
 
@@ -70,7 +70,7 @@ class _Parser(parser.Parser):
     """What both dialects have of models, files and errors."""
 
     def raise_error(self, message: str, token: Token | None = None) -> None:
-        raise _parse_error(message, token or self._curr, self.sql)
+        raise parse_error(message, token or self._curr, self.sql)
 
     def _parse_function_call(
         self,
@@ -193,6 +193,14 @@ class BigQueryML(BigQuery):
             **BigQueryParser.PROPERTY_PARSERS,
             "OPTIONS": lambda self: self._parse_wrapped_csv(self._parse_key_value_property),
         }
+        FUNCTION_PARSERS: ClassVar = {
+            **BigQueryParser.FUNCTION_PARSERS,
+            "JSON_OBJECT": lambda self: self._parse_json_object_arguments(),
+        }
+
+        def _parse_json_object_arguments(self) -> Any:
+            arguments = self._parse_csv(self._parse_assignment)  # sqlglot drops names that are no literals
+            return self.expression(exp.Anonymous(this="JSON_OBJECT", expressions=arguments))
 
         def _parse_export(self) -> Any:
             if self._match_text_seq("MODEL"):
@@ -200,7 +208,7 @@ class BigQueryML(BigQuery):
             return self._parse_export_data()
 
         def _parse_as_command(self, start: Token) -> exp.Command:
-            raise _parse_error("", self._curr, self.sql)
+            raise parse_error("", self._curr, self.sql)
 
 
 class DuckDBML(DuckDB):
@@ -246,10 +254,10 @@ def parse(text: str, dialect: DialectName = "bigquery") -> list[exp.Expression]:
         read = _DIALECTS[dialect]()
         tokens = read.tokenize(text)
         if dialect == "bigquery":
-            _refuse_statements(tokens, text)
+            refuse_statements(tokens, text)
         trees = read.parser().parse(tokens, text)
     except TokenError as error:
-        raise _unreadable(error, text) from None
+        raise unreadable(error, text) from None
     except ParseError as error:
         raise InvalidArgument(error.errors[0]["description"]) from None
     except RecursionError:
@@ -328,101 +336,5 @@ def refuse(tree: exp.Expression) -> None:
             )
 
 
-_STATEMENTS = {
-    "SELECT", "WITH", "(", "FROM", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "DROP", "ALTER",
-    "TRUNCATE", "BEGIN", "COMMIT", "ROLLBACK", "EXPORT",
-}  # fmt: skip
-
-# The first words of statements that are refused, and why.
-_SCRIPT = "Trivet runs statements one after another and has no scripting"
-_REFUSED: dict[str, str] = {
-    **dict.fromkeys(
-        ["BEGIN", "DECLARE", "SET", "IF", "LOOP", "WHILE", "REPEAT", "FOR", "CASE", "CALL", "RAISE", "RETURN",
-         "BREAK", "LEAVE", "CONTINUE", "ITERATE", "EXECUTE IMMEDIATE", "END", "ELSE", "ELSEIF", "EXCEPTION"],
-        _SCRIPT,
-    ),
-    "GRANT": "access is not kept by dataset here",
-    "REVOKE": "access is not kept by dataset here",
-    "ASSERT": "not supported",
-    "UNDROP": "what is dropped is gone",
-    "LOAD DATA": "read the file, CREATE TABLE .. AS SELECT * FROM 'file.parquet', or run a load job",
-    "EXPORT DATA": "run an extract job, or write the result with `trivet sql -o`",
-    **dict.fromkeys(
-        ["CREATE FUNCTION", "CREATE AGGREGATE FUNCTION", "CREATE TABLE FUNCTION", "CREATE PROCEDURE",
-         "DROP FUNCTION", "DROP TABLE FUNCTION", "DROP PROCEDURE", "ALTER FUNCTION"],
-        "functions and procedures of one's own are not supported",
-    ),
-    **dict.fromkeys(
-        [f"{verb} {kind}" for verb in ("CREATE", "DROP", "ALTER") for kind in
-         ("MATERIALIZED VIEW", "EXTERNAL TABLE", "EXTERNAL SCHEMA", "SNAPSHOT TABLE", "SEARCH INDEX",
-          "VECTOR INDEX", "ROW ACCESS POLICY", "ALL ROW ACCESS POLICIES", "RESERVATION", "CAPACITY",
-          "ASSIGNMENT", "BI_CAPACITY", "ORGANIZATION", "PROJECT", "CONNECTION", "DATA_POLICY",
-          "PRIVILEGE")],
-        "not supported",
-    ),
-}  # fmt: skip
-_BETWEEN = {"OR", "REPLACE", "TEMP", "TEMPORARY"}
-
-
-def _refuse_statements(tokens: Sequence[Token], text: str) -> None:
-    start = 0
-    for end in [*(i for i, one in enumerate(tokens) if one.token_type == TokenType.SEMICOLON), len(tokens)]:
-        words = [one.text.upper() for one in tokens[start:end][:8]]
-        if words and words[0] != "BEGIN TRANSACTION" and words != ["BEGIN"]:
-            rest = " ".join([words[0], *(word for word in words[1:] if word not in _BETWEEN)])
-            for name, why in _REFUSED.items():
-                if rest == name or rest.startswith(name + " "):
-                    raise Unimplemented(f"{name}: {why}{_at(tokens[start])}")
-            if words[0] not in _STATEMENTS:
-                raise _parse_error("", tokens[start], text)
-        start = end + 1
-
-
 def _is_empty(tree: exp.Expression) -> bool:
     return isinstance(tree, exp.Semicolon)
-
-
-def _at(token: Token) -> str:
-    return f" at [{token.line}:{max(token.col - (token.end - token.start), 1)}]"
-
-
-def _parse_error(message: str, token: Token | None, text: str) -> ParseError:
-    if token:
-        got, where = _described(token, text), _at(token)
-    else:
-        lines = text.rstrip().rstrip(";").rstrip().split("\n")
-        got, where = "end of statement", f" at [{len(lines)}:{len(lines[-1]) + 1}]"
-    expected = re.match(r"Expect(?:ing|ed) (?P<what>.+?)(?: but got .*)?\.?$", message)
-    if expected:
-        what = expected["what"]
-        what = f'"{what}"' if re.fullmatch(r"\W", what) else what
-        said = f"Syntax error: Expected {what} but got {got}{where}"
-    elif message.startswith("The number of provided arguments"):
-        said = f"No matching signature: {message[0].lower()}{message[1:]}{where}"
-    else:
-        said = f"Syntax error: Unexpected {got}{where}"
-    return ParseError.new(said, description=said)
-
-
-def _described(token: Token, text: str) -> str:
-    written = text[token.start : token.end + 1]
-    match token.token_type:
-        case TokenType.STRING:
-            return f"string literal {written[:60]}"
-        case TokenType.NUMBER:
-            return f'{"integer" if written.isdigit() else "floating point"} literal "{written}"'
-        case TokenType.IDENTIFIER | TokenType.VAR:
-            return f"identifier {written}" if written.startswith("`") else f'identifier "{written}"'
-    return f"keyword {written.upper()}" if written[:1].isalpha() else f'"{written}"'
-
-
-def _unreadable(error: TokenError, text: str) -> ServingError:
-    missing = re.search(r"Missing (?P<what>.+) from \d+:(?P<offset>\d+)", str(error.__cause__))
-    start = int(missing["offset"]) if missing else error.start or 0
-    before = text[: len(text) - len(text[start:].lstrip())]
-    where = f" at [{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}]"
-    if missing is None:
-        return InvalidArgument(f"Syntax error: Illegal input character{where}")
-    return InvalidArgument(
-        f"Syntax error: Unclosed {'identifier' if missing['what'] == '`' else 'string literal'}{where}"
-    )

@@ -18,6 +18,7 @@ from trivet.sql.translate import (
     aggregates,
     arrays,
     casts,
+    clocks,
     functions,
     json_values,
     numbers,
@@ -27,10 +28,15 @@ from trivet.sql.translate import (
 )
 from trivet.sql.translate.forms import Node, Rule, kind
 
-SETTINGS = ("SET timezone = 'UTC'", "SET ieee_floating_point_ops = false", "SET null_order = 'nulls_last'")
+SETTINGS = (
+    "SET timezone = 'UTC'",
+    "SET ieee_floating_point_ops = false",
+    "SET null_order = 'nulls_last'",
+    "SET python_enable_replacements = false",
+)
 """What every connection to DuckDB is told first, for the answers to be BigQuery's."""
 
-_MODULES = (times, casts, numbers, strings, arrays, aggregates, json_values, queries, functions)
+_MODULES = (times, clocks, casts, numbers, strings, arrays, aggregates, json_values, queries, functions)
 _RULES: Mapping[type, Rule] = {
     kind: rule for module in _MODULES for kind, rule in module.RULES.by_class.items()
 }
@@ -74,7 +80,9 @@ def _annotate(tree: exp.Expression, schema: Mapping[str, Any] | None) -> None:
             names = list(scope.sources)
             if len(names) != 1 or not isinstance(scope.expression, exp.Select):
                 continue
-            aliases = {one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)}
+            aliases = {
+                one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)
+            }
             for column in scope.columns:
                 if not column.table and column.name.lower() not in aliases:
                     column.set("table", exp.to_identifier(names[0]))

@@ -21,7 +21,7 @@ def _limited(node: Node, null: bool = False) -> tuple[Node | None, Node]:
 
 
 @RULES(exp.ArrayAgg, exp.ArrayConcatAgg, exp.GroupConcat)
-def _collected(node: Node) -> Node | None:
+def _collected(node: Node) -> Node | None:  # noqa: C901 - the three share all of it
     limit, node = _limited(node)
     nulls_out = isinstance(node.parent, exp.IgnoreNulls)
     order = node.this if isinstance(node.this, exp.Order) else None
@@ -66,9 +66,11 @@ def _ignore_nulls(node: exp.IgnoreNulls) -> Node | None:
 
 @RULES(exp.RespectNulls)
 def _respect_nulls(node: exp.RespectNulls) -> Node | None:
-    if isinstance(node.this, exp.ApproxQuantiles):
-        raise refused(node, "RESPECT NULLS is not supported", "APPROX_QUANTILES")
-    return node.this
+    if isinstance(
+        node.this, (exp.FirstValue, exp.LastValue, exp.NthValue, exp.Lead, exp.Lag, exp.ArrayAgg)
+    ) or (isinstance(node.this, exp.Anonymous) and node.this.name == "list"):
+        return node.this
+    raise refused(node, "is not supported here", "RESPECT NULLS")
 
 
 @RULES(exp.AnyValue)
@@ -115,6 +117,17 @@ def _countif(node: exp.CountIf) -> Node:
 def _logical(node: Node) -> Node:
     name = "bool_and" if isinstance(node, exp.LogicalAnd) else "bool_or"
     return exp.Anonymous(this=name, expressions=[node.this])
+
+
+@RULES(exp.Corr, exp.CovarSamp)
+def _pairs(node: Node) -> Node:
+    """NULL for fewer than two pairs."""
+    name = "corr" if isinstance(node, exp.Corr) else "covar_samp"
+    if isinstance(node.parent, exp.Window):
+        raise refused(node, "as a window function is not supported")
+    return form(
+        f"CASE WHEN regr_count(_y, _x) > 1 THEN {name}(_y, _x) END", "FLOAT64", y=node.this, x=node.expression
+    )
 
 
 @RULES(exp.Avg)

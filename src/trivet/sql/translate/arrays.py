@@ -6,7 +6,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/array_func
 from sqlglot import exp
 
 from trivet.sql.translate import json_values
-from trivet.sql.translate.forms import Node, Rules, form, integer, kind, refused
+from trivet.sql.translate.forms import Node, Rules, form, integer, kind, refused, wrong
 
 RULES = Rules()
 
@@ -20,6 +20,8 @@ def _item(node: exp.Bracket) -> Node | None:
         found = json_values.subscript(node)
         if found is not None:
             return found
+    if kind(node.this) != "ARRAY":
+        node.set("this", _array(node.this))
     base = 1 - int(node.args.get("offset") or 0)
     known = integer(index)
     place = exp.Literal.number(known + base) if known is not None else form(f"_i + {base}", i=index)
@@ -29,9 +31,105 @@ def _item(node: exp.Bracket) -> Node | None:
             return item
         return form("CASE WHEN _p > 0 THEN _item END", p=place.copy(), item=item)
     return form(
-        "CASE WHEN _p < 1 OR _p > len(_x) THEN error('Array index ' || _i || ' is out of bounds') ELSE _item END",
+        "CASE WHEN _p < 1 OR _p > len(_x) THEN error('Array index ' || _i || ' is out of bounds') "
+        "ELSE _item END",
         p=place.copy(), x=node.this.copy(), i=index.copy(), item=item,
     )  # fmt: skip
+
+
+def _array(value: Node) -> Node:
+    if isinstance(value, (exp.Array, exp.Anonymous)):
+        return value
+    return form(
+        "CASE WHEN typeof(_x) IN ('JSON', 'VARCHAR') THEN error('A subscript of JSON whose type is not known "
+        "before the query runs: use JSON_QUERY(json, path)') ELSE _x END",
+        x=value,
+    )
+
+
+@RULES(exp.Struct)
+def _struct(node: exp.Struct) -> Node | None:
+    """Fields are called as their columns; those of a type, `STRUCT<x INT64>(..)`, as the type has them."""
+    parent = node.parent
+    names = _field_names(parent.to) if isinstance(parent, exp.Cast) else []
+    fields: list[Node] = []
+    for place, one in enumerate(node.expressions):
+        value = one.expression if isinstance(one, exp.PropertyEQ) else one
+        if place < len(names):
+            name = names[place]
+        elif isinstance(one, exp.PropertyEQ):
+            name = one.name
+        else:
+            name = value.name if isinstance(value, (exp.Column, exp.Dot)) else ""
+        fields.append((name, value))
+    return named(fields)
+
+
+def named(fields: list[Node]) -> Node:
+    """Return a struct of names and values; without any name, its fields are matched by their places."""
+    if not any(name for name, _ in fields):
+        return exp.Anonymous(this="row", expressions=[value for _, value in fields])
+    shown = [
+        exp.PropertyEQ(this=exp.to_identifier(name or f"_field_{place}"), expression=value)
+        for place, (name, value) in enumerate(fields, 1)
+    ]
+    return exp.Struct(expressions=shown)
+
+
+def _field_names(type_: exp.DataType) -> list[str]:
+    if type_.this == exp.DType.ARRAY and type_.expressions:
+        return _field_names(type_.expressions[0])
+    if type_.this != exp.DType.STRUCT:
+        return []
+    return [one.name for one in type_.expressions if isinstance(one, exp.ColumnDef)]
+
+
+@RULES(exp.Array)
+def _array_of(node: exp.Array) -> Node | None:
+    """`[STRUCT(1 AS a), (2)]`: all structs have the names of the first, or of the type."""
+    if not node.expressions or isinstance(node.expressions[0], exp.Query):
+        return None
+    parent = node.parent
+    names = _field_names(parent.to) if isinstance(parent, exp.Cast) else []
+    first = node.expressions[0]
+    if not names and isinstance(first, exp.Struct):
+        names = [one.name for one in first.expressions]
+    if names:
+        node.set("expressions", [renamed(one, names) for one in node.expressions])
+    return None
+
+
+def renamed(value: Node, names: list[str]) -> Node:
+    """Return a struct that is written out, with these names for its fields."""
+    if isinstance(value, exp.Paren) and len(names) == 1:
+        values = [value.this]
+    elif isinstance(value, exp.Struct):
+        values = [one.expression for one in value.expressions]
+    elif isinstance(value, exp.Tuple) or (isinstance(value, exp.Anonymous) and value.name == "row"):
+        values = list(value.expressions)
+    else:
+        return value
+    if len(values) != len(names):
+        raise wrong(value, f"a STRUCT of {len(values)} fields, expected {len(names)}")
+    return named(list(zip(names, values, strict=True)))
+
+
+@RULES(exp.Union, exp.Except, exp.Intersect)
+def _set_operation(node: exp.SetOperation) -> Node | None:
+    if node.args.get("side") or node.args.get("kind") or node.args.get("on"):
+        raise refused(node, "only UNION .. BY NAME is supported", "BY NAME")
+    if node.args.get("by_name") and not isinstance(node, exp.Union):
+        raise refused(node, "only UNION .. BY NAME is supported", "BY NAME")
+    first = node.this
+    while isinstance(first, (exp.SetOperation, exp.Subquery)):
+        first = first.this
+    other = node.expression
+    if isinstance(first, exp.Select) and isinstance(other, exp.Select):
+        for one, two in zip(first.expressions, other.expressions, strict=False):
+            struct, value = one.unalias(), two.unalias()
+            if isinstance(struct, exp.Struct) and isinstance(value, exp.Struct):
+                value.replace(renamed(value, [field.name for field in struct.expressions]))
+    return None
 
 
 @RULES(exp.ArrayFirst, exp.ArrayLast)

@@ -57,7 +57,8 @@ def as_bytes(value: Node) -> Node:
             return form("encode(_x)", "BYTES", x=value)
         case None:
             return form(
-                "CASE WHEN typeof(_x) = 'BLOB' THEN TRY_CAST(_x AS BLOB) ELSE encode(CAST(_x AS VARCHAR)) END",
+                "CASE WHEN typeof(_x) = 'BLOB' THEN TRY_CAST(_x AS BLOB) "
+                "ELSE encode(CAST(_x AS VARCHAR)) END",
                 "BYTES", x=value,
             )  # fmt: skip
     raise wrong(value, f"Invalid cast from {kind(value)} to BYTES")
@@ -72,7 +73,8 @@ def as_integer(value: Node) -> Node:
             return form(_OF_STRING, "INT64", x=value)
         case None:
             return form(
-                "CASE WHEN typeof(_x) IN ('DOUBLE', 'FLOAT') THEN CAST(round(TRY_CAST(_x AS DOUBLE)) AS BIGINT) "
+                "CASE WHEN typeof(_x) IN ('DOUBLE', 'FLOAT') "
+                "THEN CAST(round(TRY_CAST(_x AS DOUBLE)) AS BIGINT) "
                 f"WHEN typeof(_x) = 'VARCHAR' THEN {_OF_STRING} ELSE CAST(_x AS BIGINT) END",
                 "INT64", x=value,
             )  # fmt: skip
@@ -160,7 +162,7 @@ _WHOLE = (
 
 
 @RULES(exp.Literal)
-def _literal(node: exp.Literal) -> Node | None:
+def _literal(node: exp.Literal) -> Node | None:  # noqa: PLR0911 - a case each
     """`1.5` is FLOAT64, `1` is INT64 wherever that can be seen."""
     if node.is_string:
         return None

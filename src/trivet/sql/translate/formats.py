@@ -15,8 +15,10 @@ Stringer = Callable[[Node], Node]
 """Returns a value as CAST(value AS STRING) has it."""
 
 _SAME = set("aAbBdHIjmMpSuUVwWyYG%f")
-_LIKE = {"h": "%b", "n": "\n", "t": "\t", "R": "%H:%M", "r": "%I:%M:%S %p", "X": "%H:%M:%S", "T": "%H:%M:%S",
-         "D": "%m/%d/%y", "x": "%m/%d/%y", "F": "%Y-%m-%d", "E6S": "%S.%f", "E3S": "%S.%g", "E4Y": "%Y"}  # fmt: skip
+_LIKE = {
+    "h": "%b", "n": "\n", "t": "\t", "R": "%H:%M", "r": "%I:%M:%S %p", "X": "%H:%M:%S", "T": "%H:%M:%S",
+    "D": "%m/%d/%y", "x": "%m/%d/%y", "F": "%Y-%m-%d", "E6S": "%S.%f", "E3S": "%S.%g", "E4Y": "%Y",
+}  # fmt: skip
 _COMPUTED = {
     "e": "lpad(strftime(_x, '%-d'), 2, ' ')",
     "-d": "lpad(strftime(_x, '%-d'), 2, ' ')",
@@ -47,8 +49,6 @@ def written_time(node: Node, value: Node, zone: Node | None) -> Node:
             _append(pieces, "%" + element)
         elif element in _LIKE:
             _append(pieces, _LIKE[element])
-        elif element in ("c",):
-            raise refused(node, f"the format element %{element} is not supported")
         elif element in ("Z", "z", "Ez") and utc:
             _append(pieces, {"Z": "UTC", "z": "+0000", "Ez": "+00:00"}[element])
         elif element in _COMPUTED:
@@ -60,9 +60,10 @@ def written_time(node: Node, value: Node, zone: Node | None) -> Node:
     for piece in pieces:
         if piece == "":
             continue
-        if isinstance(piece, str):
-            piece = form("strftime(_x, _format)", x=value.copy(), format=piece)
-        result = piece if result is None else form("_a || _b", a=result, b=piece)
+        text_ = (
+            form("strftime(_x, _format)", x=value.copy(), format=piece) if isinstance(piece, str) else piece
+        )
+        result = text_ if result is None else form("_a || _b", a=result, b=text_)
     return form("_x", "STRING", x=result if result is not None else form("''"))
 
 
@@ -110,7 +111,9 @@ def formatted(node: exp.Format, as_string: Stringer) -> Node:
     if not is_text(node.this):
         raise refused(node, "the format must be a string literal", "FORMAT")
     values = list(node.expressions)
-    text, at, used = [], 0, []
+    text: list[str] = []
+    used: list[Node] = []
+    at = 0
     for found in _PRINTED.finditer(node.this.name):
         text.append(node.this.name[at : found.start()])
         at = found.end()
@@ -146,5 +149,7 @@ def _shown(node: Node, value: Node, type_: str, as_string: Stringer) -> Node:
     if type_ == "T" and kind(value) not in ("INT64", "BOOL", "STRING"):
         raise refused(node, "the format specifier %T is supported for INT64, BOOL and STRING", "FORMAT")
     if type_ == "T" and kind(value) == "STRING":
-        return form("""coalesce('"' || replace(replace(_x, '\\', '\\\\'), '"', '\\"') || '"', 'NULL')""", x=value)
+        return form(
+            """coalesce('"' || replace(replace(_x, '\\', '\\\\'), '"', '\\"') || '"', 'NULL')""", x=value
+        )
     return form("coalesce(_x, 'NULL')", x=as_string(value))

@@ -43,9 +43,7 @@ class _Plain(DuckDB):
 
         FUNCTIONS: ClassVar = {}
         FUNCTION_PARSERS: ClassVar = {
-            name: rule
-            for name, rule in DuckDBParser.FUNCTION_PARSERS.items()
-            if name in ("CAST", "TRY_CAST")
+            name: rule for name, rule in DuckDBParser.FUNCTION_PARSERS.items() if name in ("CAST", "TRY_CAST")
         }
         NO_PAREN_FUNCTIONS: ClassVar = {}
 
@@ -97,7 +95,8 @@ _NAMES = {
 }  # fmt: skip
 _KINDS = {
     **{kind: name for name, kind in _NAMES.items()},
-    exp.DType.INT: "INT64", exp.DType.SMALLINT: "INT64", exp.DType.TINYINT: "INT64", exp.DType.INT128: "INT64",
+    exp.DType.INT: "INT64", exp.DType.SMALLINT: "INT64", exp.DType.TINYINT: "INT64",
+    exp.DType.INT128: "INT64",
     exp.DType.FLOAT: "FLOAT64", exp.DType.VARCHAR: "STRING", exp.DType.CHAR: "STRING",
     exp.DType.VARBINARY: "BYTES", exp.DType.TIMESTAMP: "DATETIME", exp.DType.TIMESTAMPLTZ: "TIMESTAMP",
 }  # fmt: skip

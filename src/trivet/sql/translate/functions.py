@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from sqlglot import exp
 
 from trivet.sql.dialect import ModelFunction
-from trivet.sql.translate.casts import as_string
-from trivet.sql.translate.forms import Node, Rules, form, name_of, refused, wrong
+from trivet.sql.translate.casts import tried
+from trivet.sql.translate.forms import Node, Rules, form, kind, name_of, refused, wrong
+from trivet.sql.translate.json_values import json_object
 from trivet.sql.translate.numbers import ieee_divide, sigmoid
+from trivet.sql.translate.queries import fields_of
 
 RULES = Rules()
 
@@ -66,6 +68,7 @@ def _log10(node: Node) -> Node:
 
 ANONYMOUS: Mapping[str, Callable[[Node], Node]] = {
     "IEEE_DIVIDE": ieee_divide,
+    "JSON_OBJECT": json_object,
     "LOG10": _log10,
     "ERROR": lambda node: form("error(_x)", x=node.expressions[0]),
     "STRING_AGG": lambda node: node,
@@ -91,7 +94,9 @@ def _anonymous(node: exp.Anonymous) -> Node | None:
 def _dot(node: exp.Dot) -> Node | None:
     call = node.expression
     if not isinstance(call, exp.Func):
-        return None
+        if kind(node.this) == "JSON" and isinstance(call, exp.Identifier):
+            return form("json_extract(_x, _path)", "JSON", x=node.this, path=f'$."{call.name}"')
+        return fields_of(node)
     prefix, name = node.this.name.upper(), name_of(call)
     if prefix == "ML" and name in IMAGES:
         return None
@@ -110,7 +115,7 @@ def _net(node: exp.NetFunc) -> Node:
 @RULES(exp.SafeFunc)
 def _safe(node: exp.SafeFunc) -> Node:
     """NULL where the function fails."""
-    return form("TRY(_x)", x=node.this)
+    return tried(node.this)
 
 
 @RULES(exp.DPipe)
@@ -128,4 +133,4 @@ def unknown(node: Node) -> Exception:
     return refused(node, WHY.get(name, "not a function that Trivet knows"))
 
 
-__all__ = ["ANONYMOUS", "IMAGES", "RIGHT", "RULES", "WHY", "as_string", "unknown"]
+__all__ = ["ANONYMOUS", "IMAGES", "RIGHT", "RULES", "WHY", "unknown"]

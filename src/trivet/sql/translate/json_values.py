@@ -24,15 +24,21 @@ _STRICT = {
 @RULES(exp.Int64, exp.Float64, exp.JSONBool, exp.String)
 def _strict(node: Node) -> Node:
     value = node.this
-    if isinstance(node, exp.String) and (node.args.get("zone") is not None or kind(value) not in ("JSON", None)):
+    if isinstance(node, exp.String) and (
+        node.args.get("zone") is not None or kind(value) not in ("JSON", None)
+    ):
         return _string_of_time(node)
-    name = {exp.Int64: "INT64", exp.Float64: "FLOAT64", exp.JSONBool: "BOOL", exp.String: "STRING"}[type(node)]
+    name = {exp.Int64: "INT64", exp.Float64: "FLOAT64", exp.JSONBool: "BOOL", exp.String: "STRING"}[
+        type(node)
+    ]
     if node.expression is not None:
         raise refused(node, "takes one argument here", name)
     test, result = _STRICT[name]
     if isinstance(node, exp.String) and kind(value) is None:
-        test = f"typeof(_x) <> 'JSON' OR json_type(TRY_CAST(_x AS JSON)) = 'VARCHAR'"
-        result = "CASE WHEN typeof(_x) = 'JSON' THEN TRY_CAST(_x AS JSON) ->> '$' ELSE CAST(_x AS VARCHAR) END"
+        test = "typeof(_x) <> 'JSON' OR json_type(TRY_CAST(_x AS JSON)) = 'VARCHAR'"
+        result = (
+            "CASE WHEN typeof(_x) = 'JSON' THEN TRY_CAST(_x AS JSON) ->> '$' ELSE CAST(_x AS VARCHAR) END"
+        )
     return form(
         f"CASE WHEN _x IS NULL THEN NULL WHEN {test} THEN {result} "
         f"ELSE error('The provided JSON input is not {_A[name]}: ' || CAST(_x AS VARCHAR)) END",
@@ -88,7 +94,7 @@ def _path(node: Node, name: str) -> Node:
 
 
 def _document(value: Node) -> Node:
-    return value if kind(value) == "JSON" else form("CAST(_x AS JSON)", "JSON", x=value)
+    return value if kind(value) == "JSON" else form("TRY_CAST(_x AS JSON)", "JSON", x=value)
 
 
 @RULES(exp.JSONExtractScalar)
@@ -135,28 +141,27 @@ def _json_array(node: Node) -> Node:
 @RULES(exp.JSONType)
 def _json_type(node: Node) -> Node:
     return form(
-        "CASE json_type(_x) WHEN 'VARCHAR' THEN 'string' WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' "
+        "CASE json_type(_x) WHEN 'VARCHAR' THEN 'string' WHEN 'OBJECT' THEN 'object' "
+        "WHEN 'ARRAY' THEN 'array' "
         "WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE CASE WHEN _x IS NULL THEN NULL "
         "ELSE 'number' END END",
         "STRING", x=node.this,
     )  # fmt: skip
 
 
-@RULES(exp.JSONObject)
-def _json_object(node: exp.JSONObject) -> Node:
-    pairs = node.expressions
-    if not pairs and node.this is None:
-        return form("CAST('{}' AS JSON)", "JSON")
-    arguments: list[Node] = []
-    for pair in pairs:
-        if not isinstance(pair, exp.JSONKeyValue):
-            raise refused(node, "takes names and values in turn here", "JSON_OBJECT")
-        if not is_text(pair.this):
-            raise refused(node, "the names must be string literals", "JSON_OBJECT")
-        arguments += [pair.this, pair.expression]
-    names = [one.name for one in arguments[::2]]
+def json_object(node: exp.Anonymous) -> Node:
+    """Return JSON_OBJECT of names and values in turn, or of an array of each."""
+    arguments = list(node.expressions)
+    if len(arguments) == 2 and all(isinstance(one, exp.Array) for one in arguments):
+        pairs = zip(arguments[0].expressions, arguments[1].expressions, strict=False)
+        arguments = [one for pair in pairs for one in pair]
+    if arguments and kind(arguments[0]) == "ARRAY":
+        raise refused(node, "takes names and values in turn", "JSON_OBJECT")
+    if len(arguments) % 2:
+        raise wrong(node, "JSON_OBJECT: expected as many values as names")
+    names = [one.name for one in arguments[::2] if is_text(one)]
     if len(set(names)) < len(names):
-        raise wrong(node, "JSON_OBJECT: a name stands twice")
+        raise refused(node, "a name stands twice", "JSON_OBJECT")
     return _typed(exp.Anonymous(this="json_object", expressions=arguments))
 
 

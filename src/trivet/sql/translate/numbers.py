@@ -12,14 +12,20 @@ RULES = Rules()
 
 @RULES(exp.Div)
 def _divide(node: exp.Div) -> Node:
-    if "NUMERIC" in (kind(node.left), kind(node.right)) and "FLOAT64" not in (kind(node.left), kind(node.right)):
+    if "NUMERIC" in (kind(node.left), kind(node.right)) and "FLOAT64" not in (
+        kind(node.left),
+        kind(node.right),
+    ):
         return form("CAST(_a / _b AS DECIMAL(38,9))", "NUMERIC", a=node.left, b=node.right)
     return form("_a / _b", "FLOAT64", a=node.left, b=node.right)
 
 
 @RULES(exp.Mul)
 def _multiply(node: exp.Mul) -> Node | None:
-    if {kind(node.left), kind(node.right)} <= {"NUMERIC", "INT64"} and "NUMERIC" in (kind(node.left), kind(node.right)):
+    if {kind(node.left), kind(node.right)} <= {"NUMERIC", "INT64"} and "NUMERIC" in (
+        kind(node.left),
+        kind(node.right),
+    ):
         return form("CAST(_a * _b AS DECIMAL(38,9))", "NUMERIC", a=node.left, b=node.right)
     return None
 
@@ -34,9 +40,11 @@ def _subtract(node: exp.Sub) -> Node | None:
 
 @RULES(exp.IntDiv)
 def _div(node: exp.IntDiv) -> Node:
-    return form("CAST(trunc(_a / _b) AS BIGINT)", "INT64", a=node.left, b=node.right) if (
-        kind(node.left) == "FLOAT64"
-    ) else form("_a // _b", "INT64", a=node.left, b=node.right)
+    return (
+        form("CAST(trunc(_a / _b) AS BIGINT)", "INT64", a=node.left, b=node.right)
+        if (kind(node.left) == "FLOAT64")
+        else form("_a // _b", "INT64", a=node.left, b=node.right)
+    )
 
 
 @RULES(exp.Mod)
@@ -155,8 +163,11 @@ def _shift(node: Node) -> Node:
     if kind(node.left) == "BYTES":
         raise refused(node, "of BYTES is not supported", "<<")
     if isinstance(node, exp.BitwiseLeftShift):
-        text = "CASE WHEN _n >= 64 THEN 0 ELSE CAST((CAST(_x AS UHUGEINT) << _n) % 18446744073709551616 AS UBIGINT)::BIT::BIGINT END"
-        return form(text.replace("_x AS UHUGEINT", "CAST(_x AS BIGINT)::BIT::UBIGINT AS UHUGEINT"), "INT64", x=node.left, n=node.right)
+        return form(
+            "CASE WHEN _n >= 64 THEN 0 ELSE CAST((CAST(CAST(_x AS BIGINT)::BIT::UBIGINT AS UHUGEINT) << _n) "
+            "% 18446744073709551616 AS UBIGINT)::BIT::BIGINT END",
+            "INT64", x=node.left, n=node.right,
+        )  # fmt: skip
     return form(
         "CASE WHEN _n >= 64 THEN 0 ELSE (CAST(_x AS BIGINT)::BIT::UBIGINT >> _n)::BIT::BIGINT END",
         "INT64", x=node.left, n=node.right,
@@ -167,7 +178,8 @@ def ieee_divide(node: Node) -> Node:
     """Return IEEE_DIVIDE: infinite or NaN where a division fails."""
     a, b = node.expressions
     return form(
-        "CASE WHEN _b <> 0 OR _b IS NULL OR _a IS NULL THEN CAST(_a AS DOUBLE) / CAST(nullif(_b, 0) AS DOUBLE) "
+        "CASE WHEN _b <> 0 OR _b IS NULL OR _a IS NULL "
+        "THEN CAST(_a AS DOUBLE) / nullif(CAST(_b AS DOUBLE), 0) "
         "WHEN _a = 0 OR isnan(CAST(_a AS DOUBLE)) THEN CAST('nan' AS DOUBLE) "
         "WHEN _a > 0 THEN CAST('inf' AS DOUBLE) ELSE CAST('-inf' AS DOUBLE) END",
         "FLOAT64", a=a, b=b,

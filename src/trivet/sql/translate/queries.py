@@ -5,6 +5,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-synt
 
 from sqlglot import exp
 
+from trivet.sql.translate.arrays import named
 from trivet.sql.translate.forms import Node, Rules, form, refused, wrong
 
 RULES = Rules()
@@ -13,9 +14,9 @@ RULES = Rules()
 def name_columns(tree: Node) -> None:
     """Give columns without a name the one that GoogleSQL gives them, f0_, f1_ and so on."""
     for select in tree.find_all(exp.Select):
-        if isinstance(select.parent, (exp.In, exp.Exists, exp.Array)):
+        if isinstance(select.parent, (exp.In, exp.Exists, exp.Array)) or select.args.get("kind"):
             continue
-        if select.args.get("kind"):
+        if isinstance(select.parent, exp.SetOperation) and select.arg_key == "expression":
             continue
         number = 0
         for one in select.expressions:
@@ -53,24 +54,54 @@ def _select(node: exp.Select) -> Node | None:
     if not node.expressions and not node.args.get("from_"):
         raise wrong(node, "Syntax error: SELECT list must not be empty")
     kind = node.args.get("kind")
-    if kind == "STRUCT":
+    if kind:
+        node.set("kind", None)
+    if kind == "STRUCT" and _is_value(node):
         fields = []
         for one in node.expressions:
             if one.is_star:
                 raise refused(node, "with a star is not supported", "SELECT AS STRUCT")
-            name = one.alias_or_name
-            fields.append(exp.PropertyEQ(this=exp.to_identifier(name), expression=one.unalias()) if name else one)
-        node.set("expressions", [exp.Struct(expressions=fields)])
-    if kind:
-        node.set("kind", None)
+            fields.append((one.alias or (one.name if isinstance(one, exp.Column) else ""), one.unalias()))
+        node.set("expressions", [named(fields)])
+    if kind == "VALUE" and not _is_value(node):
+        value = node.expressions[0].unalias()
+        if not isinstance(value, exp.Struct):
+            raise refused(node, "is supported in an expression, or of STRUCT(..)", "SELECT AS VALUE")
+        shown = [
+            exp.Alias(this=one.expression, alias=exp.to_identifier(one.name)) for one in value.expressions
+        ]
+        node.set("expressions", shown)
     return None
+
+
+def _is_value(select: Node) -> bool:
+    """Whether a query stands where a value does; elsewhere the fields of its struct are columns."""
+    node = select
+    while isinstance(node.parent, (exp.SetOperation, exp.Subquery)) and node.arg_key in (
+        "this",
+        "expression",
+    ):
+        node = node.parent
+    return not (
+        node.parent is None or isinstance(node.parent, (exp.From, exp.Join, exp.CTE, exp.DDL, exp.DML))
+    )
 
 
 @RULES(exp.Unnest)
 def _unnest(node: exp.Unnest) -> Node | None:
     """WITH OFFSET counts from 0, DuckDB's ORDINALITY from 1."""
     offset = node.args.get("offset")
-    if isinstance(node.parent, exp.In) or not offset:
+    if isinstance(node.parent, exp.In):
+        return None
+    if not offset:
+        array = node.expressions[0] if len(node.expressions) == 1 else None
+        array = array.this if isinstance(array, exp.Cast) else array
+        if (
+            isinstance(array, exp.Array)
+            and array.expressions
+            and isinstance(array.expressions[0], exp.Struct)
+        ):
+            node.set("explode_array", True)
         return None
     if len(node.expressions) != 1:
         raise refused(node, "takes one array", "UNNEST")
@@ -95,8 +126,15 @@ def _unnest(node: exp.Unnest) -> Node | None:
 def _join(node: exp.Join) -> Node | None:
     """An array is joined with its own row: no ON is needed."""
     table = node.this
-    inner = isinstance(table, exp.Unnest) or (isinstance(table, exp.Subquery) and table.alias.startswith("_unnest_"))
-    if inner and node.args.get("side") in ("LEFT",) and node.args.get("on") is None and not node.args.get("using"):
+    inner = isinstance(table, exp.Unnest) or (
+        isinstance(table, exp.Subquery) and table.alias.startswith("_unnest_")
+    )
+    if (
+        inner
+        and node.args.get("side") in ("LEFT",)
+        and node.args.get("on") is None
+        and not node.args.get("using")
+    ):
         node.set("on", exp.true())
     return None
 
@@ -112,9 +150,25 @@ def _table(node: exp.Table) -> Node | None:
 
 @RULES(exp.Column)
 def _column(node: exp.Column) -> Node | None:
-    if node.name.upper() in ("_PARTITIONTIME", "_PARTITIONDATE", "_TABLE_SUFFIX", "_FILE_NAME", "_CHANGE_TYPE"):
+    if node.name.upper() in (
+        "_PARTITIONTIME",
+        "_PARTITIONDATE",
+        "_TABLE_SUFFIX",
+        "_FILE_NAME",
+        "_CHANGE_TYPE",
+    ):
         raise refused(node, "Trivet has no such pseudo-column", node.name.upper())
+    if isinstance(node.this, exp.Star) and node.args.get("db") is not None:
+        if node.this.args.get("except_") or node.this.args.get("replace"):
+            raise refused(node, "EXCEPT and REPLACE of the fields of a STRUCT are not supported", ".*")
+        parts = [node.args[key] for key in ("catalog", "db", "table") if node.args.get(key) is not None]
+        return form("unnest(_x)", x=exp.Dot.build([one.copy() for one in parts]))
     return None
+
+
+def fields_of(node: exp.Dot) -> Node | None:
+    """Return `struct.*` of an expression."""
+    return form("unnest(_x)", x=node.this) if isinstance(node.expression, exp.Star) else None
 
 
 @RULES(exp.Parameter, exp.SessionParameter)
@@ -139,6 +193,45 @@ def _delete(node: exp.Delete) -> Node | None:
 def _insert(node: exp.Insert) -> Node | None:
     if isinstance(node.this, exp.Var) and node.name.upper() == "ROW":
         node.set("this", exp.Star())
+    return None
+
+
+_KEPT = (exp.TemporaryProperty, exp.LikeProperty)
+
+
+@RULES(exp.Create)
+def _create(node: exp.Create) -> Node | None:
+    """What is only remembered of a table is no business of DuckDB's: OPTIONS, PARTITION BY, CLUSTER BY."""
+    properties = node.args.get("properties")
+    if properties is not None and node.kind != "MODEL":
+        kept = [one for one in properties.expressions if isinstance(one, _KEPT)]
+        node.set("properties", exp.Properties(expressions=kept) if kept else None)
+    clone = node.args.get("clone")
+    if clone is not None:
+        node.set("clone", None)
+        node.set("expression", exp.Select(expressions=[exp.Star()], from_=exp.From(this=clone.this)))
+    return None
+
+
+@RULES(exp.Schema)
+def _schema(node: exp.Schema) -> Node | None:
+    """Keys are NOT ENFORCED in BigQuery."""
+    node.set(
+        "expressions",
+        [
+            one
+            for one in node.expressions
+            if not isinstance(one, (exp.PrimaryKey, exp.ForeignKey, exp.Constraint))
+        ],
+    )
+    return None
+
+
+@RULES(exp.ColumnDef)
+def _column_def(node: exp.ColumnDef) -> Node | None:
+    dropped = (exp.Properties, exp.PrimaryKeyColumnConstraint, exp.Reference, exp.CollateColumnConstraint)
+    kept = [one for one in node.args.get("constraints") or [] if not isinstance(one.kind, dropped)]
+    node.set("constraints", kept)
     return None
 
 

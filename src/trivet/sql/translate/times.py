@@ -3,10 +3,11 @@
 Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/date_functions and its siblings.
 """
 
+import re
+
 from sqlglot import exp
 
 from trivet.sql.translate.forms import Node, Rules, expect, form, is_text, kind, refused, wrong
-from trivet.sql.translate.formats import parsed_time, written_time
 
 RULES = Rules()
 
@@ -141,9 +142,7 @@ def _time_trunc(node: Node) -> Node:
     if unit not in _SMALL:
         raise wrong(node, f"TIME_TRUNC does not support the {unit} date part")
     value = temporal(node.this, "TIME", "TIME_TRUNC")
-    return form(
-        "CAST(date_trunc(_unit, DATE '2000-01-01' + _x) AS TIME)", "TIME", unit=unit.lower(), x=value
-    )
+    return form("CAST(date_trunc(_unit, DATE '2000-01-01' + _x) AS TIME)", "TIME", unit=unit.lower(), x=value)
 
 
 _NEXT = {"MONTH": "to_months(1)", "QUARTER": "to_months(3)", "YEAR": "to_years(1)", "WEEK": "to_days(7)"}
@@ -183,7 +182,7 @@ def _extract(node: Node) -> Node:
         value = at_zone(value.this, value.args["zone"])
     if unit in ("DATE", "TIME", "DATETIME"):
         return form(f"CAST(_x AS {_CAST[unit]})", unit, x=value)
-    if start == 1:
+    if node.this.name.upper() == "ISOWEEK":
         return form("date_part('week', _x)", "INT64", x=value)
     if start:
         return form(
@@ -199,128 +198,6 @@ def at_zone(value: Node, zone: Node) -> Node:
     return form("CAST(_x AS TIMESTAMPTZ) AT TIME ZONE _zone", "DATETIME", x=value, zone=zone)
 
 
-@RULES(exp.CurrentDate)
-def _today(node: Node) -> Node:
-    return form("CAST(now() AT TIME ZONE _zone AS DATE)", "DATE", zone=node.this or "UTC")
-
-
-@RULES(exp.CurrentDatetime)
-def _now_here(node: Node) -> Node:
-    return form("now() AT TIME ZONE _zone", "DATETIME", zone=node.this or "UTC")
-
-
-@RULES(exp.CurrentTime)
-def _clock(node: Node) -> Node:
-    return form("CAST(now() AT TIME ZONE _zone AS TIME)", "TIME", zone=node.this or "UTC")
-
-
-@RULES(exp.CurrentTimestamp)
-def _now(_node: Node) -> Node:
-    return form("now()", "TIMESTAMP")
-
-
-@RULES(exp.Date, exp.TsOrDsToDate)
-def _date(node: Node) -> Node:
-    zone = node.args.get("zone")
-    value = at_zone(node.this, zone) if zone is not None else node.this
-    return form("CAST(_x AS DATE)", "DATE", x=value)
-
-
-@RULES(exp.DateFromParts)
-def _date_of(node: Node) -> Node:
-    parts = {key: node.args[key] for key in ("year", "month", "day")}
-    return form("make_date(_year, _month, _day)", "DATE", **parts)
-
-
-@RULES(exp.TimestampFromParts)
-def _datetime_of(node: Node) -> Node:
-    keys = ("year", "month", "day", "hour", "min", "sec")
-    if any(node.args.get(key) is None for key in keys):
-        raise refused(node, "takes 1, 2 or 6 arguments", "DATETIME")
-    return form(
-        "make_timestamp(_year, _month, _day, _hour, _min, _sec)", "DATETIME",
-        **{key: node.args[key] for key in keys},
-    )  # fmt: skip
-
-
-@RULES(exp.Datetime)
-def _datetime(node: Node) -> Node:
-    value, other = node.this, node.expression
-    if kind(other) == "STRING":
-        return at_zone(value, other)
-    if kind(other) == "TIME" or kind(value) == "DATE":
-        return form("CAST(_x AS DATE) + CAST(_y AS TIME)", "DATETIME", x=value, y=other)
-    raise refused(node, "the type of the second argument is not known here; CAST it to STRING or TIME")
-
-
-@RULES(exp.TsOrDsToDatetime)
-def _to_datetime(node: Node) -> Node:
-    return form("CAST(_x AS TIMESTAMP)", "DATETIME", x=node.this)
-
-
-@RULES(exp.Timestamp)
-def _timestamp(node: Node) -> Node:
-    zone = node.args.get("zone")
-    if zone is not None:
-        return form("CAST(_x AS TIMESTAMP) AT TIME ZONE _zone", "TIMESTAMP", x=node.this, zone=zone)
-    return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=node.this)
-
-
-@RULES(exp.TsOrDsToTimestamp)
-def _to_timestamp(node: Node) -> Node:
-    return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=node.this)
-
-
-@RULES(exp.TsOrDsToTime)
-def _to_time(node: Node) -> Node:
-    return form("CAST(_x AS TIME)", "TIME", x=node.this)
-
-
-@RULES(exp.Time)
-def _time(node: Node) -> Node:
-    return form("CAST(_x AS TIME)", "TIME", x=at_zone(node.this, node.args["zone"]))
-
-
-@RULES(exp.TimeFromParts)
-def _time_of(node: Node) -> Node:
-    parts = {key: node.args[key] for key in ("hour", "min", "sec")}
-    return form("make_time(_hour, _min, _sec)", "TIME", **parts)
-
-
-@RULES(exp.UnixSeconds, exp.UnixMillis, exp.UnixMicros)
-def _unix(node: Node) -> Node:
-    value = temporal(node.this, "TIMESTAMP", name_of_unix(node))
-    size = {exp.UnixSeconds: 1_000_000, exp.UnixMillis: 1_000, exp.UnixMicros: 1}[type(node)]
-    if size == 1:
-        return form("epoch_us(_x)", "INT64", x=value)
-    return form(
-        f"(epoch_us(_x) - ((epoch_us(_x) % {size}) + {size}) % {size}) // {size}", "INT64", x=value
-    )
-
-
-def name_of_unix(node: Node) -> str:
-    """Return `UNIX_SECONDS` and its like."""
-    return f"UNIX_{type(node).__name__[4:].upper()}"
-
-
-@RULES(exp.UnixDate)
-def _unix_date(node: Node) -> Node:
-    value = temporal(node.this, "DATE", "UNIX_DATE")
-    return form("date_diff('day', DATE '1970-01-01', _x)", "INT64", x=value)
-
-
-@RULES(exp.DateFromUnixDate)
-def _of_unix_date(node: Node) -> Node:
-    return form("DATE '1970-01-01' + CAST(_n AS INTEGER)", "DATE", n=node.this)
-
-
-@RULES(exp.UnixToTime)
-def _of_unix(node: Node) -> Node:
-    scale = node.args.get("scale")
-    size = 10 ** (6 - int(scale.name if scale is not None else 0))
-    return form(f"make_timestamptz({size} * CAST(_n AS BIGINT))", "TIMESTAMP", n=node.this)
-
-
 @RULES(exp.GenerateDateArray, exp.GenerateTimestampArray)
 def _series(node: Node) -> Node:
     date = isinstance(node, exp.GenerateDateArray)
@@ -329,6 +206,9 @@ def _series(node: Node) -> Node:
     step = node.args.get("step") or exp.Interval(this=exp.Literal.string("1"), unit=exp.var("DAY"))
     if not isinstance(step, exp.Interval):
         raise refused(node, "the step must be written as INTERVAL n part")
+    months = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}.get(step.args["unit"].name.upper())
+    if date and months is not None:
+        return _months(node, begin, end, step.this, months)
     if date:
         text = "CAST(generate_series(CAST(_begin AS TIMESTAMP), CAST(_end AS TIMESTAMP), _step) AS DATE[])"
     else:
@@ -336,43 +216,17 @@ def _series(node: Node) -> Node:
     return form(text, "ARRAY", begin=begin, end=end, step=step)
 
 
-@RULES(exp.TimeToStr)
-def _written(node: Node) -> Node:
-    value, zone = node.this, node.args.get("zone")
-    if zone is not None:
-        value = at_zone(value, zone)
-    return written_time(node, value, zone)
-
-
-@RULES(exp.StrToDate)
-def _parse_date(node: Node) -> Node:
-    _no_format(node)
-    return form("CAST(_x AS DATE)", "DATE", x=parsed_time(node, "PARSE_DATE"))
-
-
-@RULES(exp.ParseDatetime)
-def _parse_datetime(node: Node) -> Node:
-    return form("CAST(_x AS TIMESTAMP)", "DATETIME", x=parsed_time(node, "PARSE_DATETIME"))
-
-
-@RULES(exp.ParseTime)
-def _parse_time(node: Node) -> Node:
-    return form("CAST(_x AS TIME)", "TIME", x=parsed_time(node, "PARSE_TIME"))
-
-
-@RULES(exp.StrToTime)
-def _parse_timestamp(node: Node) -> Node:
-    _no_format(node)
-    zone = node.args.get("zone")
-    value = parsed_time(node, "PARSE_TIMESTAMP")
-    if "%z" in node.args["format"].name or "%Z" in node.args["format"].name:
-        return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=value)
-    return form("CAST(_x AS TIMESTAMP) AT TIME ZONE _zone", "TIMESTAMP", x=value, zone=zone or "UTC")
-
-
-def _no_format(node: Node) -> None:
-    if node.args.get("default_year") is None:  # which the functions have, and CAST has not
-        raise refused(node, "use PARSE_DATE, PARSE_DATETIME, PARSE_TIME or PARSE_TIMESTAMP", "CAST .. FORMAT")
+def _months(node: Node, begin: Node, end: Node, count: Node, months: int) -> Node:
+    """Every date is so many months after the first: 31 January, 29 February, 31 March."""
+    step = int(count.name) * months if is_text(count) and re.fullmatch(r"-?[1-9]\d*", count.name) else 0
+    if not step:
+        raise refused(node, "the step must be a literal other than 0", "GENERATE_DATE_ARRAY")
+    return form(
+        f"list_filter(list_transform(range(0, greatest(date_diff('month', _begin, _end) // {step} + 2, 0)), "
+        f"lambda e_: CAST(_begin + to_months(e_ * {step}) AS DATE)), "
+        f"lambda e_: e_ {'<=' if step > 0 else '>='} _end)",
+        "ARRAY", begin=begin, end=end,
+    )  # fmt: skip
 
 
 @RULES(exp.Interval)
@@ -397,7 +251,14 @@ def _count(node: Node) -> Node:
 
 @RULES(exp.MakeInterval)
 def _make_interval(node: Node) -> Node:
-    steps = {"year": "YEAR", "month": "MONTH", "day": "DAY", "hour": "HOUR", "minute": "MINUTE", "second": "SECOND"}
+    steps = {
+        "year": "YEAR",
+        "month": "MONTH",
+        "day": "DAY",
+        "hour": "HOUR",
+        "minute": "MINUTE",
+        "second": "SECOND",
+    }
     total = form("INTERVAL '0' DAY", "INTERVAL")
     for key, unit in steps.items():
         given = node.args.get(key)
