@@ -12,6 +12,7 @@ from trivet.core.instances import Instances, Predictions
 from trivet.serving.isolated import Crashed
 from trivet.serving.leases import Leases
 from trivet.serving.lifecycle import LoadedModel, ModelSpec
+from trivet.serving.replica import FAULTS
 from trivet.serving.scoring import isolate
 from trivet.sql.bind import INVALID
 from trivet.sql.model import SqlModel
@@ -70,14 +71,14 @@ class Scored:
             return self._encoder.encode(self._predicted(loaded, instances))
         except ENDS as error:
             raise self._told(error) from error.__cause__
-        except (Exception, SystemExit) as error:
+        except ServingError as error:
             if instances.count == 1 and not self._safe:
-                raise self._told(error) from error
+                raise self._told(error) from error.__cause__
             return None
 
     def _scored(self, loaded: LoadedModel, instances: Instances) -> tuple[np.ndarray[Any, Any], Any]:
         """Return which rows are predicted, and their structs; the first that fails is raised, unless safe."""
-        ended: list[BaseException] = []
+        ended: list[ServingError] = []
 
         def attempt(start: int, stop: int) -> Any:
             if ended:
@@ -101,7 +102,11 @@ class Scored:
         return np.concatenate([np.zeros(0, np.intp), *kept]), structs
 
     def _predicted(self, loaded: LoadedModel, instances: Instances) -> Predictions:
-        predictions = loaded.predictor.predict(instances, self._model.parameters)
+        try:
+            predictions = loaded.predictor.predict(instances, self._model.parameters)
+        except FAULTS as error:
+            known = model_error(error)
+            raise known from (known.__cause__ if known is error else error)
         if predictions.count != instances.count:
             raise Internal(f"the model gave {predictions.count} predictions for {instances.count} instances")
         return predictions
@@ -122,15 +127,14 @@ class Scored:
         together = structs[0] if len(structs) == 1 else pa.concat_arrays(structs)
         return together.take(pa.array(order, mask=order < 0))
 
-    def _told(self, error: BaseException) -> ServingError:
+    def _told(self, error: ServingError) -> ServingError:
         return told(self._model, error)
 
 
-def told(model: SqlModel, error: BaseException) -> ServingError:
+def told(model: SqlModel, error: ServingError) -> ServingError:
     """Return an error with the name of the model whose row it is about."""
-    known = model_error(error)
-    named = type(known)(f"{INVALID}\nModel {model.name}: {known}")
-    named.__cause__ = known.__cause__ if known is error else error
+    named = type(error)(f"{INVALID}\nModel {model.name}: {error}")
+    named.__cause__ = error.__cause__
     return named
 
 

@@ -78,7 +78,8 @@ class Place:
         try:
             return (connection or self.connection).execute(text).fetchall()
         except duckdb.Error as error:
-            raise (self.functions.raised(error) or error) from None
+            raised = self.functions.raised(error) or error
+        raise raised
 
     def names(self, text):
         """Return the names and types of a statement's columns."""
