@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.sdk.place import BUCKET, VARIABLE, XGBOOST, Place, started, train
+from tests.sdk.tables import serving
 
 LOCATION = "us-central1"
 
@@ -139,3 +140,27 @@ def write(folder):
         return f"gs://{BUCKET}/{folder.name}/{name}"
 
     return written
+
+
+@pytest.fixture(scope="package")
+def tables(tmp_path_factory):
+    """A server whose SQL is asked."""
+    with serving(tmp_path_factory.mktemp("sql")) as found:
+        yield found
+
+
+@pytest.fixture
+def bigquery(tables):
+    """Return Google's client of BigQuery, in a project in which there is nothing yet."""
+    with tables.client(f"q-{uuid.uuid4().hex[:12]}") as client:
+        yield client
+
+
+@pytest.fixture
+def dataset(bigquery):
+    """Return the name of a dataset that is the client's default."""
+    from google.cloud.bigquery import QueryJobConfig
+
+    bigquery.create_dataset("ds")
+    bigquery.default_query_job_config = QueryJobConfig(default_dataset=f"{bigquery.project}.ds")
+    return "ds"

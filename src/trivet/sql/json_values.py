@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
 from trivet.sql.types import Field, Kind, Type, array, struct
@@ -22,6 +22,7 @@ _TIMESTAMP = re.compile(
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(UTC|Z|[+-]\d{2}:?\d{2}))?", re.ASCII
 )
 _TRUE, _FALSE = ("true", "t", "1", "yes", "y"), ("false", "f", "0", "no", "n")
+_EXACT = Context(prec=80)
 _SCALE = {"NUMERIC": (Decimal("1e-9"), 38), "BIGNUMERIC": (Decimal("1e-18"), 38)}
 
 
@@ -129,7 +130,7 @@ def _decimal(kind: str) -> Callable[[Any], Decimal]:
         found = Decimal(str(value).strip())
         if not found.is_finite() or found.adjusted() >= digits + unit.adjusted():
             raise ValueError(value)
-        return found.quantize(unit, ROUND_HALF_UP)
+        return found.quantize(unit, ROUND_HALF_UP, _EXACT)
 
     return read
 
