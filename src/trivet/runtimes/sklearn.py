@@ -96,7 +96,7 @@ class SklearnRuntime:
 
     def load(self, artifact: Artifact) -> Predictor:
         """Load the model, never falling back from one format to another."""
-        model = _load(artifact)
+        model = read(artifact)
         if not callable(getattr(model, "predict", None)):
             raise FailedPrecondition(
                 f"{artifact.path.name} holds a {type(model).__name__}, which has no predict method"
@@ -111,8 +111,11 @@ class SklearnRuntime:
         return SklearnPredictor(model, inputs, probe)
 
 
-def _load(artifact: Artifact) -> Any:
-    """Read the file; raises FailedPrecondition for a Booster, which would refuse every array."""
+def read(artifact: Artifact) -> Any:
+    """Return the estimator in a file; raises FailedPrecondition for a Booster, which refuses every array.
+
+    Raises PermissionDenied for a pickle that the operator has not allowed.
+    """
     if sklearn_files.is_skops(artifact.path):
         return sklearn_files.load_skops(artifact)
     artifact.require_pickle()
