@@ -74,7 +74,7 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
         dedicated_dns=asked.tls,
         limits=settings.batching,
         alive_within=10 * (_SHARED if settings.catalog.url else _ALONE),
-        lives=owners.lives,
+        alive=owners.alive,
     )
     if asked.seed is not None:
         seed(catalog, store, about, asked.seed)

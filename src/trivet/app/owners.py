@@ -17,16 +17,11 @@ def own() -> str:
 
 def is_gone(owner: str) -> bool:
     """Whether an owner is known to have ended: a process of this machine that is not there any more."""
-    return _is_there(owner) is False
+    return alive(owner) is False
 
 
-def lives(owner: str) -> bool:
-    """Whether an owner is known to live: a process of this machine that is there."""
-    return _is_there(owner) is True
-
-
-def _is_there(owner: str) -> bool | None:
-    """Whether an owner is there; None where that cannot be told from here."""
+def alive(owner: str) -> bool | None:
+    """Whether an owner is a process that is there; None where it is none of this machine's."""
     machine, _, rest = owner.rpartition("/")[0].rpartition("/")
     started = owner.rpartition("/")[2]
     if not started or machine != _machine() or not rest.isdigit():

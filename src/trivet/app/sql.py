@@ -58,8 +58,9 @@ def place(settings: Settings, data: str | Path, *, isolate: Isolation = "auto") 
         limits=settings.batching,
         alive_within=10.0 if settings.catalog.url else 300.0,  # as those that serve have it
         serves=False,
-        lives=owners.lives,
+        alive=owners.alive,
     )
+    opened.store.clean()  # of copies that were broken off
     control = ControlPlane(opened.catalog, opened.store, about)
     leases = Leases(permissions_of(settings), isolate=isolate)
     models = Models(opened.catalog, control, opened.store, settings.catalog.location, leases)

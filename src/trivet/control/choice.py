@@ -36,15 +36,8 @@ def framework(document: Document) -> str:
         try:
             runtime = registry.get_runtime(named)
         except NotFound as error:
-            if container is None:
-                where = (
-                    "trivet.framework" if options(document, "model").framework else "containerSpec.imageUri"
-                )
-                raise InvalidArgument(f"model.{where}: {error}") from None
-            raise FailedPrecondition(
-                f"image {container.image!r}: {container.title} models are not served yet; save the model as "
-                "ONNX and upload it without an image, or with trivet.framework = onnx"
-            ) from None
+            where = "trivet.framework" if options(document, "model").framework else "containerSpec.imageUri"
+            raise InvalidArgument(f"model.{where}: {error}") from None
         if isinstance(runtime, WithoutArtifact):
             return named
     if not text(document, "artifactUri", "model"):

@@ -39,6 +39,14 @@ _MUTABLE = ("displayName", "description", "labels", "versionDescription", "trive
 
 
 @dataclass(frozen=True, slots=True)
+class Ids:
+    """What a version is to be of: a new model, of this id or a made one, or the model `parent`."""
+
+    model: str = ""
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Models:
     """The calls that concern models."""
 
@@ -46,13 +54,7 @@ class Models:
     operations: Operations
 
     def upload(
-        self,
-        parent: Location,
-        document: Document,
-        *,
-        model_id: str,
-        parent_model: str,
-        api: str,
+        self, parent: Location, document: Document, ids: "Ids", *, attended: bool, api: str
     ) -> Operation:
         """Begin an upload of what is sound so far."""
         checked = {
@@ -70,10 +72,10 @@ class Models:
         for field in ("description", "versionDescription"):
             text(document, field, "model")
         with self.catalog.transaction() as tx:
-            name, first = self._name(tx, parent, model_id, parent_model)
-            operation = self.operations.begin(
-                tx, Begun("uploadModel", name, api, request={**checked, "first": first})
-            )
+            name, first = self._name(tx, parent, ids)
+            by = {"attended": self.operations.settings.node} if attended else {}
+            request = {**checked, "first": first, **by}
+            operation = self.operations.begin(tx, Begun("uploadModel", name, api, request=request))
         self.operations.nudge()
         return operation
 
@@ -84,17 +86,16 @@ class Models:
         now = datetime.now(UTC)
         with self.catalog.transaction() as tx:
             version = tx.version(source)
-            name, _ = self._name(tx, parent, model_id, parent_model)
+            name, _ = self._name(tx, parent, Ids(model_id, parent_model))
             copy = replace(
                 version, name=name, version="", aliases=(), created=now, updated=now, model_created=now
             )
             response = {"model": str(name), "modelVersionId": tx.add_version(copy).version}
             return self.operations.begin(tx, Begun("copyModel", name, api, response=response))
 
-    def _name(
-        self, tx: "Transaction", parent: Location, model_id: str, parent_model: str
-    ) -> tuple[Name, bool]:
+    def _name(self, tx: "Transaction", parent: Location, ids: "Ids") -> tuple[Name, bool]:
         """Return what is uploaded to, and whether that is a model of its own."""
+        model_id, parent_model = ids.model, ids.parent
         if parent_model:
             if model_id:
                 raise InvalidArgument("modelId: a version of parentModel has its id; leave out one of them")

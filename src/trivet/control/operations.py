@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,9 @@ KEPT_SECONDS = 7 * 24 * 3600.0
 """How many operations that are done are kept, and for how long."""
 
 _PRUNED_EVERY = 64  # operations begun: once a day would be enough, once for each too often
+_UNATTENDED = timedelta(hours=1)
+"""How old a copy may be whose process cannot be asked, before it is held to be gone."""
+
 _GONE = 6
 """After how many times `alive_within` others do the work of a machine that is not heard of."""
 
@@ -125,15 +128,21 @@ class Operations:
             cancel(tx, operation)
         self.nudge()
 
+    def take_over(self) -> list[Name]:
+        """Make those operations this machine's own that were left with work to do; return them."""
+        with self.catalog.reading() as tx:
+            if not self._abandoned(tx):
+                return []
+        with self.catalog.transaction() as tx:
+            taken = self._abandoned(tx)
+            for one in taken:
+                log.info("%s (%s): taken over from %s", one.name, one.kind, one.owner)
+                tx.put_operation(replace(one, owner=self.settings.node))
+        return [one.name for one in taken]
+
     def pending(self) -> list[Name]:
         """Return this machine's operations that have work to do now, with those that it takes over."""
-        with self.catalog.reading() as tx:
-            abandoned = bool(self._abandoned(tx))
-        if abandoned:
-            with self.catalog.transaction() as tx:
-                for one in self._abandoned(tx):
-                    log.info("%s (%s): taken over from %s", one.name, one.kind, one.owner)
-                    tx.put_operation(replace(one, owner=self.settings.node))
+        self.take_over()
         with self.catalog.reading() as tx:
             mine = tx.unfinished(self.settings.node)
             served = self._served(tx) if any(one.revision for one in mine) else 0
@@ -147,7 +156,13 @@ class Operations:
         """
         heard = {node.id for node in tx.nodes(self.settings.alive_within * _GONE)} | {self.settings.node}
         left = [one for one in tx.unfinished() if one.owner not in heard and self._work(one) is not None]
-        return [one for one in left if one.revision or not self.settings.lives(one.owner)]
+        return [one for one in left if self._is_left(one)]
+
+    def _is_left(self, one: Operation) -> bool:
+        alive = self.settings.alive(one.owner)
+        if one.request.get("attended") and alive is None:
+            return one.updated < datetime.now(UTC) - _UNATTENDED
+        return not alive or bool(one.revision)
 
     def run(self, name: Name) -> None:
         """Do the work of an operation, unless another thread does, or it is done."""

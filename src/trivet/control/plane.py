@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trivet.control.deployments import Deployments
 from trivet.control.endpoints import Endpoints
 from trivet.control.jobs import BatchJobs, Discard
-from trivet.control.models import Models
+from trivet.control.models import Ids, Models
 from trivet.control.operations import Operations
 from trivet.control.pools import Pools
 from trivet.control.settings import ControlSettings
@@ -85,16 +85,19 @@ class ControlPlane:
         *,
         model_id: str = "",
         parent_model: str = "",
+        attended: bool = False,
         api: str = "v1",
     ) -> Operation:
         """Begin to copy an artifact; then a model, or the next version of `parent_model`, exists.
 
         `document` is a Model with displayName, artifactUri, containerSpec, labels, versionAliases... and
         `trivet` (see `control.options`). The operation's kind is `uploadModel`, its response
-        `{"model": NAME, "modelVersionId": "1"}`.
+        `{"model": NAME, "modelVersionId": "1"}`. One that is `attended` is carried out by the caller alone,
+        and cancelled where that is gone.
         Raises AlreadyExists for a `model_id` in use, FailedPrecondition for an image that has no runtime.
         """
-        return self._models.upload(parent, document, model_id=model_id, parent_model=parent_model, api=api)
+        ids = Ids(model_id, parent_model)
+        return self._models.upload(parent, document, ids, attended=attended, api=api)
 
     def copy_model(
         self, parent: Location, source: Name, *, model_id: str = "", parent_model: str = "", api: str = "v1"
@@ -309,6 +312,10 @@ class ControlPlane:
     def pending(self) -> list[Name]:
         """Return the operations that have artifacts to copy or delete here."""
         return self._operations.pending()
+
+    def take_over(self) -> list[Name]:
+        """Make operations this machine's own that others have left, with work to do; return these alone."""
+        return self._operations.take_over()
 
     def run(self, operation: Name) -> None:
         """Carry one of those out; done twice, or by two threads at once, it is as if done once.

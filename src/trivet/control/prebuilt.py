@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
-from trivet.runtimes import pickles, registry
+from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.runtimes import pickles
 from trivet.runtimes.base import Artifact, Permissions
 
 ACCELERATORS = ("cpu", "gpu", "tpu")
@@ -74,16 +74,9 @@ def resolve(image: str) -> Prebuilt | None:
 def check(prebuilt: Prebuilt, folder: Path, permissions: Permissions | None = None) -> Path:
     """Return what the runtime is to load of an artifact: the model's file, or the folder of a SavedModel.
 
-    Raises FailedPrecondition where this server has no runtime for the container, and where the artifact is
-    not what the container takes; with `permissions`, PermissionDenied for a pickle that is not allowed.
+    Raises FailedPrecondition where the artifact is not what the container takes; with `permissions`,
+    PermissionDenied for a pickle that is not allowed.
     """
-    try:
-        registry.get_runtime(prebuilt.framework)
-    except NotFound:
-        raise FailedPrecondition(
-            f"image {prebuilt.image!r}: {prebuilt.title} models are not served yet; save the model as ONNX "
-            "and upload it without an image, or with trivet.framework = onnx"
-        ) from None
     found = [name for name in prebuilt.files if (folder / name).is_file()]
     if len(found) != 1:
         raise FailedPrecondition(_mismatch(prebuilt, folder, found))

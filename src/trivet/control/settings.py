@@ -8,8 +8,8 @@ from trivet.serving.batching import BatchLimits
 from trivet.serving.placement import Asked
 
 
-def _nobody(node: str) -> bool:
-    return False
+def _unknown(node: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class ControlSettings:
     """Whether this machine serves what is wished. A process beside those that do, such as a tool, does not:
     what waits for machines does not wait for it."""
 
-    lives: Callable[[str], bool] = _nobody
-    """Says whether the process of a `node` that is not heard of, since it does not serve, is known to live,
-    so that its work is left to it."""
+    alive: Callable[[str], bool | None] = _unknown
+    """Says whether the process of a `node` that is not heard of, since it does not serve, is there; None
+    where that cannot be told from here."""
 
     @property
     def parent(self) -> Location:

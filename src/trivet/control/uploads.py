@@ -47,6 +47,8 @@ class Uploads:
             with self.catalog.transaction() as tx:
                 self._discard(tx, operation)  # what an attempt has left that was interrupted
         try:
+            if operation.request.get("attended", operation.owner) != operation.owner:
+                raise Cancelled("whoever began the upload, and waited for it, is gone")
             for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
                 artifact = self._copied(operation)
                 framework = self._framework(artifact, operation.request)

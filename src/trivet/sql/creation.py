@@ -135,6 +135,7 @@ class Uploads:
             document,
             model_id=id_ if first else "",
             parent_model="" if first else str(parent.child("models", id_)),
+            attended=True,
         )
         done = self._done(operation)
         assert done.response is not None
@@ -156,6 +157,11 @@ class Uploads:
         except NotFound:
             return
         self.control.run(operation.name)
+
+    def tidy(self) -> None:
+        """Undo uploads, and finish deletions, that were broken off with their processes."""
+        for name in self.control.take_over():
+            self.control.run(name)
 
     def copy(self, source: Name, id_: str) -> Upload:
         """Give a version to a new model, which has this id, or add it to the one that has it."""

@@ -292,7 +292,11 @@ class Models:
         self._uploads.delete(name)
 
     def _sweep(self) -> None:
-        """Delete what has expired; what is in use stays, under the name of its registered model."""
+        """Delete what has expired; what is in use stays, under the name of its registered model.
+
+        What other processes have left is cleared away, too.
+        """
+        self._uploads.tidy()
         with self._catalog.reading() as tx:
             expired = tx.expired_sql_models()
         for one in expired:

@@ -172,7 +172,7 @@ def test_an_upload_is_taken_over_from_a_machine_that_is_gone(server, make_server
 def test_an_upload_is_left_to_a_process_that_is_known_to_live(make_server):
     """Such as one that does not serve, and is therefore never heard of as a machine."""
     alive = {"tool"}
-    server = make_server(lives=alive.__contains__)
+    server = make_server(alive=alive.__contains__)
     tool = ControlPlane(server.catalog, server.store, ControlSettings("tool", serves=False))
     upload = tool.upload_model(HERE, {"displayName": "x", "artifactUri": str(server.artifact())})
     assert server.plane.pending() == []
@@ -182,8 +182,28 @@ def test_an_upload_is_left_to_a_process_that_is_known_to_live(make_server):
     assert server.done(upload)["modelVersionId"] == "1"
 
 
+def test_an_upload_that_is_attended_ends_with_its_process(make_server):
+    known = {"tool": None}
+    server = make_server(alive=known.get)
+    tool = ControlPlane(server.catalog, server.store, ControlSettings("tool", serves=False))
+    document = {"displayName": "x", "artifactUri": str(server.artifact())}
+    upload = tool.upload_model(HERE, document, attended=True)
+    assert server.plane.take_over() == []  # it may be on another machine
+    known["tool"] = False
+    assert server.plane.take_over() == [upload.name]
+    assert server.plane.take_over() == []
+    server.work()
+    assert server.failed(upload).code == Code.CANCELLED.value
+    assert server.kept() == set()
+    known["tool"] = True
+    upload = tool.upload_model(HERE, document, attended=True)
+    assert server.plane.take_over() == []
+    tool.run(upload.name)
+    assert server.done(upload)["modelVersionId"] == "1"
+
+
 def test_one_that_does_not_serve_deletes_what_no_machine_has(make_server):
-    server = make_server(lives=lambda node: True)
+    server = make_server(alive=lambda node: True)
     server.upload("fraud")
     tool = ControlPlane(server.catalog, server.store, ControlSettings("tool", serves=False))
     server.serve()

@@ -188,12 +188,12 @@ def test_a_model_that_expires_in_use_is_left_to_its_users(world, tmp_path):
 
 
 def test_the_work_of_a_process_that_lives_is_left_to_it():
-    assert owners.lives(owners.own())
+    assert owners.alive(owners.own())
     assert not owners.is_gone(owners.own())
     machine, _, started = owners.own().rpartition("/")
     gone = f"{machine}/{int(started or 0) + 1}"
     assert owners.is_gone(gone)
-    assert not owners.lives(gone)
+    assert owners.alive(gone) is False
     for other in ("", "host", "elsewhere/1/2", "node-7f"):
-        assert not owners.lives(other)
+        assert owners.alive(other) is None
         assert not owners.is_gone(other)
