@@ -16,7 +16,16 @@ from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import InvalidArgument
 from trivet.core.instances import Column, Predictions
 from trivet.core.predictor import Predictor
-from trivet.core.signature import FLOATS, INTEGERS, DType, Parameters, Signature, TensorSpec, unknown
+from trivet.core.signature import (
+    FLOATS,
+    INTEGERS,
+    DType,
+    Parameters,
+    ParameterSpec,
+    Signature,
+    TensorSpec,
+    unknown,
+)
 from trivet.serving.lifecycle import LoadedModel
 from trivet.serving.replica import FAULTS
 from trivet.sql.model import STATUS, SqlModel
@@ -83,12 +92,19 @@ def parameters_of(
     """
     asked = options.get("output")
     if asked is None:
-        known = next((spec.choices for spec in signature.parameters or () if spec.name == "output"), ())
+        known = next((spec.choices for spec in _known(signature) if spec.name == "output"), ())
         asked = next((one for one in _OWN.get(type_, ()) if one in known), None)
+    if asked is not None and not any(spec.name == "output" for spec in _known(signature)):
+        raise InvalidArgument("OPTIONS(output): the model has but one form of answer; leave it out")
     try:
         return signature.resolve({"output": asked} if asked is not None else None, defaults)
     except InvalidArgument as error:
         raise InvalidArgument(f"OPTIONS(output): {str(error).removeprefix('parameters.output: ')}") from None
+
+
+def _known(signature: Signature) -> tuple[ParameterSpec, ...]:
+    """Return the options of a model; one that lets any through may have this one."""
+    return (ParameterSpec("output", ()),) if signature.parameters is None else signature.parameters
 
 
 def answered(predictor: Predictor, signature: Signature, parameters: Parameters) -> Predictions | None:
