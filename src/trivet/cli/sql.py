@@ -9,7 +9,7 @@ import click
 from trivet.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from trivet.cli.sql_engine import Engine
+    from trivet.cli.sql_engine import Opened
 
 EPILOG = """
 \b
@@ -21,9 +21,9 @@ Without STATEMENTS, a shell; the first lines of a session might be
   trivet sql --server http://localhost:8080 "SELECT 1"
 
 \b
-A table may be a file: FROM 'data/*.parquet' (or .csv, .json, .jsonl; gs:// and s3://, too). A model may be any
-that is registered: ML.PREDICT(MODEL `fraud@champion`, ...). Ends with status 0, 1 where a statement failed,
-130 after Ctrl-C.
+A table may be a file: FROM 'data/*.parquet' (or .csv, .json, .jsonl; gs:// and s3://, too). A model may be
+any that is registered: ML.PREDICT(MODEL `fraud@champion`, ...). Ends with status 0, 1 where a statement
+failed, 130 after Ctrl-C.
 """
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet")
@@ -72,11 +72,11 @@ def command(statements: str | None, *, file: str | None, params: tuple[str, ...]
         raise InvalidArgument("expected either STATEMENTS or --file")
     output = sql_output.chosen(given["format_"], given["output"], given["rows"])
     text = _text(statements, file)
-    with sql_engine.opened(**{name: given[name] for name in sql_engine.OPTIONS}) as engine:
+    with sql_engine.opened(**{name: given[name] for name in sql_engine.OPTIONS}) as opened:
         if text is None:
-            _shell(engine, given, output)
+            _shell(opened, given, output)
             return
-        status = sql_run.run(engine, text, parameters(params), output)
+        status = sql_run.run(opened.engine, text, parameters(params), output)
     sys.exit(status)
 
 
@@ -94,9 +94,9 @@ def _text(statements: str | None, file: str | None) -> str | None:
         raise InvalidArgument(f"{file}: cannot be read: {error}") from None
 
 
-def _shell(engine: "Engine", given: dict[str, Any], output: Any) -> None:
+def _shell(opened: "Opened", given: dict[str, Any], output: Any) -> None:
     from trivet.cli.sql_shell import Shell
 
     if given["output"]:
         raise InvalidArgument("--output: expected statements with it")
-    Shell(engine, output).run()
+    Shell(opened.engine, output).run(opened.history)

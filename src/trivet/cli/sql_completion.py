@@ -106,6 +106,6 @@ def is_whole(text: str) -> bool:
 def lexer() -> Any:
     """Return what colours statements."""
     from prompt_toolkit.lexers import PygmentsLexer
-    from pygments.lexers.sql import SqlLexer
+    from pygments.lexers.sql import SqlLexer  # type: ignore[import-untyped]
 
     return PygmentsLexer(SqlLexer)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,25 +24,19 @@ OPTIONS = (
 _LOCKED = "has the database open"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A table, a view or a model, as a list shows it."""
-
-    name: str
-    kind: str
-    about: str = ""
+Listed = Sequence[tuple[str, str, str]]
+"""Tables, views, models or columns: the name of each, its kind or type, and a note."""
 
 
 class Engine(Protocol):
     """Everything raises the errors of `core.errors`."""
 
-    place: str
-    """Where it is, for people."""
-    dialect: str
-    history: Path
-    """The file that a shell keeps what was typed in."""
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        ...
 
-    def script(self, text: str, parameters: "Given", *, streams: bool) -> Iterator["Result"]:
+    def script(self, text: str, given: "Given" = None, *, streams: bool = False) -> Iterator["Result"]:
         """Run statements one by one."""
         ...
 
@@ -54,15 +48,15 @@ class Engine(Protocol):
         """Return how much of it is done, from 0 to 1; -1 where that cannot be told."""
         ...
 
-    def tables(self) -> Sequence[Listed]:
+    def tables(self) -> Listed:
         """Return the tables and views of the project."""
         ...
 
-    def models(self) -> Sequence[Listed]:
+    def models(self) -> Listed:
         """Return the models of the project."""
         ...
 
-    def columns(self, name: str) -> Sequence[tuple[str, str, str]]:
+    def columns(self, name: str) -> Listed:
         """Return name, type and note of each column of a table, view or model; raises NotFound."""
         ...
 
@@ -74,24 +68,23 @@ class Engine(Protocol):
 class Here:
     """Statements that this process runs."""
 
-    def __init__(self, database: "Database", connection: "Connection", history: Path) -> None:
+    def __init__(self, database: "Database", connection: "Connection") -> None:
         self._database = database
         self._connection = connection
-        self.history = history
-        self.place = connection.project
 
     @property
-    def dialect(self) -> str:
-        """The dialect of statements."""
-        return self._connection.dialect
+    def place(self) -> str:
+        """The project, and the dialect where it is not the usual one."""
+        spoken = self._connection.dialect
+        return self._connection.project + ("" if spoken == "bigquery" else f" {spoken}")
 
-    @dialect.setter
-    def dialect(self, dialect: str) -> None:
+    def speak(self, dialect: str) -> None:
+        """Have statements be of another dialect; raises InvalidArgument."""
         self._connection.speak(dialect)
 
-    def script(self, text: str, parameters: "Given", *, streams: bool) -> Iterator["Result"]:
+    def script(self, text: str, given: "Given" = None, *, streams: bool = False) -> Iterator["Result"]:
         """Run statements one by one."""
-        return self._connection.script(text, parameters, streams=streams)
+        return self._connection.script(text, given, streams=streams)
 
     def interrupt(self) -> None:
         """Have the statement that runs end."""
@@ -101,7 +94,7 @@ class Here:
         """Return how much of it is done."""
         return self._connection.progress
 
-    def tables(self) -> Sequence[Listed]:
+    def tables(self) -> Listed:
         """Return the tables and views of the project."""
         store = self._connection.store
         return [
@@ -112,14 +105,12 @@ class Here:
             for one in store.tables(dataset.name)
         ]
 
-    def models(self) -> Sequence[Listed]:
+    def models(self) -> Listed:
         """Return the models of the project."""
         found = self._database.models.of_project(self._connection.project)
-        return [
-            Listed(self._short(one.name.dataset, one.name.name), one.type, one.description) for one in found
-        ]
+        return [(f"{one.name.dataset}.{one.name.name}", one.type, one.description) for one in found]
 
-    def columns(self, name: str) -> Sequence[tuple[str, str, str]]:
+    def columns(self, name: str) -> Listed:
         """Return the columns of a table, view or model."""
         from trivet.core.errors import NotFound
         from trivet.sql.names import ObjectName
@@ -140,45 +131,51 @@ class Here:
         """Have plain names be those of a dataset."""
         self._connection.use(dataset)
 
-    def _short(self, dataset: str, name: str) -> str:
-        return f"{dataset}.{name}"
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What runs statements, and the file that a shell keeps what was typed in."""
+
+    engine: Engine
+    history: Path
 
 
 @contextmanager
 def opened(  # noqa: PLR0913 - the options of the command
     *, engine: str, staging: str | None, server: str | None, database: str | None, data: str | None,
     project: str | None, dataset: str, dialect: str, read_only: bool, allow_pickle: bool,
-) -> Iterator[Engine]:  # fmt: skip
+) -> Iterator[Opened]:  # fmt: skip
     """Open what runs statements; where a server has the data folder's tables, that does."""
     from trivet.cli.batch_here import settings as load
 
     settings = load(data, project, allow_pickle=allow_pickle)
+    history = Path(settings.catalog.data) / "sql" / "history"
     if engine == "bigquery":
-        from trivet.cli.sql_bigquery import bigquery
+        from trivet.cli.sql_there import bigquery
 
         if server is not None:
             raise InvalidArgument("--engine bigquery: is a server of its own; leave out --server")
-        with bigquery(settings, project, dataset, staging) as there:
-            yield there
+        with bigquery(settings, project, dataset, staging) as real:
+            yield Opened(real, history)
         return
     if staging is not None:
         raise InvalidArgument("--staging: belongs to --engine bigquery")
-    if server is None:
-        try:
-            with _here(settings, database, dataset, dialect, read_only=read_only) as here:
-                yield here
-            return
-        except FailedPrecondition as error:
-            server = _serves(settings) if _LOCKED in str(error) else None
-            if server is None:
-                raise
-            warn(f"{settings.catalog.data} is the server's at {server}, which is asked instead")
-    from trivet.cli.sql_there import There
+    with ExitStack() as stack:
+        if server is None:
+            try:
+                here = _here(settings, database, dataset, dialect, read_only=read_only)
+                yield Opened(stack.enter_context(here), history)
+                return
+            except FailedPrecondition as error:
+                server = _serves(settings) if _LOCKED in str(error) else None
+                if server is None:
+                    raise
+                warn(f"{settings.catalog.data} is the server's at {server}, which is asked instead")
+        from trivet.cli.sql_there import There
 
-    if dialect != "bigquery":
-        raise InvalidArgument("--dialect duckdb: a server speaks BigQuery's alone")
-    with There(server, settings, dataset) as there:
-        yield there
+        if dialect != "bigquery":
+            raise InvalidArgument("--dialect duckdb: a server speaks BigQuery's alone")
+        yield Opened(stack.enter_context(There(server, settings, dataset)), history)
 
 
 @contextmanager
@@ -191,7 +188,7 @@ def _here(
     with open_database(settings, data, file=file, read_only=read_only) as database:
         makes = settings.sql.create_datasets
         with database.connect(dataset=dataset, dialect=dialect, makes_datasets=makes) as connection:
-            yield Here(database, connection, data / "sql" / "history")
+            yield Here(database, connection)
 
 
 def _serves(settings: "Settings") -> str | None:

@@ -3,10 +3,12 @@
 import csv
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -184,23 +186,21 @@ def _parquet(result: "Result", schema: Any, batches: Iterator[Any], file: IO[byt
             writer.write_table(pyarrow.Table.from_batches([batch]))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
     """Return a value as JSON has it."""
     match value:
         case dict():
             return {name: _plain(one) for name, one in value.items()}
         case list():
             return [_plain(one) for one in value]
-        case None | bool() | int() | str():
+        case float() if not isfinite(value):
+            return str(value)
+        case None | bool() | int() | str() | float():
             return value
-        case float():
-            return value if value == value and abs(value) != float("inf") else str(value)
         case Decimal():
             return format(value.normalize(), "f") if value else "0"
-        case bytes():
-            from base64 import b64encode
-
-            return b64encode(value).decode()
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

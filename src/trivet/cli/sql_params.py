@@ -1,7 +1,7 @@
 """The values of `--param NAME:TYPE:VALUE`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -79,27 +79,30 @@ def _of_json(type_: "Type", value: Any) -> Any:
     return _scalar(type_, value if isinstance(value, str) else json.dumps(value))
 
 
-def _scalar(type_: "Type", text: str) -> Any:  # noqa: PLR0911 - one for each kind
-    match type_.kind:
-        case "INT64":
-            return int(text)
-        case "FLOAT64":
-            return float(text)
-        case "NUMERIC" | "BIGNUMERIC":
-            return Decimal(text)
-        case "BOOL":
-            if text.lower() not in ("true", "false"):
-                raise ValueError("expected true or false")
-            return text.lower() == "true"
-        case "BYTES":
-            return text.encode()
-        case "DATE":
-            return date.fromisoformat(text)
-        case "TIME":
-            return time.fromisoformat(text)
-        case "DATETIME":
-            return datetime.fromisoformat(text)
-        case "TIMESTAMP":
-            read = datetime.fromisoformat(text)
-            return read if read.tzinfo else read.replace(tzinfo=UTC)
-    return text
+def _scalar(type_: "Type", text: str) -> Any:
+    return _READ.get(type_.kind, str)(text)
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("expected true or false")
+    return text.lower() == "true"
+
+
+def _timestamp(text: str) -> datetime:
+    read = datetime.fromisoformat(text)
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "INT64": int,
+    "FLOAT64": float,
+    "NUMERIC": Decimal,
+    "BIGNUMERIC": Decimal,
+    "BOOL": _bool,
+    "BYTES": str.encode,
+    "DATE": date.fromisoformat,
+    "TIME": time.fromisoformat,
+    "DATETIME": datetime.fromisoformat,
+    "TIMESTAMP": _timestamp,
+}

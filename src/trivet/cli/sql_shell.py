@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from trivet.cli import drawn, sql_run
+from trivet.cli.sql_engine import Here
 from trivet.core.errors import FailedPrecondition, InvalidArgument, ServingError
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ HELP = {
     "\\tables": "list tables and views",
     "\\d NAME": "columns of a table, a view or a model",
     "\\use DATASET": "have plain names be those of a dataset",
-    "\\dialect [bigquery|duckdb]": "the dialect of statements",
+    "\\dialect bigquery|duckdb": "the dialect of statements",
     "\\timing": "show how long statements take, or no more",
     "\\rows N": "rows drawn of a table; 0 is all",
     "\\format table|csv|json|jsonl": "how rows are shown",
@@ -50,9 +52,9 @@ class Shell:
             "?": lambda _: drawn.console().print(drawn.facts(HELP)),
         }
 
-    def run(self) -> None:
-        """Read and run until the end of input."""
-        session = self._session()
+    def run(self, history: Path) -> None:
+        """Read and run until the end of input; what is typed is kept in a file."""
+        session = self._session(history)
         click.echo(f"trivet sql, {self._engine.place}: statements end with ;  \\? is help", err=True)
         while True:
             try:
@@ -86,8 +88,8 @@ class Shell:
         if self._names is None:
             try:
                 self._names = {
-                    "tables": [one.name for one in self._engine.tables()],
-                    "models": [one.name for one in self._engine.models()],
+                    "tables": [name for name, _, _ in self._engine.tables()],
+                    "models": [name for name, _, _ in self._engine.models()],
                 }
             except ServingError:
                 self._names = {"tables": [], "models": []}
@@ -101,7 +103,7 @@ class Shell:
             except ServingError:
                 continue
 
-    def _session(self) -> Any:
+    def _session(self, history: Path) -> Any:
         try:
             from prompt_toolkit import PromptSession
         except ImportError:
@@ -112,9 +114,9 @@ class Shell:
 
         from trivet.cli.sql_completion import SqlCompleter, bindings, lexer
 
-        self._engine.history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        history.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return PromptSession(
-            history=FileHistory(str(self._engine.history)),
+            history=FileHistory(str(history)),
             completer=SqlCompleter(self),
             complete_while_typing=False,
             multiline=True,
@@ -124,7 +126,7 @@ class Shell:
         )
 
     def _prompt(self) -> str:
-        return f"{self._engine.place}{'' if self._engine.dialect == 'bigquery' else ' duckdb'}> "
+        return f"{self._engine.place}> "
 
     def _command(self, text: str) -> None:
         name, _, argument = text[1:].rstrip(";").strip().partition(" ")
@@ -135,18 +137,15 @@ class Shell:
     def _describe(self, name: str) -> None:
         if not name:
             raise InvalidArgument("\\d: expected the name of a table, a view or a model")
-        table = drawn.table("column", "type", "")
-        for one in self._engine.columns(name):
-            table.add_row(*one)
-        drawn.console().print(table)
+        _listed(self._engine.columns(name), "column", "type")
 
     def _use(self, dataset: str) -> None:
         self._engine.use(dataset)
 
     def _dialect(self, dialect: str) -> None:
-        if dialect:
-            self._engine.dialect = dialect
-        click.echo(self._engine.dialect)
+        if not isinstance(self._engine, Here):
+            raise InvalidArgument(f"\\dialect: {self._engine.place} speaks BigQuery's alone")
+        self._engine.speak(dialect or "bigquery")
 
     def _time(self, _: str) -> None:
         self._timing = not self._timing
@@ -163,8 +162,8 @@ class Shell:
         self._output.format = name
 
 
-def _listed(found: "list[Listed] | Any", what: str, kind: str) -> None:
+def _listed(found: "Listed", what: str, kind: str) -> None:
     table = drawn.table(what, kind, "")
     for one in found:
-        table.add_row(one.name, one.kind, one.about)
+        table.add_row(*one)
     drawn.console().print(table)

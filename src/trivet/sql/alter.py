@@ -57,28 +57,15 @@ def alter(planner: "Planner", tree: exp.Alter, written: exp.Expression, kind: st
 
 
 def _step(planner: "Planner", table: Table, action: exp.Expression) -> Callable[[], Any]:
-    store, cursor = planner.connection.store, planner.connection.cursor
     if isinstance(action, exp.AlterSet):
         return _options(planner, table, action)
     if table.kind == "VIEW":
         raise Unimplemented(f"ALTER VIEW: only SET OPTIONS is supported{at(action)}")
-    place = f"ALTER TABLE {store.place(table.name)}"
+    cursor = planner.connection.cursor
+    place = f"ALTER TABLE {planner.connection.store.place(table.name)}"
     match action:
         case exp.ColumnDef():
-            made = column(planner, action)
-            if made.field.required:
-                raise InvalidArgument(f"Cannot add required column {made.field.name} to an existing schema.")
-            missing = " IF NOT EXISTS" if action.args.get("exists") else ""
-            if not missing and _has(table, made.field.name):
-                raise InvalidArgument(f"Column already exists: {made.field.name}{at(action)}")
-            said = {one.name: one.description for one in table.fields if one.description}
-            said |= {made.field.name: made.field.description} if made.field.description else {}
-
-            def added() -> None:
-                cursor.execute(f"{place} ADD COLUMN{missing} {made.text}")
-                store.describe(table.name, table.document, said)
-
-            return added
+            return _added(planner, table, action, place)
         case exp.Drop():
             name = action.args["tables"][0].name
             there = " IF EXISTS" if action.args.get("exists") else ""
@@ -94,6 +81,23 @@ def _step(planner: "Planner", table: Table, action: exp.Expression) -> Callable[
         case exp.AlterColumn():
             return _column(planner, table, action, place)
     raise Unimplemented(f"ALTER TABLE: {action.sql(dialect='bigquery')}: not supported{at(action)}")
+
+
+def _added(planner: "Planner", table: Table, action: exp.ColumnDef, place: str) -> Callable[[], Any]:
+    made = column(planner, action)
+    if made.field.required:
+        raise InvalidArgument(f"Cannot add required column {made.field.name} to an existing schema.")
+    missing = " IF NOT EXISTS" if action.args.get("exists") else ""
+    if not missing and _has(table, made.field.name):
+        raise InvalidArgument(f"Column already exists: {made.field.name}{at(action)}")
+    said = {one.name: one.description for one in table.fields if one.description}
+    said |= {made.field.name: made.field.description} if made.field.description else {}
+
+    def added() -> None:
+        planner.connection.cursor.execute(f"{place} ADD COLUMN{missing} {made.text}")
+        planner.connection.store.describe(table.name, table.document, said)
+
+    return added
 
 
 def _column(planner: "Planner", table: Table, action: exp.AlterColumn, place: str) -> Callable[[], Any]:

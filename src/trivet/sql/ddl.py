@@ -1,26 +1,23 @@
 """Statements that make, change and delete datasets, tables and views; and those about transactions."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from trivet.core.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
 from trivet.sql import options
 from trivet.sql.alter import TABLE_OPTIONS, alter
-from trivet.sql.definitions import Column, columns_of, document_of, partitioning
+from trivet.sql.create_table import create_table, operation_of
+from trivet.sql.definitions import document_of
 from trivet.sql.names import DatasetName, ObjectName, dataset_name
 from trivet.sql.plan import Plan
 from trivet.sql.positions import at
-from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned
 from trivet.sql.store import Table
-from trivet.sql.types import Field
 
 if TYPE_CHECKING:
     from trivet.sql.plan import Planner
-    from trivet.sql.session import Connection
 
 _DATASET_OPTIONS = {
     "description": "STRING", "friendly_name": "STRING", "labels": "ARRAY<STRUCT<STRING, STRING>>",
@@ -36,7 +33,7 @@ def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> P
         case exp.Create(), "SCHEMA":
             return _create_schema(planner, tree, written)
         case exp.Create(), "TABLE":
-            return _create_table(planner, tree, written)
+            return create_table(planner, tree, written)
         case exp.Create(), "VIEW":
             return _create_view(planner, tree, written)
         case exp.Drop(), ("TABLE" | "VIEW" | "SCHEMA"):
@@ -80,121 +77,6 @@ def _create_schema(planner: "Planner", tree: exp.Create, written: exp.Expression
     return Plan(planned, written, act=act)
 
 
-def _create_table(planner: "Planner", tree: exp.Create, written: exp.Expression) -> Plan:
-    connection, store = planner.connection, planner.connection.store
-    schema = tree.this if isinstance(tree.this, exp.Schema) else None
-    table = schema.this if schema is not None else tree.this
-    temporary = bool(tree.find(exp.TemporaryProperty))
-    query = _source(tree)
-    kind = "CREATE_TABLE_AS_SELECT" if query is not None else "CREATE_TABLE"
-    name = ObjectName("", "", table.name) if temporary else planner.names.full(table)
-    given = columns_of(planner, schema)
-    said = options.read(tree, TABLE_OPTIONS, "CREATE TABLE", planner.value)
-    document = {**document_of(said.values), **partitioning(tree, said.values)}
-    operation = _operation(planner, tree, name, table)
-    planned = Planned(kind, target=name, operation=operation)
-    text = ""
-    parameters: tuple[str, ...] = ()
-    fields: tuple[Field, ...] = tuple(one.field for one in given)
-    if query is not None:
-        text, fields, parameters = planner.query(query)
-        if any(one.name == "" for one in fields):
-            raise InvalidArgument(f"CREATE TABLE columns must be named, but column 1 has no name{at(query)}")
-        if given:
-            text = _as_declared(text, fields, given, tree)
-            fields = tuple(one.field for one in given)
-        planned = replace(planned, fields=fields, tables=tuple(planner.names.tables))
-    elif not given:
-        raise InvalidArgument(f"CREATE TABLE {name}: expected columns, or AS and a query{at(table)}")
-    values = {one: planner.parameters[one].value for one in parameters} or None
-
-    def act() -> Done:
-        if operation == "SKIP":
-            return Done(planned, message=f"Skipped: Table {name} exists.")
-        if not temporary:
-            connection.require_dataset(name.parent, make=True)
-            if operation == "REPLACE" and store.kind(name) is not None:
-                store.delete_table(name)
-        place = f"temp.main.{quoted(name.name)}" if temporary else store.place(name)
-        if temporary and operation == "REPLACE":
-            connection.forget_temporary(name.name)
-        made = "CREATE TEMP TABLE" if temporary else "CREATE TABLE"
-        with connection.failing(written):
-            rows = _filled(connection, f"{made} {place}", place, given, text, values)
-        if temporary:
-            connection.temporary.add(name.name)
-            connection.database.changed()
-        else:
-            said_of = {column.field.name: column.field.description for column in given}
-            store.describe(name, document, {key: value for key, value in said_of.items() if value})
-        counted = "" if rows is None else f" with {rows:,} row{'' if rows == 1 else 's'}"
-        return Done(planned, None, f"Created table {name.name if temporary else name}{counted}.")
-
-    return Plan(planned, written, models=tuple(planner.used), act=act)
-
-
-def _filled(
-    connection: "Connection", made: str, place: str, given: Sequence[Column], text: str, values: Any
-) -> int | None:
-    """Make a table, and return how many rows a query has put into it, None without a query."""
-    if given:
-        connection.cursor.execute(f"{made} ({', '.join(one.text for one in given)})")
-    if not text:
-        return None
-    connection.cursor.execute(f"INSERT INTO {place} {text}" if given else f"{made} AS {text}", values)
-    return int(connection.cursor.fetchone()[0])
-
-
-def _source(tree: exp.Create) -> exp.Expression | None:
-    """Return the query that a table is made from, if any; COPY, CLONE and LIKE are ones, too."""
-    query = tree.args.get("expression")
-    if query is not None:
-        copied: exp.Expression = query.copy()
-        return copied
-    if clone := tree.args.get("clone"):
-        return exp.select("*").from_(clone.this.copy())
-    if like := tree.find(exp.LikeProperty):
-        source = like.this if isinstance(like.this, exp.Table) else exp.Table(this=like.this)
-        return exp.select("*").from_(source.copy()).limit(0)
-    return None
-
-
-def _as_declared(text: str, fields: Sequence[Field], given: Sequence[Column], tree: exp.Expression) -> str:
-    """Return a query whose columns, in order, are of the types declared."""
-    if len(fields) != len(given):
-        raise InvalidArgument(
-            f"CREATE TABLE: {len(given)} columns are declared, and the query has {len(fields)}{at(tree)}"
-        )
-    columns = ", ".join(quoted(field.name) for field in fields)
-    return f"SELECT {columns} FROM ({text})"
-
-
-def _operation(planner: "Planner", tree: exp.Create, name: ObjectName, table: exp.Table) -> str:
-    """Return what making a table or view comes to; raises AlreadyExists."""
-    connection = planner.connection
-    replaces, skips = bool(tree.args.get("replace")), bool(tree.args.get("exists"))
-    if replaces and skips:
-        raise InvalidArgument(f"CREATE cannot have both OR REPLACE and IF NOT EXISTS{at(table)}")
-    if not name.dataset:
-        there = name.name in connection.temporary
-        if there and not (replaces or skips):
-            raise AlreadyExists(f"Already Exists: Table {name.name}{at(table)}")
-        return "REPLACE" if there and replaces else "SKIP" if there else "CREATE"
-    connection.require_dataset(name.parent, make=False, where=at(table))
-    connection.expect_no_model(name, at(table))
-    kind = connection.store.kind(name)
-    wanted = "VIEW" if tree.kind == "VIEW" else "TABLE"
-    if kind is None:
-        if connection.store.has_dataset(name.parent):
-            connection.store.expect_free(name)
-        return "CREATE"
-    if skips:
-        return "SKIP"
-    if not replaces or kind != wanted:
-        raise AlreadyExists(f"Already Exists: Table {name}{at(table)}")
-    return "REPLACE"
-
-
 def _create_view(planner: "Planner", tree: exp.Create, written: exp.Expression) -> Plan:
     connection = planner.connection
     schema = tree.this if isinstance(tree.this, exp.Schema) else None
@@ -206,7 +88,7 @@ def _create_view(planner: "Planner", tree: exp.Create, written: exp.Expression) 
     query = tree.args["expression"]
     if (used := query.find(exp.Parameter, exp.Placeholder)) is not None:
         raise InvalidArgument(f"Query parameters cannot be used in a view{at(used)}")
-    operation = _operation(planner, tree, name, table)
+    operation = operation_of(planner, tree, name, table)
     kept = query.sql(dialect=connection.dialect)
     _, fields, _ = planner.query(query.copy())
     if schema is not None:

@@ -5,8 +5,6 @@ ALTER MODEL and EXPORT MODEL, files as tables (`FROM 'tx.parquet'`, ours), and e
 A statement that is known but not supported is refused by its name here; `translate` refuses functions.
 """
 
-import re
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from sqlglot import exp, parser
@@ -19,51 +17,21 @@ from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from trivet.core.errors import InvalidArgument, Unimplemented
+from trivet.sql.nodes import (
+    AlterColumnOptions,
+    AlterModel,
+    ExportModel,
+    ModelFunction,
+    Option,
+    constant,
+    file_of,
+    is_safe,
+    options,
+)
 from trivet.sql.positions import at
 from trivet.sql.syntax import parse_error, refuse_statements, unreadable
 
 DialectName = Literal["bigquery", "duckdb"]
-
-
-class ModelFunction(exp.Expression, exp.Func):
-    """`ML.EVALUATE(MODEL m, (query), STRUCT(..))` and all others but ML.PREDICT, which is `exp.Predict`.
-
-    `this` is the model's table, `function` the name in capitals, `expression` a Table, a Subquery or None,
-    `params_struct` what else was given, most often a Struct. In a FROM it is the `this` of a Table whose `db`
-    is ML, as `exp.Predict` is.
-    """
-
-    arg_types: ClassVar[dict[str, bool]] = {
-        "this": True,
-        "function": True,
-        "expression": False,
-        "params_struct": False,
-    }
-
-    @property
-    def function(self) -> str:
-        """The name, `EVALUATE`."""
-        return str(self.args["function"])
-
-
-class AlterModel(exp.Expression):
-    """`ALTER MODEL [IF EXISTS] m SET OPTIONS(..)`; see `options`."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "exists": False, "properties": True}
-
-
-class ExportModel(exp.Expression):
-    """`EXPORT MODEL m OPTIONS(..)`; see `options`."""
-
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "properties": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One of OPTIONS(..). `value` is Python's; an expression that is not constant stays a node."""
-
-    value: Any
-    at: str = ""
 
 
 class _Parser(parser.Parser):
@@ -133,6 +101,11 @@ class _Parser(parser.Parser):
         table.meta["file"] = True
         return self.expression(table)
 
+    def _parse_placeholder(self) -> exp.Expr | None:
+        token = self._curr
+        found = super()._parse_placeholder()
+        return found.update_positions(token) if found is not None else None
+
     def _parse_ddl_select(self) -> exp.Expr | None:
         following = [one.token_type for one in self._tokens[self._index : self._index + 4]]
         if following[:1] + following[2:] != [TokenType.L_PAREN, TokenType.ALIAS, TokenType.L_PAREN]:
@@ -145,6 +118,8 @@ class _Parser(parser.Parser):
         return self.expression(exp.Alias(this=self._parse_wrapped(self._parse_select), alias=name))
 
     def _parse_alter(self) -> Any:
+        if self._match_text_seq("SCHEMA"):
+            return self._parse_alter_schema()
         if not self._match_text_seq("MODEL"):
             return super()._parse_alter()
         exists = self._parse_exists()
@@ -152,6 +127,25 @@ class _Parser(parser.Parser):
         if not self._match_text_seq("SET"):
             self.raise_error("Expecting keyword SET")
         return self.expression(AlterModel(this=model, exists=exists, properties=self._parse_options()))
+
+    def _parse_alter_schema(self) -> Any:
+        exists = self._parse_exists()
+        schema = self._parse_table_parts(schema=True, is_db_reference=True)
+        if not self._match_text_seq("SET"):
+            self.raise_error("Expecting keyword SET")
+        action = exp.AlterSet(expressions=self._parse_options().expressions)
+        return self.expression(exp.Alter(this=schema, kind="SCHEMA", exists=exists, actions=[action]))
+
+    def _parse_alter_table_alter(self) -> Any:
+        start = self._index
+        self._match_text_seq("COLUMN")
+        exists = self._parse_exists()
+        column = self._parse_field(any_token=True)
+        if self._match_text_seq("SET") and self._match_text_seq("OPTIONS", advance=False):
+            options = self._parse_options()
+            return self.expression(AlterColumnOptions(this=column, exists=exists, properties=options))
+        self._retreat(start)
+        return super()._parse_alter_table_alter()
 
     def _parse_export_model(self) -> Any:
         model = self._parse_table_parts(schema=True)
@@ -265,62 +259,6 @@ def parse(text: str, dialect: DialectName = "bigquery") -> list[exp.Expression]:
     return [tree for tree in trees if isinstance(tree, exp.Expression) and not _is_empty(tree)]
 
 
-def options(node: exp.Expression) -> dict[str, Option]:
-    """Return OPTIONS(..) of a statement or a column by their names in lower case.
-
-    Strings, numbers, booleans, NULL, and arrays, tuples and structs of them become Python's `str`, `int`,
-    `float`, `bool`, `None`, `list`, `tuple` and `dict`. Raises InvalidArgument for a name given twice.
-    """
-    found: dict[str, Option] = {}
-    properties = node.args.get("properties")
-    for one in properties.expressions if properties is not None else []:
-        if type(one) is not exp.Property:
-            continue
-        name = one.name.lower()
-        if name in found:
-            raise InvalidArgument(f"Duplicate option specified for '{one.name}'{at(one)}")
-        found[name] = Option(constant(one.args["value"]), at(one))
-    return found
-
-
-def constant(node: exp.Expression) -> Any:  # noqa: C901, PLR0911 - one for each kind of constant
-    """Return the Python value of a constant, or the node itself where it is none."""
-    match node:
-        case exp.Null():
-            return None
-        case exp.Boolean():
-            return bool(node.this)
-        case exp.Literal(is_string=True) | exp.RawString():
-            return node.name
-        case exp.Literal():
-            return int(node.name) if re.fullmatch(r"\d+", node.name) else float(node.name)
-        case exp.Neg(this=exp.Literal(is_string=False)):
-            return -constant(node.this)
-        case exp.Paren():
-            return constant(node.this)
-        case exp.Array():
-            return [constant(one) for one in node.expressions]
-        case exp.Tuple():
-            return tuple(constant(one) for one in node.expressions)
-        case exp.Struct():
-            named = [one for one in node.expressions if isinstance(one, exp.PropertyEQ)]
-            if len(named) == len(node.expressions):
-                return {one.name: constant(one.expression) for one in named}
-            return tuple(constant(one) for one in node.expressions)
-    return node
-
-
-def file_of(table: exp.Table) -> str | None:
-    """Return the path of a table that is a file, `FROM 'tx.parquet'` or `` FROM `data/tx.parquet` ``."""
-    return table.name if table.meta.get("file") else None
-
-
-def is_safe(call: exp.Expression) -> bool:
-    """Whether a function of models is called as `SAFE.ML.X(..)`."""
-    table = call.parent
-    return isinstance(table, exp.Table) and table.catalog.upper() == "SAFE"
-
-
 def refuse(tree: exp.Expression) -> None:
     """Raise Unimplemented for a CREATE MODEL that trains."""
     if isinstance(tree, exp.Create) and tree.kind == "MODEL":
@@ -338,3 +276,21 @@ def refuse(tree: exp.Expression) -> None:
 
 def _is_empty(tree: exp.Expression) -> bool:
     return isinstance(tree, exp.Semicolon)
+
+
+__all__ = [
+    "AlterColumnOptions",
+    "AlterModel",
+    "BigQueryML",
+    "DialectName",
+    "DuckDBML",
+    "ExportModel",
+    "ModelFunction",
+    "Option",
+    "constant",
+    "file_of",
+    "is_safe",
+    "options",
+    "parse",
+    "refuse",
+]

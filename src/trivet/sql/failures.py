@@ -12,7 +12,6 @@ from trivet.core.errors import (
     FailedPrecondition,
     Internal,
     InvalidArgument,
-    NotFound,
     ResourceExhausted,
     ServingError,
     Unimplemented,
@@ -34,7 +33,7 @@ _KINDS: dict[str, type[ServingError]] = {
 }
 
 _COLUMN = re.compile(
-    r'(?:Referenced column|column) "(?P<name>[^"]+)" (?:not found|does not have|that exists)'
+    r'(?:Referenced column|column) "(?P<name>[^"]+)" (?:was )?(?:not found|does not have|that exists)'
 )
 _MISSING = re.compile(r'Table "(?P<table>[^"]+)" does not have a column named "(?P<name>[^"]+)"')
 _CANDIDATES = re.compile(r"Candidate bindings: (?P<names>.*)")
@@ -64,8 +63,6 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
     text = str(error).strip()
     said = text.split("\n\nLINE ")[0].split("\n\n")[0]
     _, _, said = said.partition(": ") if re.match(r"[A-Z][\w ]* Error: ", said) else ("", "", said)
-    if kind == "InterruptException":
-        return Cancelled("the statement was cancelled")
     if raised := _RAISED.search(text):  # by a function of ours; `Functions` knows what models raise
         return InvalidArgument(raised["said"])
     if divided := _DIVIDED.search(text):
@@ -75,11 +72,11 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
             f"{locked['file']}: process {locked['process']} has the database open for writing. If that is "
             "`trivet up`, ask it: trivet sql --server URL. Else wait, or have both open it with --read-only"
         )
-    if kind == "IOException" and "No files found" in text:
-        return NotFound(said)
     column = _MISSING.search(text) or _COLUMN.search(text)
     if column and tree is not None and kind in ("BinderException", "CatalogException"):
         return InvalidArgument(_unrecognized(column["name"], text, tree))
+    if kind == "InterruptException":
+        said = "the statement was cancelled"
     return _KINDS.get(kind, InvalidArgument)(said.replace("\n", "; ") or kind)
 
 

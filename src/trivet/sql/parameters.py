@@ -53,6 +53,20 @@ def _parameter(given: Any, called: str) -> Parameter:
 
 
 def _type_of(value: Any, called: str) -> Type:
+    if (scalar := _scalar(value)) is not None:
+        return scalar
+    if isinstance(value, Mapping):
+        return struct(*(Field(str(name), _type_of(one, f"{called}.{name}")) for name, one in value.items()))
+    if isinstance(value, (list, tuple)):
+        known = [_type_of(one, called) for one in value if one is not None] or [Type("INT64")]
+        wider = next((one for one in known if all(other.coerces_to(one) for other in known)), None)
+        if wider is None:
+            raise InvalidArgument(f"{called}: the elements of an array must be of one type")
+        return array(wider)
+    raise InvalidArgument(f"{called}: a {type(value).__name__} is of no type that SQL has")
+
+
+def _scalar(value: Any) -> Type | None:
     if value is None:
         return Type("INT64")
     if isinstance(value, datetime):
@@ -60,17 +74,5 @@ def _type_of(value: Any, called: str) -> Type:
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
         return Type("NUMERIC" if isinstance(exponent, int) and exponent >= -9 else "BIGNUMERIC")
-    for kind, name in _SCALARS:
-        if isinstance(value, kind):
-            return Type(name)  # type: ignore[arg-type]
-    if isinstance(value, Mapping):
-        return struct(*(Field(str(name), _type_of(one, f"{called}.{name}")) for name, one in value.items()))
-    if isinstance(value, (list, tuple)):
-        known = [_type_of(one, called) for one in value if one is not None]
-        if any(one != known[0] for one in known):
-            wider = next((one for one in known if all(other.coerces_to(one) for other in known)), None)
-            if wider is None:
-                raise InvalidArgument(f"{called}: the elements of an array must be of one type")
-            return array(wider)
-        return array(known[0] if known else Type("INT64"))
-    raise InvalidArgument(f"{called}: a {type(value).__name__} is of no type that SQL has")
+    name = next((name for kind, name in _SCALARS if isinstance(value, kind)), None)
+    return None if name is None else Type(name)  # type: ignore[arg-type]

@@ -275,7 +275,8 @@ def _differs(type_: Any, wanted: str) -> bool:
 def _taken_out(tree: exp.Expression) -> dict[str, exp.Expression]:
     """Put a name in the place of what is DuckDB's SQL already."""
     ready: dict[str, exp.Expression] = {}
-    for node in list(tree.find_all(exp.Query)):
+    found: list[exp.Expression] = [one for one in tree.find_all(exp.Query) if isinstance(one, exp.Expression)]
+    for node in found:
         if node.meta.get(READY) and node.parent is not None:
             name = f"__ready_{len(ready)}"
             ready[name] = node

@@ -20,33 +20,13 @@ from trivet.sql.plan import Plan, Planner
 from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
+from trivet.sql.running import PROGRESS, Runs, at_once, nothing, undone
 from trivet.sql.translate import SETTINGS
 
 if TYPE_CHECKING:
     from trivet.sql.database import Database
 
-_PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false")
-
 _NOTHING = "Syntax error: Unexpected end of statement at [1:1]"
-
-
-Runs = Callable[[Callable[[], Result]], Result]
-"""Runs a statement: at once, or so that somebody may break it off meanwhile."""
-
-
-def _nothing() -> None:
-    """Return what there is of rows before a statement was run."""
-
-
-def _undone(setting: str) -> str:
-    """Return the statement that gives a setting the value that DuckDB has for it, but for the time zone."""
-    name = setting.removeprefix("SET ").partition(" ")[0].strip()
-    return setting if name.lower() == "timezone" else f"RESET {name}"
-
-
-def at_once(run: Callable[[], Result]) -> Result:
-    """Run a statement."""
-    return run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +66,7 @@ class Connection:
         self.cursor = database.root.cursor()
         self.store = database.store(self.cursor)
         self.temporary: set[str] = set()
-        self._last: Callable[[], CursorRows | StreamRows | None] = _nothing
+        self._last: Callable[[], CursorRows | StreamRows | None] = nothing
         self._closed = False
         self._within = False
         self._functions: list[str] = []
@@ -155,8 +135,8 @@ class Connection:
             raise InvalidArgument(f"dialect {dialect!r}: expected bigquery or duckdb")
         self._settle()
         with told():
-            for setting in (*_PROGRESS, *SETTINGS):
-                changes = setting if dialect == "bigquery" or setting in _PROGRESS else _undone(setting)
+            for setting in (*PROGRESS, *SETTINGS):
+                changes = setting if dialect == "bigquery" or setting in PROGRESS else undone(setting)
                 self.cursor.execute(changes)
         self.dialect = dialect
 
@@ -274,7 +254,7 @@ class Connection:
         """Return the name of the DuckDB function that predicts, which is there now."""
         database = self.database
         spec = None if model.remote is not None else partial(database.models.spec, model)
-        return database.functions.ensure(self.cursor, model, spec, safe=safe)
+        return database.functions.ensure(database.root, model, spec, safe=safe)
 
     @contextmanager
     def failing(self, tree: exp.Expression | None) -> Iterator[None]:
@@ -342,7 +322,7 @@ class Connection:
     def _settle(self) -> None:
         """Take the rows of the last result out of the cursor, which is wanted for something else."""
         rows = self._last()
-        self._last = _nothing
+        self._last = nothing
         if rows is not None:
             rows.settle()
 

@@ -1,7 +1,6 @@
 """Rows drawn as a table of plain text."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,18 +35,14 @@ def _text(value: Any) -> str:
         case None:
             return "NULL"
         case bool():
-            return "true" if value else "false"
+            return str(value).lower()
         case float():
             return f"{value:.15g}"
-        case bytes():
-            return value.hex()
-        case datetime() | date() | time():
-            return str(value)
         case Mapping():
             return "{" + ", ".join(f"{name}: {_text(one)}" for name, one in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(_text(one) for one in value) + "]"
-    return str(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

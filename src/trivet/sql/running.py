@@ -1,0 +1,26 @@
+"""How the statements of a connection are run, and what DuckDB is told for it."""
+
+from collections.abc import Callable
+
+from trivet.sql.result import Result
+
+PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false")
+"""What makes DuckDB count how far a statement is, and not draw it."""
+
+Runs = Callable[[Callable[[], Result]], Result]
+"""Runs a statement: at once, or so that somebody may break it off meanwhile."""
+
+
+def nothing() -> None:
+    """Return what there is of rows before a statement was run."""
+
+
+def undone(setting: str) -> str:
+    """Return the statement that gives a setting the value that DuckDB has for it, but for the time zone."""
+    name = setting.removeprefix("SET ").partition(" ")[0].strip()
+    return setting if name.lower() == "timezone" else f"RESET {name}"
+
+
+def at_once(run: Callable[[], Result]) -> Result:
+    """Run a statement."""
+    return run()
