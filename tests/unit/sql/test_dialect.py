@@ -3,6 +3,7 @@ from sqlglot import exp
 
 from trivet.core.errors import InvalidArgument, Unimplemented
 from trivet.sql.dialect import (
+    AlterColumnOptions,
     AlterModel,
     ExportModel,
     ModelFunction,
@@ -13,6 +14,7 @@ from trivet.sql.dialect import (
     parse,
     refuse,
 )
+from trivet.sql.positions import at
 
 
 def one(text, dialect="bigquery"):
@@ -61,6 +63,21 @@ def test_models_are_altered_exported_and_dropped(dialect):
     assert options(exported)["uri"].value == "gs://b/d"
     dropped = one("DROP MODEL IF EXISTS ds.m", dialect)
     assert (dropped.kind, dropped.args["tables"][0].sql()) == ("MODEL", "ds.m")
+
+
+def test_options_of_datasets_and_columns_are_altered():
+    tree = one("ALTER SCHEMA IF EXISTS p.ds SET OPTIONS(description='x')")
+    assert (tree.kind, tree.this.db, tree.this.catalog, tree.args["exists"]) == ("SCHEMA", "ds", "p", True)
+    assert [action.name for action in tree.args["actions"][0].expressions] == ["description"]
+    (action,) = one("ALTER TABLE t ALTER COLUMN c SET OPTIONS(description='x')").args["actions"]
+    assert isinstance(action, AlterColumnOptions)
+    assert (action.this.name, options(action)["description"].value) == ("c", "x")
+    (action,) = one("ALTER TABLE t ALTER COLUMN c DROP NOT NULL").args["actions"]
+    assert isinstance(action, exp.AlterColumn)
+
+
+def test_placeholders_have_places():
+    assert [at(node) for node in one("SELECT ?,\n ?").find_all(exp.Placeholder)] == [" at [1:8]", " at [2:2]"]
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "duckdb"])

@@ -5,12 +5,13 @@ known to be right is refused by its name. Names of tables and models are another
 ML.PREDICT, which is left in the tree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
-from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.schema import MappingSchema
 
 from trivet.sql.dialect import BigQueryML, ModelFunction, refuse
@@ -57,7 +58,7 @@ def translate(tree: exp.Expression, schema: Mapping[str, Any] | None = None) -> 
     for node in reversed(list(tree.walk(bfs=False))):
         rule = _RULES.get(type(node))
         if rule is None:
-            if isinstance(node, exp.Func) and type(node) not in functions.RIGHT:
+            if isinstance(node, exp.Func) and type(node) not in functions.RIGHT and not _is_prefixed(node):
                 raise functions.unknown(node)
             continue
         new = rule(node)
@@ -72,25 +73,53 @@ def translate(tree: exp.Expression, schema: Mapping[str, Any] | None = None) -> 
     return tree
 
 
+def _is_prefixed(node: Node) -> bool:
+    """Whether it is the `HOST(x)` of `NET.HOST(x)`, which is looked at as a whole."""
+    return isinstance(node.parent, exp.NetFunc) or (
+        isinstance(node.parent, exp.Dot) and node.arg_key == "expression"
+    )
+
+
 def _annotate(tree: exp.Expression, schema: Mapping[str, Any] | None) -> None:
     """Note the types that can be known, also of columns that are named without their table."""
-    lent = []
+    lent: list[exp.Column] = []
     try:
+        known = MappingSchema(dict(schema or {}), dialect=BigQueryML)
         for scope in traverse_scope(tree):
-            names = list(scope.sources)
-            if len(names) != 1 or not isinstance(scope.expression, exp.Select):
-                continue
-            aliases = {
-                one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)
-            }
-            for column in scope.columns:
-                if not column.table and column.name.lower() not in aliases:
-                    column.set("table", exp.to_identifier(names[0]))
-                    lent.append(column)
-        annotate_types(tree, schema=MappingSchema(dict(schema or {}), dialect=BigQueryML), dialect=BigQueryML)
+            if isinstance(scope.expression, exp.Select):
+                lent += _lend_tables(scope, known)
+        annotate_types(tree, schema=known, dialect=BigQueryML)
+    except SqlglotError:
+        pass  # then DuckDB looks at the types; what is wrong with the names, it says better
     finally:
         for column in lent:
             column.set("table", None)
+
+
+def _lend_tables(scope: Scope, schema: MappingSchema) -> list[exp.Column]:
+    """Write before columns the source that they are of, where there is but one that has them."""
+    hidden = {one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)}
+    columns = {
+        name: schema.column_names(source)
+        if isinstance(source, exp.Table)
+        else source.expression.named_selects
+        for name, source in scope.sources.items()
+    }
+    lent = []
+    for column in scope.columns:
+        if column.table or column.name.lower() in hidden:
+            continue
+        having = [name for name, names in columns.items() if column.name.lower() in map(str.lower, names)]
+        if len(columns) == 1 or len(having) == 1:
+            column.set("table", exp.to_identifier((having or list(columns))[0]))
+            lent.append(column)
+    return lent
+
+
+def _columns_of(source: Any, schema: MappingSchema) -> Sequence[str]:
+    if isinstance(source, exp.Table):
+        return schema.column_names(source)
+    return source.expression.named_selects if isinstance(source.expression, exp.Query) else ()
 
 
 __all__ = ["SETTINGS", "ModelFunction", "Node", "kind", "translate"]

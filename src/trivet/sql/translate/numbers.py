@@ -108,6 +108,8 @@ def _ceil(node: Node) -> Node:
 
 @RULES(exp.Log)
 def _log(node: exp.Log) -> Node:
+    if integer(node.this) in (2, 10):
+        return form(f"log{integer(node.this)}(_x)", "FLOAT64", x=node.expression)
     return form("ln(_x) / ln(_base)", "FLOAT64", x=node.expression, base=node.this)
 
 
@@ -118,6 +120,14 @@ def _exp(node: exp.Exp) -> Node:
         "THEN error('Floating point overflow in function: EXP') ELSE exp(CAST(_x AS DOUBLE)) END",
         "FLOAT64", x=node.this,
     )  # fmt: skip
+
+
+_TRIGONOMETRIC = {exp.Sec: "cos", exp.Csc: "sin", exp.Sech: "cosh", exp.Csch: "sinh", exp.Coth: "tanh"}
+
+
+@RULES(*_TRIGONOMETRIC)
+def _reciprocal(node: Node) -> Node:
+    return form(f"1 / {_TRIGONOMETRIC[type(node)]}(_x)", "FLOAT64", x=node.this)
 
 
 @RULES(exp.Pow)

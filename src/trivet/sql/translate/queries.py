@@ -94,13 +94,7 @@ def _unnest(node: exp.Unnest) -> Node | None:
     if isinstance(node.parent, exp.In):
         return None
     if not offset:
-        array = node.expressions[0] if len(node.expressions) == 1 else None
-        array = array.this if isinstance(array, exp.Cast) else array
-        if (
-            isinstance(array, exp.Array)
-            and array.expressions
-            and isinstance(array.expressions[0], exp.Struct)
-        ):
+        if len(node.expressions) == 1 and _of_structs(node.expressions[0]):
             node.set("explode_array", True)
         return None
     if len(node.expressions) != 1:
@@ -120,6 +114,15 @@ def _unnest(node: exp.Unnest) -> Node | None:
     ]
     query = exp.Select(expressions=shown, from_=exp.From(this=inner))
     return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(f"_unnest_{name.name}")))
+
+
+def _of_structs(array: Node) -> bool:
+    """Whether the items of an array are structs, whose fields are columns then."""
+    type_ = array.type
+    if isinstance(type_, exp.DataType) and type_.this == exp.DType.ARRAY and type_.expressions:
+        return bool(type_.expressions[0].this == exp.DType.STRUCT)
+    array = array.this if isinstance(array, exp.Cast) else array
+    return isinstance(array, exp.Array) and isinstance((array.expressions or [None])[0], exp.Struct)
 
 
 @RULES(exp.Join)
