@@ -24,7 +24,8 @@ INTEGERS = "STRUCT(_field_1 BIGINT[], _field_2 UTINYINT[])"
 DOUBLES = "STRUCT(_field_1 BIGINT[], _field_2 DOUBLE[])"
 LONGS = "STRUCT(_field_1 BIGINT[], _field_2 BIGINT[])"
 
-_ARITY = {"DECODE_IMAGE": 1, "RESIZE_IMAGE": 4, "CONVERT_COLOR_SPACE": 2, "CONVERT_IMAGE_TYPE": 1}
+ARITY = {"DECODE_IMAGE": 1, "RESIZE_IMAGE": 4, "CONVERT_COLOR_SPACE": 2, "CONVERT_IMAGE_TYPE": 1}
+"""How many arguments each function has."""
 _MACROS = f"""
 CREATE MACRO IF NOT EXISTS memory.main.__ml_resize_image
   (x {FLOATS}, h, w, p) AS __resize_floats(x, h, w, p),
@@ -51,8 +52,8 @@ def rewrite(tree: exp.Expression) -> exp.Expression:
     """Put the functions of `ensure` in the place of those of images; raises InvalidArgument."""
     for call in list(_calls(tree)):
         name, arguments = call.expression.name.upper(), call.expression.expressions
-        if len(arguments) != _ARITY[name]:
-            raise InvalidArgument(f"ML.{name}: {len(arguments)} arguments; expected {_ARITY[name]}{at(call)}")
+        if len(arguments) != ARITY[name]:
+            raise InvalidArgument(f"ML.{name}: {len(arguments)} arguments; expected {ARITY[name]}{at(call)}")
         made = f"__ml_{name.lower()}"
         if name == "RESIZE_IMAGE" and _is_call(arguments[0], "DECODE_IMAGE"):
             made, arguments = "__ml_decode_resized", [*arguments[0].expression.expressions, *arguments[1:]]
@@ -81,7 +82,7 @@ def _named(image: exp.Expression) -> exp.Expression:
 
 def _calls(tree: exp.Expression) -> Any:
     """Yield the outermost calls first."""
-    return (one for one in tree.find_all(exp.Dot) if any(_is_call(one, name) for name in _ARITY))
+    return (one for one in tree.find_all(exp.Dot) if any(_is_call(one, name) for name in ARITY))
 
 
 def _is_call(node: exp.Expression, name: str) -> bool:

@@ -50,15 +50,15 @@ def query(
     for what is wrong with the call, both with its position.
     """
     name = str(call.args["function"])
-    if name not in _FUNCTIONS and name not in _REFUSED:
-        known = (*_FUNCTIONS, "PREDICT")
+    if name not in FUNCTIONS and name not in _REFUSED:
+        known = (*FUNCTIONS, "PREDICT")
         raise Unimplemented(f"ML.{name}: {unknown(name, known, 'function of models')}{at(call)}")
     if is_safe(call):
         raise InvalidArgument(f"SAFE.ML.{name}: of the functions of models, SAFE is for ML.PREDICT{at(call)}")
     asked = Asked(call, scope, scope.model(call.this), inner, columns)
     if name in _REFUSED:
         raise asked.refused(_REFUSED[name])
-    return _FUNCTIONS[name](asked)
+    return FUNCTIONS[name](asked)
 
 
 def _feature_info(asked: Asked) -> exp.Select:
@@ -132,10 +132,11 @@ def _table(columns: Mapping[str, tuple[str, Sequence[Any]]]) -> exp.Select:
     return template("SELECT __made", made=made)
 
 
-_FUNCTIONS: Mapping[str, Callable[[Asked], exp.Select]] = {
+FUNCTIONS: Mapping[str, Callable[[Asked], exp.Select]] = {
     **evaluation.FUNCTIONS,
     "EXPLAIN_PREDICT": explanation.query,
     "FEATURE_INFO": _feature_info,
     "FEATURE_IMPORTANCE": _feature_importance,
     "WEIGHTS": _weights,
 }
+"""What answers, by name."""
