@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from trivet import sql as sql
     from trivet.connect import connect as connect
     from trivet.core.errors import FailedPrecondition as FailedPrecondition
     from trivet.core.errors import InvalidArgument as InvalidArgument
@@ -21,6 +22,7 @@ __all__ = [
     "Unavailable",
     "__version__",
     "connect",
+    "sql",
 ]
 
 
@@ -28,6 +30,8 @@ def __getattr__(name: str) -> object:
     """Import on first use, so that `import trivet` costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'trivet' has no attribute {name!r}")
+    if name == "sql":
+        return import_module("trivet.sql")
     home = import_module("trivet.connect" if name == "connect" else "trivet.core.errors")
     found: object = getattr(home, name)
     globals()[name] = found  # importing trivet.connect has put the module there

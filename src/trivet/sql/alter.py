@@ -35,7 +35,7 @@ def alter(planner: "Planner", tree: exp.Alter, written: exp.Expression, kind: st
         raise Unimplemented(f"ALTER SCHEMA: not supported; use the API, datasets.patch{at(written)}")
     connection, table = planner.connection, tree.this
     name = planner.names.full(table)
-    there = connection.store.kind(name) if connection.store.has_dataset(name.parent) else None
+    there = connection.store.kind(name)
     if there is None and not tree.args.get("exists"):
         raise NotFound(f"Not found: {kind.capitalize()} {name}{at(table)}")
     if there not in (None, kind):

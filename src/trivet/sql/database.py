@@ -6,8 +6,10 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.sql import images
 from trivet.sql.documents import prepare
 from trivet.sql.failures import told
 from trivet.sql.names import DatasetName, dataset_name
@@ -51,7 +53,7 @@ class Place:
         """Return where a project's tables are."""
         if "/" in project or "\0" in project or project.startswith("."):
             raise InvalidArgument(f"project {project!r}: expected letters, digits and dashes")
-        return self.files.get(project, self.folder / f"{project.replace(':', '__')}.duckdb")
+        return self.files.get(project, self.folder / f"{quote(project, safe='')}.duckdb")
 
 
 class Database:
@@ -67,10 +69,10 @@ class Database:
         self._leases = leases
         self.functions = functions
         self.plans: dict[Any, Plan] = {}
-        self.writes = not place.read_only
         self._versions = count(1)
         self.version = 0
         self._attached: dict[str, str] = {}
+        self._images: Any = None
         self._spill = TemporaryDirectory(prefix="trivet-sql-")
         duckdb = need("duckdb", "sql")
         config: dict[str, Any] = {
@@ -110,23 +112,32 @@ class Database:
         if dialect not in ("bigquery", "duckdb"):
             raise InvalidArgument(f"dialect {dialect!r}: expected bigquery or duckdb")
         project = project or self.place.project
-        self.attach(project)
+        self.make(project)
         default = dataset_name(project, dataset) if dataset else None
         return {"project": project, "default": default, "dialect": dialect}
 
     def store(self, cursor: Any) -> Store:
         """Return the datasets and tables, as one cursor sees them and changes them."""
-        return Store(cursor, self.attach, self.changed, read_only=not self.writes)
+        return Store(cursor, self, read_only=self.place.read_only)
 
     def projects(self) -> list[str]:
         """Return the projects that have a file."""
-        there = {file.stem for file in self.place.folder.glob("*.duckdb")}
+        there = {unquote(file.stem) for file in self.place.folder.glob("*.duckdb")}
         return sorted(there | set(self.place.files) | set(self._attached))
 
     def attach(self, project: str) -> str:
-        """Make a project's file known, which is made where there is none; returns its name in DuckDB.
+        """Return what DuckDB calls a project, whose file is opened; raises NotFound where there is none."""
+        known = self._attached.get(project)
+        if known is not None:
+            return known
+        if not self.place.file(project).exists():
+            raise NotFound(f"Not found: Project {project}")
+        return self.make(project)
 
-        Raises NotFound where there is none and none may be made.
+    def make(self, project: str) -> str:
+        """Return what DuckDB calls a project, whose file is made where there is none.
+
+        Raises NotFound where none may be made.
         """
         known = self._attached.get(project)
         if known is not None:
@@ -154,6 +165,14 @@ class Database:
     def changed(self) -> None:
         """Know that names or columns have changed: what was planned before is planned again."""
         self.version = next(self._versions)
+
+    def have_images(self) -> None:
+        """Have the functions for images be there, for all connections."""
+        with self._leases.alone:
+            if self._images is None:
+                self._images = self.root.cursor()  # functions last as long as what they were made with
+                with told():
+                    images.ensure(self._images)
 
     def keep(self, key: Any, plan: "Plan") -> None:
         """Keep a plan for the same statement, and forget all where there are too many."""

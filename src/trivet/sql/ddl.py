@@ -137,7 +137,7 @@ def _drop(planner: "Planner", tree: exp.Drop, written: exp.Expression, kind: str
     if not table.db and table.name in connection.temporary:
         return _drop_temporary(planner, table.name, written)
     name = planner.names.full(table)
-    there = connection.store.kind(name) if connection.store.has_dataset(name.parent) else None
+    there = connection.store.kind(name)
     if there is not None and there != kind:
         raise InvalidArgument(f"{name} is a {there}; use DROP {there}{at(table)}")
     if there is None and not tree.args.get("exists"):

@@ -39,7 +39,12 @@ def reading(connection: "Connection", path: str, table: exp.Table) -> exp.Expres
         known = ", ".join(f".{one}" for one in _READERS)
         raise InvalidArgument(f"{path}: expected a file that ends in one of {known}, perhaps .gz{at(table)}")
     with positioned(at(table)):
-        found = Files(place.buckets, place.folders).find([path])
+        try:
+            found = Files(place.buckets, place.folders).find([path])
+        except InvalidArgument as error:
+            if place.folders is None:
+                raise
+            raise InvalidArgument(f"{error} (sql.folders)") from None
     names = []
     for one in found:
         local, _ = locate(one.uri, place.buckets)

@@ -117,7 +117,7 @@ class Planner:
             else:
                 one.replace(exp.Cast(this=one.copy(), to=to))
         if images.concerned(tree):
-            images.ensure(self.connection.cursor)
+            self.connection.database.have_images()
             tree = images.rewrite(tree)
         if next(models_of(tree), None) is not None:
             tree = predict.rewrite(tree, self)

@@ -5,10 +5,10 @@ texts of views, which are BigQuery's, is in a schema of its own there. Changes a
 the connection that makes them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from trivet.sql.documents import HIDDEN, Cursor, Documents, Row, etag, type_json, type_of
@@ -62,26 +62,41 @@ class Table:
         return etag(self.document, self.modified, str(self.fields), self.query)
 
 
+class Projects(Protocol):
+    """The files of projects, of one DuckDB."""
+
+    def attach(self, project: str) -> str:
+        """Return what DuckDB calls a project; raises NotFound where there is none."""
+        ...
+
+    def make(self, project: str) -> str:
+        """Return what DuckDB calls a project, which is made where there is none."""
+        ...
+
+    def changed(self) -> None:
+        """Know that names or columns have changed."""
+        ...
+
+
 class Store:
     """The datasets, tables and views that a connection sees.
 
-    `attach` makes a project's file known to DuckDB, where that has not happened, and returns the name it has
-    there; `changed` is told of every change to names or columns. Everything raises NotFound for what is not
+    Everything raises NotFound for what is not
     there, with BigQuery's text.
     """
 
     def __init__(
         self,
         cursor: Any,
-        attach: Callable[[str], str],
-        changed: Callable[[], object],
+        projects: Projects,
         *,
         read_only: bool = False,
     ) -> None:
         self._cursor = Cursor(cursor)
-        self._attach = attach
-        self._changed = changed
-        self._documents = Documents(self._cursor, attach, read_only=read_only)
+        self._projects = projects
+        self._attach = projects.attach
+        self._changed = projects.changed
+        self._documents = Documents(self._cursor, projects.attach, read_only=read_only)
 
     def datasets(self, project: str) -> Sequence[Dataset]:
         """Return the datasets of a project in the order of their names."""
@@ -98,11 +113,15 @@ class Store:
 
     def has_dataset(self, name: DatasetName) -> bool:
         """Whether there is a dataset of this name, in exactly these letters."""
+        try:
+            self._attach(name.project)
+        except NotFound:
+            return False
         return any(one.name == name for one in self.datasets(name.project))
 
     def create_dataset(self, name: DatasetName, document: Json | None = None) -> Dataset:
         """Make a dataset; raises AlreadyExists."""
-        database = self._attach(name.project)
+        database = self._projects.make(name.project)
         for there in self._schemas(name.project):
             if there.lower() == name.dataset.lower() and there not in _SYSTEM:
                 differs = "" if there == name.dataset else f", and {name.dataset} differs in case alone"
@@ -146,6 +165,8 @@ class Store:
 
     def kind(self, name: ObjectName) -> Kind | None:
         """Return what there is of this name, in exactly these letters, if anything."""
+        if not self.has_dataset(name.parent):
+            return None
         if name.name in self._tables(name.parent):
             return "TABLE"
         rows = self._documents.find(
