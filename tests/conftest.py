@@ -18,3 +18,19 @@ def zoo(tmp_path_factory):
         return trained[case.name]
 
     return path_of
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory):
+    """Return a function from what makes a SavedModel (`tests.saved_models`) to its path, made once a session.
+
+    The autoencoder has three: `saved_model(saved_models.autoencoder) / "final"`.
+    """
+    made = {}
+
+    def path_of(make):
+        if make.__name__ not in made:
+            made[make.__name__] = make(tmp_path_factory.mktemp(make.__name__) / "model")
+        return made[make.__name__]
+
+    return path_of

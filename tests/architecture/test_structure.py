@@ -18,7 +18,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 HEAVY = {"numpy", "starlette", "uvicorn", "rich", "fsspec"}
 FRAMEWORKS = {
     "onnxruntime", "sklearn", "skops", "joblib", "xgboost", "lightgbm", "catboost", "pandas", "scipy",
-    "torch", "yaml",
+    "torch", "yaml", "openvino", "tensorflow", "keras",
 }  # fmt: skip
 
 

@@ -37,18 +37,22 @@ def test_it_answers_bit_for_bit_as_its_library_does(case, zoo):
             body = decoder.decode(json.dumps({"instances": rows}).encode())
             resolved = signature.resolve(parameters, model.info.defaults)
             answer = json.loads(encode_predictions(model.predictor.predict(body[0], resolved)))
-            assert_same(answer, case.expect(path, rows, output))
+            assert_same(answer, case.expect(path, rows, output), case.tolerance)
 
 
-def assert_same(answer, expected):
+def assert_same(answer, expected, tolerance=0.0):
     """Compare JSON with what the library gave, in the library's own precision; objects name by name."""
     if isinstance(expected, dict):
         assert all(list(one) == list(expected) for one in answer)
         for name, values in expected.items():
-            assert_same([one[name] for one in answer], values)
+            assert_same([one[name] for one in answer], values, tolerance)
         return
     expected = np.asarray(expected)
-    if expected.dtype.kind == "f":
+    if expected.dtype.kind == "f" and tolerance:
+        actual = np.array(answer, expected.dtype)
+        assert actual.shape == expected.shape
+        assert np.abs(actual - expected).max() <= tolerance * max(1, np.abs(expected).max())
+    elif expected.dtype.kind == "f":
         actual = np.array(answer, expected.dtype)  # null reads as NaN
         assert np.array_equal(actual, expected, equal_nan=True)
     else:

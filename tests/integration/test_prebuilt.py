@@ -1,7 +1,9 @@
 """Google's prebuilt images, on a real server: the artifacts that they take, and as they answer."""
 
+import numpy as np
 import pytest
 
+from tests import saved_models
 from tests.integration.plane import Failed, Plane
 from tests.integration.server import up
 from tests.zoo.torch import archived
@@ -34,8 +36,18 @@ def test_an_archive_of_torchserve_is_answered_by_its_handler(plane, tmp_path):
     assert answer["predictions"] == [{"got": "text"}, {"got": "more"}]
 
 
-def test_frameworks_that_are_not_served_yet_are_named(plane, tmp_path):
-    with pytest.raises(Failed, match="TensorFlow models are not served yet"):
-        plane.upload(tmp_path, "flow", containerSpec={"imageUri": f"{IMAGES}/tf2-cpu.2-15:latest"})
+def test_a_saved_model_is_answered_as_tensorflow_serving_does(plane, saved_model):
+    folder = saved_model(saved_models.lookup)
+    image = {"imageUri": f"{IMAGES}/tf2-cpu.2-15:latest"}
+    model = plane.upload(folder, "flow", containerSpec=image)
+    plane.endpoint("flows")
+    plane.deploy("flows", model)
+    answer = plane.predict("flows", [{"colour": ["red"], "size": [1.5]}, {"colour": "blue", "size": 2}])
+    columns = {"colour": np.array([["red"], ["blue"]]), "size": np.array([[1.5], [2.0]], np.float32)}
+    expected = saved_models.answers(folder, columns)["output_0"]
+    assert np.allclose(answer["predictions"], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_images_of_ones_own_are_refused(plane, tmp_path):
     with pytest.raises(Failed, match="images of one's own are not run yet"):
         plane.upload(tmp_path, "mine", containerSpec={"imageUri": "example.com/mine:1"})

@@ -16,7 +16,9 @@ class Case:
     instances as JSON arrays and `names` what the values are called, so that the same rows can be sent
     as objects. `expect(path, rows, output)` loads the artifact with the framework's own library and
     returns its answer, an array with one entry per row, for `output` "labels" or "probabilities" (a
-    classifier) or "values" (everything else; a dict by output name where the model has several).
+    classifier) or "values" (everything else; a dict by output name where the model has several). Where
+    another library answers than the framework's own, the two may differ by `tolerance`, in relation to
+    the largest value.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Case:
     expect: Callable[[Path, Rows, str], Any]
     outputs: Sequence[str] = ("values",)
     pickle: bool = False
+    tolerance: float = 0.0
 
     def __str__(self) -> str:
         return self.name

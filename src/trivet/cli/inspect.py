@@ -62,6 +62,10 @@ def _draw(model: "ModelInfo") -> None:
     facts.add_column(overflow="fold")
     facts.add_row("model", str(model.spec.path))
     facts.add_row("framework", model.framework)
+    if model.library:
+        facts.add_row("answered by", model.library)
+    if model.signature.name:
+        facts.add_row("signature", model.signature.name)
     facts.add_row("size", _bytes(model.size))
     facts.add_row("loads in", f"{model.load_seconds:.2f} s")
     facts.add_row("would run", f"{model.placement.where}: {model.placement.reason}")

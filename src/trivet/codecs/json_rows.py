@@ -127,6 +127,8 @@ def _tensor(spec: TensorSpec, value: Any, where: Where) -> Column:
             )
         return [walk(one, axis + 1, f"{where}[{i}]") for i, one in enumerate(value)]
 
+    if spec.shape == (1,) and not isinstance(value, list):
+        value = [value]  # as a column of a table has it
     nested = walk(value, 0, where)
     shape += [size or 0 for size in spec.shape[len(shape) :]]  # below an empty axis
     return np.array(nested, numpy_dtype(spec.dtype)).reshape(shape)

@@ -25,14 +25,15 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     outputs: tuple[_Tensor, ...] = ()
     classes: tuple[str | int | float | bool, ...] = ()
     example: Any = None
+    signature_name: str = ""
 
 
 def read(folder: Path) -> Signature | None:
     """Read `signature.json` in a folder; None where there is none.
 
     The file has `inputs` and `outputs` (each with name, dtype, shape, fields, nullable), a classifier's
-    `classes`, and one `example` instance; all may be left out. Raises FailedPrecondition that names the
-    key that is wrong.
+    `classes`, one `example` instance, and the `signature_name` of a model that has several signatures; all
+    may be left out. Raises FailedPrecondition that names the key that is wrong.
     """
     file = folder / FILE
     if not file.is_file():
@@ -44,6 +45,7 @@ def read(folder: Path) -> Signature | None:
             outputs=_specs(content.outputs),
             classes=content.classes,
             example=content.example,
+            name=content.signature_name,
         )
     except (msgspec.ValidationError, InvalidArgument, ValueError) as error:
         raise FailedPrecondition(f"{FILE}: {error}") from None
@@ -55,7 +57,9 @@ def _specs(tensors: tuple[_Tensor, ...]) -> tuple[TensorSpec, ...]:
 
 def shown(signature: Signature) -> dict[str, Any]:
     """Return a signature as plain JSON, in the form of the file, with its parameters."""
+    named = {"signature_name": signature.name} if signature.name else {}
     return {
+        **named,
         "inputs": [_shown(spec) for spec in signature.inputs],
         "outputs": [_shown(spec) for spec in signature.outputs],
         "classes": list(signature.classes),

@@ -89,6 +89,7 @@ def described(model: ModelInfo) -> dict[str, Any]:
         "name": model.spec.ref.name,
         "version": model.spec.ref.version,
         "framework": model.framework,
+        **({"library": model.library} if model.library else {}),
         "signature": signature_json.shown(model.signature),
         "defaults": model.defaults,
         "example": {"instances": [example.instance(model.signature)]},

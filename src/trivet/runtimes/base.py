@@ -101,6 +101,13 @@ class OwnProcess(Protocol):
     own_process: Literal[True]
 
 
+@runtime_checkable
+class Answered(Protocol):
+    """A predictor of a framework whose models one of several libraries answers: `library` is which."""
+
+    library: str
+
+
 def head(path: Path, size: int = 4096) -> bytes:
     """Return the first bytes of a file; nothing for a folder."""
     if not path.is_file():

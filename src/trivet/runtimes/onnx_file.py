@@ -1,9 +1,8 @@
 """Reads what Trivet must know of an ONNX file before ONNX Runtime opens it, without the `onnx` package.
 
-A small, strict reader of the protobuf wire format: payloads are skipped, nesting is bounded, and whatever
-the bytes are, the only exception is ValueError. It says whether a file is a model at all, which classes a
-classifier in it knows, and from which other files its tensors would be read; judging those is left to
-the runtime.
+Payloads are skipped, nesting is bounded, and whatever the bytes are, the only exception is ValueError. It
+says whether a file is a model at all, which classes a classifier in it knows, and from which other files
+its tensors would be read; judging those is left to the runtime.
 """
 
 import re
@@ -12,13 +11,10 @@ from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-Data = bytes | mmap
-Field = tuple[int, int, int, int]
-"""Number, wire type, and where in the file the payload starts and ends."""
+from trivet.runtimes.protobuf import BYTES, VARINT, Data, Field, field_at, fields, signed, varint
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _TAGGED = -1  # not of protobuf: integers of one field, one behind another, each behind its tag
-_MODEL_WIRES = {1: _VARINT, 5: _VARINT} | dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25), _BYTES)
+_MODEL_WIRES = {1: VARINT, 5: VARINT} | dict.fromkeys((2, 3, 4, 6, 7, 8, 14, 20, 25), BYTES)
 _MAX_DEPTH = 32  # graphs within graphs; protobuf itself stops at 100 messages, three per graph
 _KEEPS_VALUE = frozenset(("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten"))
 
@@ -101,8 +97,8 @@ class _Walk:
         if depth > _MAX_DEPTH:
             raise ValueError(f"graphs are nested more than {_MAX_DEPTH} deep")
         nodes = []
-        for number, wire, at, stop in _fields(self.data, start, end):
-            if wire != _BYTES:
+        for number, wire, at, stop in fields(self.data, start, end):
+            if wire != BYTES:
                 continue
             if number == 1:
                 nodes.append(self.node(at, stop, depth))
@@ -113,22 +109,22 @@ class _Walk:
         return nodes
 
     def training(self, start: int, end: int) -> None:
-        for number, wire, at, stop in _fields(self.data, start, end):
-            if wire == _BYTES and number in (1, 2):
+        for number, wire, at, stop in fields(self.data, start, end):
+            if wire == BYTES and number in (1, 2):
                 self.graph(at, stop, depth=0)
 
     def function(self, start: int, end: int) -> None:
-        for number, wire, at, stop in _fields(self.data, start, end):
-            if wire == _BYTES and number == 7:
+        for number, wire, at, stop in fields(self.data, start, end):
+            if wire == BYTES and number == 7:
                 self.node(at, stop, depth=0)
-            elif wire == _BYTES and number == 11:
+            elif wire == BYTES and number == 11:
                 self.attribute(at, stop, depth=0)
 
     def node(self, start: int, end: int, depth: int) -> Node:
         inputs, outputs, op_type = [], [], ""
         classes: tuple[int, ...] | tuple[str, ...] = ()
-        for number, wire, at, stop in _fields(self.data, start, end):
-            if wire != _BYTES:
+        for number, wire, at, stop in fields(self.data, start, end):
+            if wire != BYTES:
                 continue
             if number == 1:
                 inputs.append(self.data[at:stop].decode())
@@ -143,10 +139,10 @@ class _Walk:
     def attribute(self, start: int, end: int, depth: int) -> tuple[int, ...] | tuple[str, ...]:
         """Return the class labels where the attribute holds such; otherwise nothing."""
         name, strings, ints = b"", [], []
-        for number, wire, at, stop in _fields(self.data, start, end, skip_numbers=True):
+        for number, wire, at, stop in _numbered_fields(self.data, start, end):
             if number == 8:
                 ints.append((at, stop, wire == _TAGGED))
-            elif wire != _BYTES:
+            elif wire != BYTES:
                 continue
             elif number == 1:
                 name = self.data[at:stop]
@@ -170,16 +166,16 @@ class _Walk:
             self.sparse_tensor(start, end)
 
     def sparse_tensor(self, start: int, end: int) -> None:
-        for number, wire, at, stop in _fields(self.data, start, end):
-            if wire == _BYTES and number in (1, 2):
+        for number, wire, at, stop in fields(self.data, start, end):
+            if wire == BYTES and number in (1, 2):
                 self.tensor(at, stop)
 
     def tensor(self, start: int, end: int) -> None:
         external, named = False, False
-        for number, wire, at, stop in _fields(self.data, start, end):
-            if number == 14 and wire == _VARINT:
-                external = _varint(self.data, at, stop)[0] == 1
-            elif number == 13 and wire == _BYTES:
+        for number, wire, at, stop in fields(self.data, start, end):
+            if number == 14 and wire == VARINT:
+                external = varint(self.data, at, stop)[0] == 1
+            elif number == 13 and wire == BYTES:
                 key, value = _string_pair(self.data, at, stop)
                 if key == "location":
                     self.locations.add(value)
@@ -190,7 +186,7 @@ class _Walk:
 
 def _top_level(data: Data) -> Iterator[Field]:
     seen = set()
-    for found in _fields(data, 0, len(data)):
+    for found in fields(data, 0, len(data)):
         number, wire = found[:2]
         if _MODEL_WIRES.get(number, wire) != wire:
             raise ValueError(f"field {number} has wire type {wire}")
@@ -200,70 +196,41 @@ def _top_level(data: Data) -> Iterator[Field]:
         raise ValueError("there is no IR version or no graph")
 
 
-def _fields(data: Data, start: int, end: int, skip_numbers: bool = False) -> Iterator[Field]:
-    """Yield the fields of the message between `start` and `end`.
-
-    `skip_numbers` is for attributes: it leaves out their floats, and gives a run of integers as one.
-    """
+def _numbered_fields(data: Data, start: int, end: int) -> Iterator[Field]:
+    """Yield an attribute's fields: without its floats, and with a run of integers as one."""
     while start < end:
-        if skip_numbers and (run := _FLOATS.match(data, start, end)):
+        if run := _FLOATS.match(data, start, end):
             start = run.end()
             continue
-        if skip_numbers and (run := _INTS.match(data, start, end)):
+        if run := _INTS.match(data, start, end):
             yield 8, _TAGGED, start, run.end()
             start = run.end()
             continue
-        tag, start = _varint(data, start, end)
-        number, wire = tag >> 3, tag & 7
-        if not 0 < number < 1 << 29:
-            raise ValueError(f"there is no field {number}")
-        if wire == _VARINT:
-            stop = _varint(data, start, end)[1]
-        elif wire == _BYTES:
-            size, start = _varint(data, start, end)
-            stop = start + size
-        elif wire in (_FIXED32, _FIXED64):
-            stop = start + (4 if wire == _FIXED32 else 8)
-        else:
-            raise ValueError(f"there is no wire type {wire} in ONNX")
-        if stop > end:
-            raise ValueError("it is cut off")
-        yield number, wire, start, stop
-        start = stop
-
-
-def _varint(data: Data, at: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < end and shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
-        shift += 7
-    raise ValueError("it is cut off" if at >= end else "a number is too long")
+        found = field_at(data, start, end)
+        yield found
+        start = found[3]
 
 
 def _integers(data: bytes, at: int, end: int, tagged: bool) -> Iterator[int]:
     while at < end:
-        value, at = _varint(data, at + tagged, end)
-        yield value - (1 << 64) if value >> 63 else value
+        value, at = varint(data, at + tagged, end)
+        yield signed(value)
 
 
 def _opset(data: bytes, start: int, end: int) -> int:
     """Return the version of the standard operators, 0 where another domain is meant."""
     domain, version = b"", 0
-    for number, wire, at, stop in _fields(data, start, end):
-        if number == 1 and wire == _BYTES:
+    for number, wire, at, stop in fields(data, start, end):
+        if number == 1 and wire == BYTES:
             domain = data[at:stop]
-        elif number == 2 and wire == _VARINT:
-            version = _varint(data, at, stop)[0]
+        elif number == 2 and wire == VARINT:
+            version = varint(data, at, stop)[0]
     return version if domain in (b"", b"ai.onnx") else 0
 
 
 def _string_pair(data: bytes, start: int, end: int) -> tuple[str, str]:
     pair = {1: "", 2: ""}
-    for number, wire, at, stop in _fields(data, start, end):
-        if wire == _BYTES:
+    for number, wire, at, stop in fields(data, start, end):
+        if wire == BYTES:
             pair[number] = data[at:stop].decode()
     return pair[1], pair[2]

@@ -15,7 +15,7 @@ from trivet.core.names import ModelRef
 from trivet.core.predictor import AsyncPredictor, Predictor, Traits
 from trivet.core.signature import Parameters, Signature, declare
 from trivet.runtimes import registry
-from trivet.runtimes.base import Artifact, OwnProcess, Permissions, WithoutArtifact
+from trivet.runtimes.base import Answered, Artifact, OwnProcess, Permissions, WithoutArtifact
 from trivet.serving.batching import BatchLimits
 from trivet.serving.placement import Asked, Placement, WarmUp, place
 from trivet.serving.replica import FAULTS, Awaited
@@ -68,6 +68,9 @@ class ModelInfo:
     slots: int = 1
     """How many batches may be predicted at once; awaited answers overlap, others do not."""
 
+    library: str = ""
+    """What answers, where the framework's name does not say it."""
+
     @property
     def quick(self) -> bool:
         """Whether a full batch takes a few milliseconds at most, as far as that is known."""
@@ -115,6 +118,7 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
         size=0 if isinstance(runtime, WithoutArtifact) else size_of(path),
         load_seconds=time.perf_counter() - started,
         slots=16 if isinstance(predictor, Awaited) else 1,
+        library=predictor.library if isinstance(predictor, Answered) else "",
     )
     return LoadedModel(info, predictor)
 

@@ -46,9 +46,9 @@ def test_images_that_were_never_published_are_refused():
         choice.framework(document(f"{IMAGES}/fortran-cpu.1-3:latest"))
 
 
-def test_frameworks_without_a_runtime_are_refused():
-    with pytest.raises(FailedPrecondition, match="TensorFlow models are not served yet"):
-        choice.framework(document(f"{IMAGES}/tf2-cpu.2-15:latest"))
+def test_images_of_tensorflow_stand_for_its_runtime():
+    for image in ("tf2-cpu.2-15", "tf_opt-cpu.nightly", "tf-gpu.1-15"):
+        assert choice.framework(document(f"{IMAGES}/{image}:latest")) == "tensorflow"
 
 
 def test_an_image_takes_its_own_files_and_answers_as_it_does(server):

@@ -135,12 +135,9 @@ def test_which_of_two_is_meant_is_not_guessed(tmp_path):
         prebuilt.check(container("sklearn-cpu.1-3"), tmp_path)
 
 
-def test_tensorflow_is_not_served_yet(tmp_path):
+def test_a_saved_model_is_its_folder(tmp_path):
     (tmp_path / "saved_model.pb").write_text("")
-    with pytest.raises(
-        FailedPrecondition, match="TensorFlow models are not served yet; save the model as ONNX"
-    ):
-        prebuilt.check(container("tf2-cpu.2-15"), tmp_path)
+    assert prebuilt.check(container("tf2-cpu.2-15"), tmp_path) == tmp_path
 
 
 class Matrix:
