@@ -14,15 +14,11 @@ import numpy as np
 from trivet.core.errors import FailedPrecondition
 from trivet.core.instances import Column, Instances
 from trivet.core.predictor import Predictor
-from trivet.core.signature import FLOATS, INTEGERS, Signature, numpy_dtype
+from trivet.core.signature import INTEGERS, Signature
 from trivet.runtimes import sklearn
 from trivet.runtimes.base import Artifact, need
-from trivet.sql.real import onnx_fit
+from trivet.sql.real import onnx_fit, parity
 from trivet.sql.real.onnx_fit import CLASSIC, IR, OPSET, library
-
-_ROWS = 512
-_CLOSE = 1e-3
-_MANY = 0.01
 
 _OPSETS = {"": OPSET, "ai.onnx.ml": CLASSIC}
 
@@ -59,7 +55,11 @@ def convert(type_: str, artifact: Artifact, predictor: Predictor, signature: Sig
         onnx_fit.columns(model, spec.name, spec.fields)
     model.ir_version = min(model.ir_version, IR)
     content = model.SerializeToString()
-    return Made(content, _compared(content, predictor, signature, output or "labels", next(iter(wanted))))
+    rows = parity.made_up(signature)
+    parameters = {**signature.defaults(), **({"output": output or "labels"} if signature.classes else {})}
+    expected = next(iter(predictor.predict(rows, parameters).columns.values()))
+    name = next(iter(wanted))
+    return Made(content, parity.told({name: expected}, {name: _ask(content, signature, rows, name)}))
 
 
 def _wanted(model: Any, signature: Signature, output: str) -> Mapping[str, tuple[str, bool]]:
@@ -136,48 +136,6 @@ _CONVERTERS: Mapping[str, Callable[[Artifact, Signature], Any]] = {
     "LIGHTGBM": _lightgbm,
     "CATBOOST": _catboost,
 }
-
-
-def _compared(content: bytes, predictor: Predictor, signature: Signature, output: str, name: str) -> str:
-    """Compare the answers of both over made-up rows; raises FailedPrecondition where they are others."""
-    rows = made_up(signature)
-    parameters = {**signature.defaults(), **({"output": output} if signature.classes else {})}
-    expected = np.asarray(next(iter(predictor.predict(rows, parameters).columns.values())))
-    actual = _ask(content, signature, rows, name).reshape(expected.shape)
-    if expected.dtype.kind in "OUSib":
-        same = float(
-            np.mean([str(a) == str(b) for a, b in zip(actual.tolist(), expected.tolist(), strict=True)])
-        )
-        told, bad = f"{same:.1%} of the labels are the same", 1 - same
-    else:
-        gap = np.abs(actual - expected) / np.maximum(1.0, np.abs(expected))
-        told, bad = f"largest difference {gap.max():.1g}", float(np.mean(gap > _CLOSE))
-    told = f"over {rows.count} made-up rows, {told}"
-    if bad > _MANY:
-        raise FailedPrecondition(f"as ONNX it answers otherwise: {told}; it is not sent to BigQuery")
-    return told
-
-
-def made_up(signature: Signature) -> Instances:
-    """Return rows of numbers of many sizes, of texts and of truth values."""
-    random = np.random.default_rng(0)
-    columns: dict[str, Column] = {}
-    for spec in signature.inputs:
-        shape = (_ROWS, *(size or 1 for size in spec.shape))
-        if spec.dtype in FLOATS or spec.dtype in INTEGERS:
-            sizes = 10.0 ** random.integers(-1, 4, shape)
-            values: Any = random.normal(size=shape) * sizes
-        elif spec.dtype == "bool":
-            values = random.integers(0, 2, shape)
-        else:
-            values = random.choice(["a", "b", "c"], shape).astype(object)
-        columns[spec.name] = np.asarray(values).astype(numpy_dtype(spec.dtype))
-    return Instances.of({name: _float32(column) for name, column in columns.items()})
-
-
-def _float32(column: Column) -> Column:
-    """Return numbers that are the same in float32, so that it is not rounding that is compared."""
-    return column.astype(np.float32).astype(column.dtype) if column.dtype.kind == "f" else column
 
 
 def _ask(content: bytes, signature: Signature, rows: Instances, name: str) -> Column:

@@ -13,7 +13,7 @@ from trivet.core.signature import declare
 from trivet.runtimes import registry
 from trivet.runtimes.base import Artifact, Permissions
 from trivet.serving.lifecycle import find
-from trivet.sql.real import onnx_fit, xgboost_1_5
+from trivet.sql.real import onnx_fit, parity, xgboost_1_5
 from trivet.sql.real.statement import OURS, CreateModel, literal
 from trivet.storage import fetch
 from trivet.storage.sources import Buckets
@@ -114,8 +114,11 @@ class Importer:
         if type_ == "ONNX":
             file = find(path, "onnx")[1]
             fitted = onnx_fit.fitted(file)
-            told = f"ONNX, {', '.join(fitted[1])}" if fitted else "ONNX, as it is"
-            return _sized(_Files("ONNX", {"model.onnx": fitted[0] if fitted else file}, told))
+            if fitted is None:
+                return _sized(_Files("ONNX", {"model.onnx": file}, "ONNX, as it is"))
+            compared = parity.of_files("onnx", file, fitted[0], "tensors")
+            told = f"ONNX, {', '.join(fitted[1])}; {compared}"
+            return _sized(_Files("ONNX", {"model.onnx": fitted[0]}, told))
         if type_ == "XGBOOST":
             return self._xgboost(statement, find(path, "xgboost")[1])
         if type_ == "TENSORFLOW" and not (path / "saved_model.pb").is_file():
@@ -132,7 +135,10 @@ class Importer:
                 "the XGBoost model does not hold the names and types of its features: name its inputs and "
                 "its output, as in INPUT(f0 FLOAT64, ..) OUTPUT(predicted_label FLOAT64)"
             )
-        told = "XGBOOST, written as XGBoost 1.5 has it" if fitted is not None else "XGBOOST, as it is"
+        told = "XGBOOST, as it is"
+        if fitted is not None:
+            compared = parity.of_files("xgboost", file, fitted, "booster")
+            told = f"XGBOOST, written as XGBoost 1.5 has it; {compared}"
         suffix = "json" if content.startswith(b"{") else "bst"
         return _sized(_Files("XGBOOST", {f"model.{suffix}": content}, told))
 

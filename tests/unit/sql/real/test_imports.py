@@ -18,7 +18,7 @@ from trivet.core.errors import FailedPrecondition, InvalidArgument, PermissionDe
 from trivet.core.names import ModelRef
 from trivet.runtimes.base import Permissions
 from trivet.serving.lifecycle import ModelSpec, load
-from trivet.sql.real import onnx_fit, xgboost_1_5
+from trivet.sql.real import onnx_fit, parity, xgboost_1_5
 from trivet.sql.real.imports import Importer
 from trivet.sql.real.statement import changed, create_models
 
@@ -111,9 +111,10 @@ def test_xgboost_is_written_as_1_5_has_it(staged: Staged, tmp_path: Path, object
         again.load_model(file)
     rows = xgboost.DMatrix(frame)
     assert np.allclose(again.predict(rows), model.get_booster().predict(rows), rtol=1e-6)
-    assert staged.said == [
-        f"ds.m: XGBOOST, written as XGBoost 1.5 has it; put into {STAGING}/{file.parent.name}"
-    ]
+    (line,) = staged.said
+    compared = line.removeprefix("ds.m: XGBOOST, written as XGBoost 1.5 has it; over 512 made-up rows, ")
+    assert compared.startswith("largest difference ")
+    assert compared.endswith(f"; put into {STAGING}/{file.parent.name}")
 
 
 def test_xgboost_of_1_5_stays_as_it_is(staged: Staged, tmp_path: Path) -> None:
@@ -310,6 +311,16 @@ def test_pickles_need_permission(tmp_path: Path) -> None:
     file = dumped(RandomForestClassifier(3).fit(FLOWERS, IRIS.target), tmp_path)
     with pytest.raises(PermissionDenied, match="is a pickle"):
         Staged(tmp_path, pickle=False).create("SKLEARN", file)
+
+
+def test_a_model_that_answers_otherwise_is_not_sent() -> None:
+    numbers, labels = np.linspace(1, 2, 200), np.array(["a", "b"] * 100)
+    told = parity.told({"y": numbers, "c": labels}, {"y": numbers * (1 + 1e-6), "c": labels})
+    assert told == "over 200 made-up rows, 100.0% of the labels are the same, largest difference 1e-06"
+    with pytest.raises(FailedPrecondition, match=r"it answers otherwise then: .*, largest difference 0.01"):
+        parity.told({"y": numbers}, {"y": numbers * 1.01})
+    with pytest.raises(FailedPrecondition, match=r"50\.0% of the labels are the same; it is not sent"):
+        parity.told({"c": labels}, {"c": np.full(200, "a")})
 
 
 def test_a_saved_model_goes_with_all_its_files(staged: Staged, tmp_path: Path) -> None:
