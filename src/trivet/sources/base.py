@@ -76,6 +76,9 @@ class Table(Records):
     """All cells as they are in `cells`, with commas between those of a row and line ends between rows, where
     the source has that at no cost; ASCII, and no cell has either in it."""
 
+    between: NDArray[np.intp] | None = None
+    """Where in `text` these commas and line ends are, if the source knows."""
+
     written: Sequence[Sequence[bytes]] | None = None
     """The cells as they are in the file, by column, where that says nothing certain of their types."""
 

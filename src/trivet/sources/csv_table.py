@@ -11,13 +11,16 @@ from typing import overload
 import numpy as np
 
 from trivet.sources.base import Table, Unreadable
-from trivet.sources.csv_cells import NUMERIC, Numbers, as_numbers, column, exact
+from trivet.sources.csv_cells import Numbers, as_numbers, column, exact
 from trivet.sources.csv_rows import RowEnds, cells_of, tidy_quotes
 from trivet.sources.jsonl import NOT_UTF8, is_utf8
 from trivet.sources.lines import KEPT, LF, Block
 
 _ENDS = RowEnds()
-_COMMA = ord(",")
+_COMMA, _POINT = ord(","), ord(".")
+_NO_NUMBER = b'[]" \t\r'
+"""Bytes that JSON may have within an array besides numbers; whatever else may not be there, it refuses."""
+
 _BETWEEN = b"\x03"
 _HIDDEN = bytes.maketrans(b",\n", b"\x01\x02")
 _SHOWN = bytes.maketrans(b"\x01\x02", b",\n")
@@ -108,12 +111,17 @@ def table(block: Block, offset: int, layout: Layout) -> tuple[Table, int]:
 def _numbers(text: bytes, layout: Layout) -> Table | None:
     """Return a table of numbers; None where the text is not that of rows of numbers alone."""
     width = len(layout.names)
-    count = int(np.count_nonzero(np.frombuffer(text, np.uint8) == LF))
-    if not count or text.translate(None, NUMERIC) != (b"," * (width - 1) + b"\n") * count:
+    content = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero((content == _COMMA) | (content == LF))
+    count = len(ends) // width if width else 0
+    if not count or content[ends].tobytes() != (b"," * (width - 1) + b"\n") * count:
         return None
-    if layout.strict and text.count(b".") != width * count:  # a number has at most one
+    if any(byte in text for byte in _NO_NUMBER):
         return None
-    flat = text[:-1].replace(b"\n", b",")
+    if layout.strict and np.count_nonzero(content == _POINT) != width * count:  # a number has at most one
+        return None
+    text = text[:-1]
+    flat = text.replace(b"\n", b",")
     numbers = as_numbers(flat)
     if numbers is None or len(numbers) != count * width:
         return None
@@ -126,7 +134,8 @@ def _numbers(text: bytes, layout: Layout) -> Table | None:
         layout.names,
         cells,
         None if held is None else held.reshape(count, width),
-        text[:-1],
+        text,
+        ends[:-1],
         None if layout.strict else cells,
     )
 

@@ -45,7 +45,8 @@ def lines(block: Block, offset: int) -> tuple[Values, int]:
     if not texts[-1]:
         texts.pop()
     offsets = range(offset, offset + len(texts))
-    if b"" in texts or any(map(bytes.isspace, texts)) or not is_utf8(text):
+    spaced = any(byte in text for byte in b" \t\r\v\f")  # compact JSON has none of them
+    if not all(texts) or (spaced and any(map(bytes.isspace, texts))) or not is_utf8(text):
         return _with_care(texts, offsets, block.size), offsets.stop
     return Values(offsets, (), block.size, texts), offsets.stop
 

@@ -51,7 +51,16 @@ def test_the_fast_ways_and_the_careful_one_come_to_the_same(width, data, strict)
         assert fast.numbers.tolist() == careful.numbers.tolist()
         assert fast.numbers.tolist() == [[float(cell) for cell in row] for row in content(fast)[1]]
     if fast.text is not None:
-        assert [tuple(line.split(b",")) for line in fast.text.split(b"\n")] == content(fast)[1]
+        written = fast.text
+        assert [tuple(line.split(b",")) for line in written.split(b"\n")] == content(fast)[1]
+        assert fast.between.tolist() == [at for at, byte in enumerate(written) if byte in b",\n"]
+
+
+@pytest.mark.parametrize("row", [b"1 ,2", b"1,\t2", b"[1,2]", b"1,[2]", b'"1",2'])
+def test_what_json_has_besides_numbers_is_none_of_a_csv_file(row):
+    found, _ = table(Block(row + b"\n3,4\n", 0, 0), 0, Layout(("a", "b"), strict=False))
+    assert found.text is None
+    assert b",".join(cells[0] for cells in found.written) == row
 
 
 @settings(max_examples=300, deadline=None)
