@@ -5,6 +5,7 @@ so that it is there when the job is ready to be planned.
 """
 
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -42,6 +43,9 @@ _TRIES = 2
 _SMALL, _SOON = 100_000, 0.2
 """Bytes or rows, and seconds, of work that are done by one process before another would have started."""
 
+_LARGE = 64 << 20
+"""Bytes of a file for which all processes get ready while its plan is made: several times their start."""
+
 _ENDS_WITHIN = 5.0
 """Seconds that a process may take to end after its socket has."""
 
@@ -72,6 +76,8 @@ class Embedded:
             worker = self._workers[0] if self._workers else self._start()
             worker.tell(Load(work))
             worker.tell(Prepare(work))
+            if _are_large(work.inputs.uris):
+                self._get_ready(work)
             while not worker.ended:
                 if (planned := self._planned(work, worker)) is not None:
                     return planned.prepared, planned.shards
@@ -85,8 +91,7 @@ class Embedded:
         """Wait a little for the plan. What takes a while to plan is worth other processes: they get ready."""
         heard = self._listen()
         if not heard and planning.has_loaded:
-            while len(self._workers) < self._most:
-                self._start().tell(Load(work))
+            self._get_ready(work)
         for worker, message in heard:
             match message:
                 case Planned():
@@ -96,6 +101,11 @@ class Embedded:
                 case Failed(failure=failure) if worker is planning:
                     raise hop.error_of(failure)
         return None
+
+    def _get_ready(self, work: Work) -> None:
+        """Start all other processes, before there is something to do for them."""
+        while len(self._workers) < self._most:
+            self._start().tell(Load(work))
 
     def run(self, work: Work, shards: Sequence[Shard]) -> Iterator[Event | None]:
         """Have shards done, each process one at a time. See `jobs.engine`."""
@@ -226,6 +236,11 @@ class _Worker:
             self.kill()
             return "fell silent"
         return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def _are_large(uris: Sequence[str]) -> bool:
+    """Whether a local file is so large that every process is needed; of other inputs nobody knows yet."""
+    return any(os.path.isfile(uri) and os.path.getsize(uri) > _LARGE for uri in uris)
 
 
 def _again(shard: Shard, how: str, lost: Counter[int]) -> Shard:
