@@ -47,6 +47,7 @@ def main() -> None:
     document = begin(rows, repeats)
     chosen = [one for one in CONTESTANTS if not asked.only or one.name in asked.only]
     ready = [one for one in chosen if take_part(one, document)]
+    environment.compile_trivet()
     place.data.warm()
     for repeat in range(repeats):
         for format in asked.format:

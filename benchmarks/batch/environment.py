@@ -4,8 +4,10 @@
 and in the Python that runs this benchmark, which is also Trivet's.
 """
 
+import compileall
 import hashlib
 import importlib.metadata
+import importlib.util
 import subprocess
 import venv
 from functools import cache
@@ -50,3 +52,13 @@ def pins() -> dict[str, str]:
 def ours() -> dict[str, str]:
     """Return the versions that Trivet runs with."""
     return {name: importlib.metadata.version(name) for name in OURS}
+
+
+def compile_trivet() -> None:
+    """Compile Trivet as pip does where it is not installed from a folder that is being worked on.
+
+    Otherwise each of its processes compiles what has changed, where PYTHONDONTWRITEBYTECODE is set.
+    """
+    spec = importlib.util.find_spec("trivet")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        compileall.compile_dir(folder, quiet=1)
