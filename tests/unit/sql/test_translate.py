@@ -125,6 +125,11 @@ ANSWERS = {
     ],
     "SELECT MOD(id, 2) AS id, COUNT(*) AS c FROM ds.t GROUP BY id ORDER BY id": [(0, 1), (1, 2)],
     "SELECT MOD(id, 2) AS id, COUNT(*) FROM ds.t GROUP BY ROLLUP (id) ORDER BY id": [(None, 3), (0, 1), (1, 2)],
+    "SELECT -id AS id FROM ds.t ORDER BY id + 0": [(-3,), (-2,), (-1,)],
+    "SELECT MOD(id, 2) AS id, COUNT(*) FROM ds.t GROUP BY id HAVING id + 0 > 0 AND SUM(id) = 4": [(1, 2)],
+    # A backslash escapes in LIKE
+    r"SELECT x FROM UNNEST(['a%', 'ab']) AS x WHERE x LIKE r'a\%'": [("a%",)],
+    r"SELECT x FROM UNNEST(['a%', 'ab']) AS x WHERE NOT x LIKE CONCAT('a', '\\', '%')": [("ab",)],
     # What is right as it is
     "SELECT id FROM ds.t QUALIFY ROW_NUMBER() OVER (ORDER BY id DESC) = 1": [(3,)],
     "SELECT * EXCEPT (a) REPLACE (b + 1 AS b) FROM (SELECT 1 AS a, 2 AS b)": [(3,)],
@@ -186,6 +191,7 @@ def test_the_answer_is_that_of_bigquery(connection, text):
          "No matching signature for function DATE_TRUNC: expected DATE, found TIMESTAMP"),
         ("SELECT SUBSTR(s, 1, -id) FROM ds.t", "cannot be negative"),
         ("SELECT ERROR('my own')", "my own"),
+        ("SELECT MAX(d) - MIN(d) FROM ds.t", "use DATE_DIFF"),
         ("SELECT (SELECT id FROM ds.t)", "[Mm]ore than one row"),
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -318,6 +319,12 @@ def test_grouping(connection):
 
 def test_every_function_that_is_said_to_be_supported_has_an_answer_here():
     assert sorted({*ONE_ROW, *AGGREGATES, *WINDOWS, "GROUPING"}) == sorted(SUPPORTED)
+
+
+def test_the_page_lists_the_functions():
+    page = (Path(__file__).parents[3] / "docs/reference/sql-dialect.md").read_text()
+    listed = re.findall(r"`([A-Z0-9_.]+)`", page.split("## Functions")[1].split("Formats of")[0])
+    assert sorted(name for name in listed if name != "SAFE.") == sorted(SUPPORTED)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def translate(tree: exp.Expression, schema: Mapping[str, Any] | None = None) -> 
     refuse(tree)
     tree = tree.copy()
     queries.name_columns(tree)
-    queries.group_by_aliases(tree)
+    queries.aliases_first(tree)
     _annotate(tree, schema)
     for node in reversed(list(tree.walk(bfs=False))):
         rule = _RULES.get(type(node))
@@ -99,12 +99,7 @@ def _annotate(tree: exp.Expression, schema: Mapping[str, Any] | None) -> None:
 def _lend_tables(scope: Scope, schema: MappingSchema) -> list[exp.Column]:
     """Write before columns the source that they are of, where there is but one that has them."""
     hidden = {one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)}
-    columns = {
-        name: schema.column_names(source)
-        if isinstance(source, exp.Table)
-        else source.expression.named_selects
-        for name, source in scope.sources.items()
-    }
+    columns = {name: _columns_of(source, schema) for name, source in scope.sources.items()}
     lent = []
     for column in scope.columns:
         if column.table or column.name.lower() in hidden:

@@ -35,6 +35,13 @@ def _subtract(node: exp.Sub) -> Node | None:
     kinds = (kind(node.left), kind(node.right))
     if kinds[0] == kinds[1] and kinds[0] in ("DATE", "DATETIME", "TIMESTAMP", "TIME"):
         raise refused(node, f"use {kinds[0]}_DIFF", f"{kinds[0]} - {kinds[0]}")
+    if kinds == (None, None):
+        return form(
+            "CASE WHEN typeof(_a) IN ('DATE', 'TIMESTAMP', 'TIMESTAMP WITH TIME ZONE', 'TIME') "
+            "AND typeof(_a) = typeof(_b) THEN error('Difference of two of ' || typeof(_a) || ': use DATE_DIFF, DATETIME_DIFF, "
+            "TIMESTAMP_DIFF or TIME_DIFF') ELSE _a - _b END",
+            a=node.left, b=node.right,
+        )  # fmt: skip
     return None
 
 

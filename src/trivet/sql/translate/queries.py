@@ -3,6 +3,8 @@
 Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax
 """
 
+from collections.abc import Container
+
 from sqlglot import exp
 
 from trivet.sql.translate.arrays import named
@@ -28,25 +30,38 @@ def name_columns(tree: Node) -> None:
             one.replace(exp.Alias(this=one.copy(), alias=exp.to_identifier(name)))
 
 
-def group_by_aliases(tree: Node) -> None:
-    """In GROUP BY, names of SELECT hide names of FROM; in DuckDB it is the other way round."""
+def aliases_first(tree: Node) -> None:
+    """In GROUP BY, HAVING and ORDER BY, names of SELECT hide names of FROM; in DuckDB it is not always so."""
     for select in tree.find_all(exp.Select):
-        group = select.args.get("group")
-        if group is None:
-            continue
+        aliases = [(n, one) for n, one in enumerate(select.expressions, 1) if isinstance(one, exp.Alias)]
         named = {
             one.alias.lower(): (place, one.this)
-            for place, one in enumerate(select.expressions, 1)
-            if isinstance(one, exp.Alias)
+            for place, one in aliases
+            if not (isinstance(one.this, exp.Column) and one.this.name == one.alias)
         }
-        for column in list(group.find_all(exp.Column)):
-            place, meant = named.get(column.name.lower(), (0, None))
-            if column.table or not place or (isinstance(meant, exp.Column) and meant.name == column.name):
-                continue
-            if column.parent is group:
-                column.replace(exp.Literal.number(place))
-            elif isinstance(column.parent, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple, exp.Paren)):
-                column.replace(meant.copy())
+        group = select.args.get("group")
+        for column in _named_by(group, named):
+            place, meant = named[column.name.lower()]
+            column.replace(exp.Literal.number(place) if column.parent is group else meant.copy())
+        for clause in (
+            ("having", "qualify") if select.args.get("distinct") else ("having", "qualify", "order")
+        ):
+            for column in _named_by(select.args.get(clause), named):
+                if not isinstance(column.parent, exp.Ordered):  # which DuckDB takes for the name of SELECT
+                    column.replace(exp.Paren(this=named[column.name.lower()][1].copy()))
+
+
+def _named_by(clause: Node | None, names: Container[str]) -> list[Node]:
+    """Return the columns without a table that have one of these names; in an aggregate, FROM's are meant."""
+    if clause is None:
+        return []
+    inner = (exp.AggFunc, exp.Query)
+    nodes = clause.walk(prune=lambda node: isinstance(node, inner))
+    return [
+        node
+        for node in list(nodes)
+        if isinstance(node, exp.Column) and not node.table and node.name.lower() in names
+    ]
 
 
 @RULES(exp.Select)

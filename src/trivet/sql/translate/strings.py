@@ -19,6 +19,20 @@ _BLANKS = "".join(
 _BLANKS += "\t\n\v\f\r\x85"
 
 
+@RULES(exp.Like)
+def _like(node: exp.Like) -> Node | None:
+    """A backslash is the escape; DuckDB has none of itself."""
+    pattern = node.expression
+    if isinstance(pattern, (exp.Any, exp.All)):
+        if any("\\" in one.name for one in pattern.find_all(exp.Literal)):
+            raise refused(node, "with an escape in a pattern is not supported", "LIKE ANY")
+        return None
+    if is_text(pattern) and "\\" not in pattern.name:
+        return None
+    like = exp.Like(this=node.this, expression=pattern)
+    return exp.Paren(this=exp.Escape(this=like, expression=exp.Literal.string("\\")))
+
+
 @RULES(exp.Trim)
 def _trim(node: exp.Trim) -> Node:
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
