@@ -38,7 +38,8 @@ def _subtract(node: exp.Sub) -> Node | None:
     if kinds == (None, None):
         return form(
             "CASE WHEN typeof(_a) IN ('DATE', 'TIMESTAMP', 'TIMESTAMP WITH TIME ZONE', 'TIME') "
-            "AND typeof(_a) = typeof(_b) THEN error('Difference of two of ' || typeof(_a) || ': use DATE_DIFF, DATETIME_DIFF, "
+            "AND typeof(_a) = typeof(_b) THEN error('Difference of two of ' || typeof(_a) || "
+            "': use DATE_DIFF, DATETIME_DIFF, "
             "TIMESTAMP_DIFF or TIME_DIFF') ELSE _a - _b END",
             a=node.left, b=node.right,
         )  # fmt: skip
