@@ -1,5 +1,6 @@
 """`trivet sql`: statements, in a shell or one by one."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,7 @@ def command(statements: str | None, *, file: str | None, params: tuple[str, ...]
 
     if statements is not None and file is not None:
         raise InvalidArgument("expected either STATEMENTS or --file")
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it cannot read, DuckDB may
     output = sql_output.chosen(given["format_"], given["output"], given["rows"])
     text = _text(statements, file)
     with sql_engine.opened(**{name: given[name] for name in sql_engine.OPTIONS}) as opened:

@@ -7,7 +7,8 @@ from sqlglot import exp
 
 from trivet.core.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
 from trivet.sql import options
-from trivet.sql.definitions import column, document_of
+from trivet.sql.definitions import DATASET_OPTIONS, changed, column, dataset_of
+from trivet.sql.dialect import AlterColumnOptions
 from trivet.sql.names import ObjectName
 from trivet.sql.plan import Plan
 from trivet.sql.positions import at
@@ -23,16 +24,12 @@ TABLE_OPTIONS = {
     "expiration_timestamp": "TIMESTAMP", "partition_expiration_days": "FLOAT64",
     "require_partition_filter": "BOOL",
 }  # fmt: skip
-_REST = {
-    "friendly_name": "friendlyName", "expiration_timestamp": "expirationTime",
-    "require_partition_filter": "requirePartitionFilter",
-}  # fmt: skip
 
 
 def alter(planner: "Planner", tree: exp.Alter, written: exp.Expression, kind: str) -> Plan:
     """Return how to run it; raises NotFound, InvalidArgument and Unimplemented."""
     if kind == "SCHEMA":
-        raise Unimplemented(f"ALTER SCHEMA: not supported; use the API, datasets.patch{at(written)}")
+        return _schema(planner, tree, written)
     connection, table = planner.connection, tree.this
     name = planner.names.full(table)
     there = connection.store.kind(name)
@@ -56,9 +53,13 @@ def alter(planner: "Planner", tree: exp.Alter, written: exp.Expression, kind: st
     return Plan(planned, written, act=act)
 
 
-def _step(planner: "Planner", table: Table, action: exp.Expression) -> Callable[[], Any]:
+def _step(  # noqa: PLR0911 - one for each action
+    planner: "Planner", table: Table, action: exp.Expression
+) -> Callable[[], Any]:
     if isinstance(action, exp.AlterSet):
         return _options(planner, table, action)
+    if isinstance(action, AlterColumnOptions):
+        return _column_options(planner, table, action)
     if table.kind == "VIEW":
         raise Unimplemented(f"ALTER VIEW: only SET OPTIONS is supported{at(action)}")
     cursor = planner.connection.cursor
@@ -80,7 +81,7 @@ def _step(planner: "Planner", table: Table, action: exp.Expression) -> Callable[
             return _rename(planner, table, action.this.name, place)
         case exp.AlterColumn():
             return _column(planner, table, action, place)
-    raise Unimplemented(f"ALTER TABLE: {action.sql(dialect='bigquery')}: not supported{at(action)}")
+    raise Unimplemented(f"ALTER TABLE: {action.key.upper()}: not supported{at(action)}")
 
 
 def _added(planner: "Planner", table: Table, action: exp.ColumnDef, place: str) -> Callable[[], Any]:
@@ -123,7 +124,7 @@ def _column(planner: "Planner", table: Table, action: exp.AlterColumn, place: st
         )
     if action.args.get("drop"):
         return lambda: cursor.execute(f"{start} DROP DEFAULT")
-    raise Unimplemented(f"ALTER COLUMN: {action.sql(dialect='bigquery')}: not supported{at(action)}")
+    raise Unimplemented(f"ALTER COLUMN: {action.key.upper()}: not supported{at(action)}")
 
 
 def _rename(planner: "Planner", table: Table, to: str, place: str) -> Callable[[], Any]:
@@ -143,14 +144,48 @@ def _rename(planner: "Planner", table: Table, to: str, place: str) -> Callable[[
 
 
 def _options(planner: "Planner", table: Table, action: exp.AlterSet) -> Callable[[], Any]:
-    (given,) = action.expressions
-    holder = exp.Create(properties=given.copy())
-    said = options.read(holder, TABLE_OPTIONS, f"ALTER {table.kind}", planner.value)
-    document = {**table.document, **document_of(said.values)}
-    for name, value in said.values.items():
-        if value is None:
-            document.pop(_REST.get(name, name), None)
+    said = options.read(_holder(action), TABLE_OPTIONS, f"ALTER {table.kind}", planner.value)
+    document = changed(table.document, said.values)
     return lambda: planner.connection.store.describe(table.name, document)
+
+
+def _column_options(planner: "Planner", table: Table, action: AlterColumnOptions) -> Callable[[], Any]:
+    name = action.this.name
+    if not _has(table, name) and action.args.get("exists"):
+        return lambda: None
+    _expect(table, name, action)
+    given = options.read(action, {"description": "STRING"}, f"column {name}", planner.value).values
+    said = {one.name: one.description for one in table.fields}
+    said[next(one for one in said if one.lower() == name.lower())] = given.get("description") or ""
+    kept = {one: text for one, text in said.items() if text}
+    return lambda: planner.connection.store.describe(table.name, table.document, kept)
+
+
+def _schema(planner: "Planner", tree: exp.Alter, written: exp.Expression) -> Plan:
+    store, name = planner.connection.store, dataset_of(planner, tree.this)
+    there = store.has_dataset(name)
+    if not there and not tree.args.get("exists"):
+        raise NotFound(f"Not found: Dataset {name}{at(tree.this)}")
+    planned = Planned("ALTER_SCHEMA", target=name, operation="ALTER" if there else "SKIP")
+    (action,) = tree.args["actions"]
+    if not isinstance(action, exp.AlterSet):
+        raise Unimplemented(f"ALTER SCHEMA: only SET OPTIONS is supported{at(tree.this)}")
+    said = options.read(_holder(action), DATASET_OPTIONS, "ALTER SCHEMA", planner.value)
+
+    def act() -> Done:
+        if not there:
+            return Done(planned, message=f"Skipped: Dataset {name} is not there.")
+        store.update_dataset(name, changed(store.dataset(name).document, said.values))
+        return Done(planned, message=f"Altered dataset {name}.")
+
+    return Plan(planned, written, act=act)
+
+
+def _holder(action: exp.AlterSet) -> exp.Expression:
+    """Return a statement with the OPTIONS of an action, however the parser keeps them."""
+    given = action.expressions
+    listed = given[0].expressions if given and isinstance(given[0], exp.Properties) else given
+    return exp.Create(properties=exp.Properties(expressions=[one.copy() for one in listed]))
 
 
 def _has(table: Table, name: str) -> bool:

@@ -62,7 +62,7 @@ class _Making:
         replaces = "OR REPLACE " if self.planned.operation == "REPLACE" else ""  # its query may read it
         rows = self._filled(f"CREATE {replaces}TABLE", store.place(name))
         said = {one.field.name: one.field.description for one in self.given if one.field.description}
-        store.describe(name, self.document, said)
+        store.describe(name, store.lasting(name.parent, self.document), said)
         return rows
 
     def _filled(self, made: str, place: str) -> int | None:

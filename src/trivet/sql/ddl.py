@@ -9,8 +9,8 @@ from trivet.core.errors import AlreadyExists, InvalidArgument, NotFound, Unimple
 from trivet.sql import options
 from trivet.sql.alter import TABLE_OPTIONS, alter
 from trivet.sql.create_table import create_table, operation_of
-from trivet.sql.definitions import document_of
-from trivet.sql.names import DatasetName, ObjectName, dataset_name
+from trivet.sql.definitions import DATASET_OPTIONS, dataset_of, document_of
+from trivet.sql.names import ObjectName
 from trivet.sql.plan import Plan
 from trivet.sql.positions import at
 from trivet.sql.result import Done, Planned
@@ -18,12 +18,6 @@ from trivet.sql.store import Table
 
 if TYPE_CHECKING:
     from trivet.sql.plan import Planner
-
-_DATASET_OPTIONS = {
-    "description": "STRING", "friendly_name": "STRING", "labels": "ARRAY<STRUCT<STRING, STRING>>",
-    "location": "STRING", "default_table_expiration_days": "FLOAT64",
-    "default_partition_expiration_days": "FLOAT64", "max_time_travel_hours": "INT64",
-}  # fmt: skip
 
 
 def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> Plan:
@@ -40,8 +34,8 @@ def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> P
             return _drop(planner, tree, written, kind)
         case exp.Alter(), ("TABLE" | "VIEW" | "SCHEMA"):
             return alter(planner, tree, written, kind)
-    if planner.connection.dialect == "duckdb" and not isinstance(tree, (exp.Create, exp.Drop, exp.Alter)):
-        planned = Planned(tree.key.upper())
+    if planner.connection.dialect == "duckdb":
+        planned = Planned(f"{tree.key}{f'_{kind}' if kind else ''}".upper())
         return Plan(planned, written, written.sql(dialect="duckdb"), gives_rows=True)
     raise Unimplemented(f"{_words(written)}: not supported")
 
@@ -62,7 +56,7 @@ def transaction(planner: "Planner", tree: exp.Expression, written: exp.Expressio
 def _create_schema(planner: "Planner", tree: exp.Create, written: exp.Expression) -> Plan:
     connection = planner.connection
     name = dataset_of(planner, tree.this)
-    said = options.read(tree, _DATASET_OPTIONS, "CREATE SCHEMA", planner.value)
+    said = options.read(tree, DATASET_OPTIONS, "CREATE SCHEMA", planner.value)
     there = connection.store.has_dataset(name)
     if there and not tree.args.get("exists"):
         raise AlreadyExists(f"Already Exists: Dataset {name}{at(tree.this)}")
@@ -91,6 +85,8 @@ def _create_view(planner: "Planner", tree: exp.Create, written: exp.Expression) 
     operation = operation_of(planner, tree, name, table)
     kept = query.sql(dialect=connection.dialect)
     _, fields, _ = planner.query(query.copy())
+    if name in planner.names.tables:
+        raise InvalidArgument(f"View {name} reads itself{at(table)}")
     if schema is not None:
         given = schema.expressions
         if len(given) != len(fields):
@@ -180,13 +176,6 @@ def _drop_schema(planner: "Planner", tree: exp.Drop, written: exp.Expression, ta
         return Done(planned, message=f"Dropped dataset {name}.")
 
     return Plan(planned, written, act=act)
-
-
-def dataset_of(planner: "Planner", table: exp.Expression) -> DatasetName:
-    """Return the name of a dataset as a statement has it, in one part or two."""
-    project = table.args.get("catalog")
-    of = project.name if project is not None else planner.connection.project
-    return dataset_name(of, table.args["db"].name)
 
 
 def _words(tree: exp.Expression) -> str:

@@ -1,6 +1,6 @@
 """What CREATE TABLE says of columns and of the table, as DuckDB and BigQuery's REST resource have it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from trivet.core.errors import InvalidArgument, Unimplemented
 from trivet.sql import options
+from trivet.sql.names import DatasetName, dataset_name
 from trivet.sql.positions import at
 from trivet.sql.quoting import quoted
 from trivet.sql.types import Field, of_duckdb
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 
 _IGNORED = (exp.PrimaryKey, exp.ForeignKey, exp.Constraint)
 """What BigQuery takes, and does not enforce."""
+
+DATASET_OPTIONS = {
+    "description": "STRING", "friendly_name": "STRING", "labels": "ARRAY<STRUCT<STRING, STRING>>",
+    "location": "STRING", "default_table_expiration_days": "FLOAT64",
+    "default_partition_expiration_days": "FLOAT64", "max_time_travel_hours": "INT64",
+}  # fmt: skip
+
+REST = {
+    "friendly_name": "friendlyName", "expiration_timestamp": "expirationTime",
+    "require_partition_filter": "requirePartitionFilter",
+    "default_table_expiration_days": "defaultTableExpirationMs",
+    "default_partition_expiration_days": "defaultPartitionExpirationMs",
+    "max_time_travel_hours": "maxTimeTravelHours", "partition_expiration_days": "timePartitioning",
+}  # fmt: skip
+"""What BigQuery's REST resource calls options, where it is something else."""
 
 _DAY = 86_400_000
 
@@ -120,24 +136,42 @@ def document_of(values: Mapping[str, Any]) -> dict[str, Any]:
 def partitioning(tree: exp.Expression, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what PARTITION BY and CLUSTER BY say, which is remembered, and changes nothing else."""
     document: dict[str, Any] = {}
-    if found := tree.find(exp.PartitionedByProperty):
-        by = found.this
-        columns = [one.name for one in by.find_all(exp.Column, exp.Identifier)]
-        if "RANGE_BUCKET" in by.sql(dialect="bigquery").upper():
-            document["rangePartitioning"] = {"field": columns[0] if columns else ""}
-        else:
-            kinds = [
-                one.upper() for one in ("hour", "month", "year") if one.upper() in by.sql("bigquery").upper()
-            ]
-            time = document_of(values).get("timePartitioning", {})
-            document["timePartitioning"] = {
-                "type": (kinds or ["DAY"])[0],
-                **({"field": columns[0]} if columns and columns[0] != "_PARTITIONDATE" else {}),
-                **time,
-            }
-    if clustered := tree.find(exp.Cluster, exp.ClusteredByProperty):
-        names: Sequence[str] = list(
-            dict.fromkeys(one.name for one in clustered.find_all(exp.Column, exp.Identifier))
-        )
-        document["clustering"] = {"fields": list(names)}
+    given = tree.args.get("properties")
+    for one in given.expressions if given is not None else ():
+        if isinstance(one, exp.PartitionedByProperty):
+            document |= _partitions(one.this, document_of(values).get("timePartitioning", {}))
+        elif isinstance(one, exp.ClusterProperty):
+            document["clustering"] = {"fields": [column.name for column in one.expressions]}
     return document
+
+
+def _partitions(by: exp.Expression, time: Mapping[str, Any]) -> dict[str, Any]:
+    column = by.find(exp.Column)
+    name = column.name if column is not None else by.name
+    if isinstance(by, exp.RangeBucket):
+        steps = by.expression
+        parts = {
+            "start": steps.args.get("start"),
+            "end": steps.args.get("end"),
+            "interval": steps.args.get("step"),
+        }
+        known = {key: one.name for key, one in parts.items() if one is not None}
+        return {"rangePartitioning": {"field": name, "range": known}}
+    unit = by.args.get("unit")
+    kind = {"type": unit.name.upper() if unit is not None else "DAY"}
+    field = {} if name.upper() in ("_PARTITIONDATE", "_PARTITIONTIME") else {"field": name}
+    return {"timePartitioning": {**kind, **field, **time}}
+
+
+def changed(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document in which OPTIONS have been set, or taken away where they are NULL."""
+    gone = {REST.get(name, name) for name, value in values.items() if value is None}
+    kept = {name: one for name, one in document.items() if name not in gone}
+    return {**kept, **document_of(values)}
+
+
+def dataset_of(planner: "Planner", table: exp.Expression) -> DatasetName:
+    """Return the name of a dataset as a statement has it, in one part or two."""
+    project = table.args.get("catalog")
+    of = project.name if project is not None else planner.connection.project
+    return dataset_name(of, table.args["db"].name)

@@ -16,7 +16,7 @@ HIDDEN = "__trivet"
 
 _OBJECTS = (
     "CREATE TABLE IF NOT EXISTS {} (dataset VARCHAR, name VARCHAR, kind VARCHAR, document VARCHAR, "
-    "created TIMESTAMPTZ, modified TIMESTAMPTZ)"
+    "created TIMESTAMPTZ, modified TIMESTAMPTZ, expires TIMESTAMPTZ)"
 )
 
 
@@ -81,14 +81,16 @@ class Documents:
         """Keep a document, instead of the one that there is."""
         place, now = self._place(project), datetime.now(UTC)
         text = json.dumps(document, default=str)
-        changed = self._cursor.execute(
-            f"UPDATE {place} SET document = ?, modified = ?, kind = ? WHERE dataset = ? AND name = ?",
-            [text, now, kind, dataset, name],
-        ).fetchone()
-        if not changed[0]:
-            self._cursor.execute(
-                f"INSERT INTO {place} VALUES (?, ?, ?, ?, ?, ?)", [dataset, name, kind, text, now, now]
-            )
+        due = document.get("expirationTime")  # milliseconds
+        expires = datetime.fromtimestamp(int(due) / 1000, UTC) if due else None
+        ((changed,),) = self._cursor.rows(
+            f"UPDATE {place} SET document = ?, modified = ?, kind = ?, expires = ? "
+            "WHERE dataset = ? AND name = ?",
+            [text, now, kind, expires, dataset, name],
+        )
+        if not changed:
+            values = [dataset, name, kind, text, now, now, expires]
+            self._cursor.execute(f"INSERT INTO {place} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def forget(self, project: str, dataset: str, name: str | None = None) -> None:
         """Forget what is kept of one, or of a dataset and all in it."""

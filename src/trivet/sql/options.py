@@ -100,6 +100,8 @@ def _checked(name: str, value: Any, expected: str, place: str) -> Any:
     where = f"OPTIONS({name})"
     if expected in _PYTHON and type(value) is _PYTHON[expected]:
         return value
+    if expected == "FLOAT64" and type(value) in (int, float):
+        return float(value)
     if expected == "ARRAY<STRING>" and isinstance(value, list) and all(isinstance(one, str) for one in value):
         return value
     if expected == "TIMESTAMP" and isinstance(value, datetime):

@@ -84,6 +84,7 @@ class Names:
             raise NotFound(f"{error}{self._near(name)}{at(table)}") from None
         if name not in self.tables:
             self.tables.append(name)
+        self.kept = self.kept and "expirationTime" not in about.document
         if about.kind == "VIEW":
             return _aliased(self._view(about, table, dialect, depth), table, name.name)
         self.put(table, name)
@@ -126,7 +127,8 @@ class Names:
                 qualify(model, default)
             query = self.resolve(query, default, view.dialect, depth + 1)
         except ServingError as error:
-            error.args = (f"View {view.name}: {error}", *error.args[1:])
+            if depth == 0:
+                error.args = (f"View {view.name}: {error}", *error.args[1:])
             raise
         if view.dialect == "duckdb" and dialect == "bigquery":
             query.meta[READY] = True

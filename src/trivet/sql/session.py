@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import ref
@@ -22,6 +22,7 @@ from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
 from trivet.sql.running import PROGRESS, Runs, at_once, nothing, undone
 from trivet.sql.translate import SETTINGS
+from trivet.sql.types import Field, of_duckdb
 
 if TYPE_CHECKING:
     from trivet.sql.database import Database
@@ -102,6 +103,8 @@ class Connection:
         self, text: str, parameters: Given = None, *, into: Into | None = None, streams: bool = False
     ) -> Iterator[Result]:
         """Run the statements of a text one by one, as far as what they give is taken from this."""
+        if self._closed:
+            raise FailedPrecondition("the connection is closed")
         known = read(parameters)
         key = self._key(text, known) if into is None else None
         plan = self.database.plans.get(key) if key else None
@@ -138,6 +141,8 @@ class Connection:
             for setting in (*PROGRESS, *SETTINGS):
                 changes = setting if dialect == "bigquery" or setting in PROGRESS else undone(setting)
                 self.cursor.execute(changes)
+            own = self.database.make(self.project) if dialect == "duckdb" else "memory"
+            self.cursor.execute(f"USE {quoted(own)}")  # what DuckDB's own statements name
         self.dialect = dialect
 
     def use(self, dataset: str, project: str = "") -> None:
@@ -270,8 +275,6 @@ class Connection:
                 raise
 
     def _parse(self, text: str) -> list[exp.Expression]:
-        if self._closed:
-            raise FailedPrecondition("the connection is closed")
         trees = parse(text, self.dialect)  # type: ignore[arg-type]
         for tree in trees:
             refuse(tree)
@@ -301,12 +304,19 @@ class Connection:
                 if plan.gives_rows:
                     rows = CursorRows(self.cursor)
                     self._last = ref(rows)
-                    return Result(Done(plan.planned), rows)
+                    return Result(Done(self._described(plan.planned)), rows)
                 changed = self.cursor.fetchone()
             return Result(plan.done(int(changed[0]) if changed else 0))
         finally:
             if not streams:
                 self._functions = []
+
+    def _described(self, planned: Planned) -> Planned:
+        """Add the columns that a statement turned out to give, of which they were not known before."""
+        if planned.fields or planned.kind == "SELECT":
+            return planned
+        fields = tuple(Field(one[0], of_duckdb(one[1])) for one in self.cursor.description or ())
+        return replace(planned, fields=fields)
 
     def _failing_later(self, plan: Plan, functions: list[str]) -> Callable[[], AbstractContextManager[None]]:
         """Return what rows are taken in that are made as they are taken."""

@@ -8,6 +8,7 @@ the connection that makes them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import time
 from typing import Any, Literal, Protocol
 
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
@@ -97,6 +98,7 @@ class Store:
         self._attach = projects.attach
         self._changed = projects.changed
         self._documents = Documents(self._cursor, projects.attach, read_only=read_only)
+        self._read_only = read_only
 
     def datasets(self, project: str) -> Sequence[Dataset]:
         """Return the datasets of a project in the order of their names."""
@@ -155,6 +157,7 @@ class Store:
     def tables(self, name: DatasetName) -> Sequence[Table]:
         """Return the tables and views of a dataset in the order of their names, without their columns."""
         self.dataset(name)
+        self._sweep(name)
         rows = {
             one.name: one
             for one in self._documents.find(name.project, "dataset = ? AND name <> ''", name.dataset)
@@ -167,6 +170,7 @@ class Store:
         """Return what there is of this name, in exactly these letters, if anything."""
         if not self.has_dataset(name.parent):
             return None
+        self._sweep(name.parent)
         if name.name in self._tables(name.parent):
             return "TABLE"
         rows = self._documents.find(
@@ -183,6 +187,7 @@ class Store:
     def table(self, name: ObjectName) -> Table:
         """Return a table or view, with its columns; raises NotFound `Not found: Table p:ds.t`."""
         self.dataset(name.parent)
+        self._sweep(name.parent)
         rows = self._documents.find(name.project, "dataset = ? AND name = ?", name.dataset, name.name)
         row = rows[0] if rows else None
         if row is not None and row.kind == "VIEW":
@@ -194,8 +199,7 @@ class Store:
 
     def rows(self, name: ObjectName) -> int:
         """Return how many rows a table has."""
-        database = self._attach(name.project)
-        ((count,),) = self._cursor.rows(f"SELECT count(*) FROM {quoted(database, name.dataset, name.name)}")
+        ((count,),) = self._cursor.rows(f"SELECT count(*) FROM {self.place(name)}")
         return int(count)
 
     def create_table(self, name: ObjectName, fields: Sequence[Field], document: Json | None = None) -> Table:
@@ -206,10 +210,17 @@ class Store:
         )
         if not fields:
             raise InvalidArgument(f"Table {name} must have at least one column")
-        place = quoted(self._attach(name.project), name.dataset, name.name)
-        self._cursor.execute(f"CREATE TABLE {place} ({columns})")
-        self.describe(name, document or {}, {one.name: one.description for one in fields if one.description})
+        self._cursor.execute(f"CREATE TABLE {self.place(name)} ({columns})")
+        said = {one.name: one.description for one in fields if one.description}
+        self.describe(name, self.lasting(name.parent, document or {}), said)
         return self.table(name)
+
+    def lasting(self, name: DatasetName, document: Json) -> Json:
+        """Return the document of a new table, which lasts as its dataset says if it does not say so."""
+        lasts = self.dataset(name).document.get("defaultTableExpirationMs")
+        if not lasts or "expirationTime" in document:
+            return document
+        return {**document, "expirationTime": str(int(time() * 1000) + int(lasts))}
 
     def create_view(self, view: Table, *, replace: bool = False) -> Table:
         """Keep a view: its name, query, dialect, default dataset, columns and document; AlreadyExists."""
@@ -237,12 +248,20 @@ class Store:
 
     def delete_table(self, name: ObjectName) -> None:
         """Delete a table or view."""
-        found = self.table(name)
-        if found.kind == "TABLE":
-            place = quoted(self._attach(name.project), name.dataset, name.name)
-            self._cursor.execute(f"DROP TABLE {place}")
+        self._delete(name, self.table(name).kind)
+
+    def _delete(self, name: ObjectName, kind: str) -> None:
+        if kind == "TABLE":
+            self._cursor.execute(f"DROP TABLE IF EXISTS {self.place(name)}")
         self._documents.forget(name.project, name.dataset, name.name)
         self._changed()
+
+    def _sweep(self, name: DatasetName) -> None:
+        """Delete what has expired."""
+        if not self._read_only:
+            due = "dataset = ? AND expires <= now() AND name <> ''"
+            for one in self._documents.find(name.project, due, name.dataset):
+                self._delete(name.child(one.name), one.kind)
 
     def moved(self, old: ObjectName, new: ObjectName) -> None:
         """Have what is said about a table be said about another name, which it has now."""
