@@ -1,11 +1,12 @@
 """Opens what SQL works on: a catalog, a store of artifacts, a control plane without a server, and DuckDB."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import finalize, ref
 
 from trivet.app import jobs, owners
 from trivet.app.models import permissions_of
@@ -105,19 +106,25 @@ def open_database(
 
 
 class Own(Connection):
-    """A connection with a database of its own, which is closed with it."""
+    """A connection with a database of its own, which is closed with it: at the end of the process at last."""
 
     def __init__(self, stack: ExitStack, database: Database, **given: Any) -> None:
         watch = Watch()
         super().__init__(database, **given, runs=watch)
-        watch.connection = self
+        watch.connection = ref(self)
         stack.callback(watch.close)
-        self._stack = stack
+        self._ends = finalize(self, _ended, self.cursor, stack)
 
     def close(self) -> None:
         """End the connection, and close the database."""
         super().close()
-        self._stack.close()
+        self._ends()
+
+
+def _ended(cursor: Any, stack: ExitStack) -> None:
+    with suppress(Exception):  # a stream that nobody reads any more
+        cursor.close()
+    stack.close()
 
 
 def connect(

@@ -21,7 +21,7 @@ class Watch:
     """
 
     def __init__(self) -> None:
-        self.connection: Connection | None = None
+        self.connection: Callable[[], Connection | None] = lambda: None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="sql")
 
     def __call__(self, run: Callable[[], Result]) -> Result:
@@ -32,8 +32,8 @@ class Watch:
         try:
             return future.result()
         except KeyboardInterrupt:
-            if self.connection is not None:
-                self.connection.interrupt()
+            if (connection := self.connection()) is not None:
+                connection.interrupt()
             _wait(future)
             raise
 
