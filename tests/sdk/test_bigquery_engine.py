@@ -5,6 +5,10 @@ it imports was put into the bucket and converted by the engine.
 """
 
 import datetime
+import json
+import os
+import subprocess
+import sys
 import threading
 from decimal import Decimal
 
@@ -169,3 +173,29 @@ def test_names_are_listed_and_found(engine):
         engine.use("nothing")
     engine.use("ds")
     assert repr(engine) == f"<BigQueryEngine {engine.project}:ds>"
+
+
+def test_the_command_line_does_the_same(tables, dataset, bigquery, files, tmp_path):
+    text = (
+        f"CREATE OR REPLACE MODEL m OPTIONS(model_type='SKLEARN', model_path='{files / 'line.joblib'}'); "
+        "SELECT ROUND(prediction, 3) AS y FROM ML.PREDICT(MODEL m, (SELECT 0.5 AS a, 0.25 AS b))"
+    )
+    options = [
+        "--engine=bigquery", f"--project={bigquery.project}", "--dataset=ds", f"--staging=gs://{BUCKET}/cli",
+        f"--data={tmp_path}", "--format=json", "--allow-pickle",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "trivet", "sql", *options, text],
+        env={
+            **os.environ,
+            "BIGQUERY_EMULATOR_HOST": tables.http,
+            "TRIVET_STORAGE_BUCKETS": f"gs://{BUCKET}={tables.folder}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [{"y": 1.25}]
+    assert "m: SKLEARN written as ONNX; over 512 made-up rows, largest difference" in done.stderr
