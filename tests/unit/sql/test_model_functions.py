@@ -45,7 +45,6 @@ def con(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRIVET_ARTIFACTS_ALLOW_PICKLE", "true")
-        patch.setenv("TRIVET_SQL_ISOLATE", "never")
         with trivet.sql.connect(":memory:", dataset="ds") as connection:
             connection.sql("CREATE SCHEMA IF NOT EXISTS ds")
             for name, type_, file in (
