@@ -24,13 +24,13 @@ class Misfit(Exception):
 class Values:
     """How values of a dtype come out of an array.
 
-    `make` gives them, `fill` those of several arrays as the columns of a matrix; both raise Misfit where one
-    is none. `misfits` says which are none.
+    `make` gives them, `matrix` those of several arrays as its columns; both raise Misfit where one is none.
+    `misfits` says which are none. Arrays may be chunked.
     """
 
     dtype: np.dtype[Any]
     make: Callable[[Any], Column]
-    fill: Callable[[Column, Sequence[Any]], None]
+    matrix: Callable[[Sequence[Any]], Column]
     misfits: Callable[[Any], Mask]
 
 
@@ -51,15 +51,17 @@ def values_of(spec: TensorSpec) -> Values:
 
 
 def _floats(dtype: np.dtype[Any], *, nullable: bool) -> Values:
-    def fill(rows: Column, arrays: Sequence[Any]) -> None:
+    def matrix(arrays: Sequence[Any]) -> Column:
+        if not nullable and any([array.null_count for array in arrays]):
+            raise Misfit
+        rows = np.empty((len(arrays[0]), len(arrays)), dtype)
         try:
             with np.errstate(over="raise"):
-                for index, array in enumerate(arrays):
-                    if array.null_count and not nullable:
-                        raise Misfit
+                for index, array in enumerate(arrays):  # faster than to stack them and then to cast
                     rows[:, index] = numbers(array)
         except FloatingPointError:  # a finite number becomes an infinite one
             raise Misfit from None
+        return rows
 
     def make(array: Any) -> Column:
         if array.null_count and not nullable:
@@ -76,19 +78,18 @@ def _floats(dtype: np.dtype[Any], *, nullable: bool) -> Values:
             bad: Mask = np.isinf(values.astype(dtype)) & np.isfinite(values)
         return bad if nullable else bad | _nulls(array)
 
-    return Values(dtype, make, fill, misfits)
+    return Values(dtype, make, matrix, misfits)
 
 
 def numbers(array: Any) -> Column:
     """Return an array of numbers as numpy has it; as floats, with NaN for null, where there are nulls."""
-    import pyarrow as pa
-
-    kind = array.type
-    if pa.types.is_decimal(kind) or (array.null_count and not pa.types.is_floating(kind)):
-        if pa.types.is_boolean(kind):
-            array = array.cast(pa.int8())
-        array = array.cast(pa.float64(), safe=False)
     values: Column = array.to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "O":  # decimals, or booleans with nulls
+        import pyarrow as pa
+
+        if pa.types.is_boolean(array.type):
+            array = array.cast(pa.int8())
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values
 
 
@@ -183,11 +184,10 @@ def _is_category(value: Any) -> bool:
 
 
 def _filling(dtype: np.dtype[Any], make: Callable[[Any], Column], misfits: Callable[[Any], Mask]) -> Values:
-    def fill(rows: Column, arrays: Sequence[Any]) -> None:
-        for index, array in enumerate(arrays):
-            rows[:, index] = make(array)
+    def matrix(arrays: Sequence[Any]) -> Column:
+        return np.stack([make(array) for array in arrays], axis=1)
 
-    return Values(dtype, make, fill, misfits)
+    return Values(dtype, make, matrix, misfits)
 
 
 def _nulls(array: Any) -> Mask:

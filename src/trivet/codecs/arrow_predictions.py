@@ -30,19 +30,17 @@ class ArrowEncoder:
     """
 
     def __init__(self, outputs: Sequence[Output]) -> None:
+        import pyarrow as pa
+
+        self._struct = pa.StructArray.from_arrays
         self._outputs = tuple(outputs)
         self._names = [one.name for one in outputs]
 
     def encode(self, predictions: Predictions) -> Any:
         """Return an Arrow array of structs; raises Internal where the answers are not what was said."""
-        import pyarrow as pa
-
-        columns = self._columns(predictions)
-        arrays = [
-            _array(output, column, predictions.count)
-            for output, column in zip(self._outputs, columns, strict=True)
-        ]
-        return pa.StructArray.from_arrays(arrays, self._names)
+        count, columns = predictions.count, self._columns(predictions)
+        arrays = [_array(*both, count) for both in zip(self._outputs, columns, strict=True)]
+        return self._struct(arrays, self._names)
 
     def empty(self, count: int) -> Any:
         """Return so many nulls."""
@@ -53,7 +51,7 @@ class ArrowEncoder:
 
     def _columns(self, predictions: Predictions) -> Sequence[Column]:
         given = predictions.columns
-        if all(name in given for name in self._names):
+        if all([name in given for name in self._names]):
             return [given[name] for name in self._names]
         listed = list(given.values())
         if len(listed) == 1 and (taken := self._taken_apart(listed[0])) is not None:

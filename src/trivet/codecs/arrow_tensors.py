@@ -53,10 +53,22 @@ class ArrowDecoder:
         self._texts = frozenset(json)
         self._json = signature.inputs[0].name if signature.takes_json else ""
         self._columns = () if signature.takes_json else _columns(signature.inputs, len(names))
+        self._matrix = self._columns[0] if len(self._columns) == 1 and self._columns[0].is_matrix else None
+        self._dynamic = [one for one in self._columns if one.spec.dynamic]
 
     def decode(self, arrays: Sequence[Any]) -> Decoded:
-        """Make instances of Arrow arrays of one length, and say which rows cannot be any."""
+        """Make instances of Arrow arrays of one length, and say which rows cannot be any.
+
+        Arrays may be chunked; those of a matrix of numbers are then not put together.
+        """
         count = len(arrays[0])
+        try:
+            if (matrix := self._matrix) is not None:
+                columns = {matrix.spec.name: matrix.values.matrix(arrays)}
+                return Decoded(count, [(None, Instances(columns, count))])
+        except Misfit:
+            pass  # it is found out below, where
+        arrays = [_whole(one) for one in arrays]
         if self._json:
             return Decoded(count, [(None, self._objects(arrays, count))])
         try:
@@ -76,8 +88,8 @@ class ArrowDecoder:
         self, arrays: Sequence[Any], count: int, rows: Rows | None
     ) -> list[tuple[Rows | None, Instances]]:
         """Make instances; raises Misfit where a value is none that the model takes."""
-        shapes = [one.shapes(arrays[one.start]) for one in self._columns if one.spec.dynamic]
-        if not any(len(one) for one in shapes) or all((one == one[0]).all() for one in shapes):
+        shapes = [one.shapes(arrays[one.start]) for one in self._dynamic]
+        if not shapes or not count or all((one == one[0]).all() for one in shapes):
             columns = {one.spec.name: one.make(arrays[one.start : one.stop], count) for one in self._columns}
             return [(rows, Instances(columns, count))]
         _, group = np.unique(np.stack(shapes, axis=1), axis=0, return_inverse=True)
@@ -146,10 +158,8 @@ class _Column:
     def make(self, arrays: Sequence[Any], count: int) -> Column:
         """Return the tensor; raises Misfit."""
         spec = self.spec
-        if len(arrays) > 1 or self.is_matrix:
-            rows = np.empty((count, len(arrays)), self.values.dtype)
-            self.values.fill(rows, arrays)
-            return rows
+        if self.is_matrix:
+            return self.values.matrix(arrays)
         array = arrays[0]
         if not spec.shape:
             return self.values.make(array)
@@ -162,8 +172,8 @@ class _Column:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether it is of fields, though perhaps of one alone."""
-        return bool(self.spec.fields)
+        """Whether its arrays are the columns of a matrix, though there may be one alone."""
+        return bool(self.spec.fields) or self.stop - self.start > 1
 
     def shapes(self, array: Any) -> NDArray[np.int64]:
         """Return what tells rows of different shapes apart."""
@@ -210,6 +220,14 @@ def _columns(inputs: Sequence[TensorSpec], given: int) -> tuple[_Column, ...]:
         columns.append(_Column(spec, start, stop, values_of(spec)))
         start = stop
     return tuple(columns)
+
+
+def _whole(array: Any) -> Any:
+    """Return an array that is not chunked."""
+    chunks = getattr(array, "num_chunks", None)
+    if chunks is None:
+        return array
+    return array.chunk(0) if chunks == 1 else array.combine_chunks()
 
 
 def _is_list(array: Any) -> bool:

@@ -119,7 +119,7 @@ class Functions:
     def _register(self, connection: Any, name: str, model: SqlModel, function: Function) -> None:
         def call(*columns: Any) -> Any:
             try:
-                return function([_array(one) for one in columns])
+                return function(columns)
             except BaseException as error:  # noqa: BLE001 - of which DuckDB would keep but the text
                 raise _Told(self._keep(error)) from None
 
@@ -162,8 +162,3 @@ def _name(model: SqlModel, *, safe: bool) -> str:
     what = (model.key, inputs, outputs, dict(model.parameters), safe, model.remote)
     digest = sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
     return f"ml_{digest[:20]}"
-
-
-def _array(column: Any) -> Any:
-    """Return the one array that a column of a chunk most often is."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
