@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from threading import Lock
+from threading import Event, Lock
 from time import time
 from typing import Literal, Protocol, TypeVar
 
@@ -37,6 +37,8 @@ KEPT_BYTES = 8 << 30
 KEPT_FOR = 24 * 3600.0  # seconds, as long as BigQuery keeps results
 
 _INTERRUPTS_EVERY = 0.1
+_ENDS_WITHIN = 2.0
+_LOOKS_EVERY = 0.02
 _STOPPED = "Job execution was cancelled: User requested cancellation"
 
 
@@ -174,10 +176,13 @@ class Jobs:
         _drop(job)
 
     def close(self) -> None:
-        """Have everything end that runs; may be called by any thread."""
-        for job in list(self._jobs.values()):
-            job.stopped = job.stopped or "the server ends"
-            job.interrupt()
+        """Have everything end that runs, and wait for that, for a while; called by a thread."""
+        left, until = list(self._jobs.values()), time() + _ENDS_WITHIN
+        while (left := [job for job in left if not job.over.is_set()]) and time() < until:
+            for job in left:
+                job.stopped = job.stopped or "the server ends"
+                job.interrupt()
+            Event().wait(_LOOKS_EVERY)
 
     async def _run(self, job: Job, work: Callable[[Job], None], within: float | None) -> None:
         timer = None

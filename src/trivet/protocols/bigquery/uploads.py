@@ -65,8 +65,9 @@ class Uploads:
             raise Unimplemented(f"method {call.method} is not allowed here; expected POST or PUT")
         if how == "multipart":
             about, media = _parts(call)
+            job = read_body(about)
             file = await self._service.in_thread(lambda: self._written(media))
-            return _whole(await self._load(match["project"], read_body(about), file))
+            return _whole(await self._load(match["project"], job, file))
         if how == "resumable":
             return self._begin(call, match["project"])
         raise InvalidArgument(f"uploadType: expected multipart or resumable; got {how[:40]!r}")
