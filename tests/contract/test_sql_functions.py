@@ -47,8 +47,8 @@ ALONE = [
 
 
 @pytest.mark.parametrize(("case", "isolate"), CASES + ALONE, ids=str)
-def test_sql_answers_as_online(case, isolate, tmp_path):
-    path = case.train(tmp_path)
+def test_sql_answers_as_online(case, isolate, zoo):
+    path = zoo(case)
     with place(isolate=isolate) as here:
         kind = TYPES.get(case.framework, case.framework.upper())
         model = here.create("m", path, kind, framework=case.framework)
