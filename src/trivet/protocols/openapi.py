@@ -74,7 +74,7 @@ def instance_schema(signature: Signature) -> Schema:
     """Return the JSON schema of one instance: an array in order, or an object by name."""
     if signature.takes_json:
         return {}
-    values = [(name, _value(spec)) for name, spec in signature.values()]
+    values = [(name, _given(spec)) for name, spec in signature.values()]
     by_name = {
         "type": "object",
         "required": [name for name, _ in values],
@@ -91,6 +91,12 @@ def instance_schema(signature: Signature) -> Schema:
         itself = values[0][1]
         return {"anyOf": [itself, by_name] if signature.inputs[0].shape else [itself, by_name, in_order]}
     return {"anyOf": [by_name, in_order]}
+
+
+def _given(spec: TensorSpec) -> Schema:
+    """Return the schema of an input; an array of one value may be given as that value."""
+    schema = _value(spec)
+    return {"anyOf": [schema, schema["items"]]} if spec.shape == (1,) else schema
 
 
 def _value(spec: TensorSpec) -> Schema:

@@ -14,7 +14,7 @@ from trivet.codecs import signature_json
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 from trivet.core.instances import Instances
-from trivet.core.signature import declare
+from trivet.core.signature import Signature, declare
 from trivet.runtimes import tensorflow_session
 from trivet.runtimes.base import Artifact, Permissions
 from trivet.runtimes.tensorflow import RUNTIME
@@ -408,3 +408,9 @@ def test_a_graph_that_does_more_than_compute_needs_the_operators_permission(tmp_
     assert predictor.library == "TensorFlow"
     rows = Instances({"x": np.array(["a "], object)}, 1)
     assert predictor.predict(rows, {}).columns["y"].tolist() == ["a secret"]
+
+
+def test_a_model_without_signatures_has_none_of_that_name():
+    inferred, declared = Signature(()), Signature((), name="serving_default")
+    with pytest.raises(FailedPrecondition, match=r"'serving_default' is named, but .* has no name"):
+        declare(inferred, declared)
