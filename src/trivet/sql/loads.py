@@ -1,7 +1,6 @@
 """What is loaded, and what is the same for every kind of file that is."""
 
 import gzip
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -81,8 +80,9 @@ def opened(connection: "Connection", asked: Load, done: Loaded) -> Iterator[tupl
 
 def plain(file: BinaryIO) -> BinaryIO:
     """Return the content of a file, decompressed."""
-    buffered = io.BufferedReader(cast(Any, file), 1 << 20)
-    return cast(BinaryIO, gzip.open(buffered) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered)
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast(BinaryIO, gzip.open(file) if packed else file)
 
 
 def take(rows: Iterator[Any], most: int) -> Iterator[Any]:

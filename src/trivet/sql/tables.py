@@ -36,18 +36,19 @@ def write(  # noqa: PLR0913 - where to, what, and how
     `adds`, columns that the table has not are added to it. All or nothing happens. Raises NotFound,
     AlreadyExists for a table that is not empty and should be, and InvalidArgument where columns do not fit.
     """
-    with connection.transaction():
-        _prepare(connection, name, fields, how, creates=creates, adds=adds)
-        there = {one.name.lower(): one for one in connection.store.table(name).fields}
-        kinds = {one.name.lower(): one.type for one in fields}
-        columns = [there[one.name.lower()] for one in fields]
-        if isinstance(rows, str):
-            return _insert(connection, name, columns, kinds, rows)
+    source = rows if isinstance(rows, str) else quoted(_INCOMING)
+    if not isinstance(rows, str):
         with told():
             connection.cursor.register(_INCOMING, rows)
-        try:
-            return _insert(connection, name, columns, kinds, quoted(_INCOMING))
-        finally:
+    try:
+        with connection.transaction():
+            _prepare(connection, name, fields, how, creates=creates, adds=adds)
+            there = {one.name.lower(): one for one in connection.store.table(name).fields}
+            kinds = {one.name.lower(): one.type for one in fields}
+            columns = [there[one.name.lower()] for one in fields]
+            return _insert(connection, name, columns, kinds, source)
+    finally:
+        if not isinstance(rows, str):
             connection.cursor.unregister(_INCOMING)
 
 
