@@ -98,9 +98,7 @@ class Here:
         """Return the tables and views of the project."""
         store = self._connection.store
         return [
-            Listed(
-                self._short(one.name.dataset, one.name.name), one.kind, one.document.get("description", "")
-            )
+            (f"{dataset.name.dataset}.{one.name.name}", one.kind, str(one.document.get("description", "")))
             for dataset in store.datasets(self._connection.project)
             for one in store.tables(dataset.name)
         ]

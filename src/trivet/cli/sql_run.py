@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +72,16 @@ def run(engine: "Engine", text: str, parameters: "Given", output: "Output") -> i
                 progress.start()
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             raised.append(error)
+        finally:
+            ended.set()
 
-    thread = Thread(target=work, name="statement", daemon=True)
-    thread.start()
+    ended = Event()  # a thread that is joined counts as ended after Ctrl-C, though it is not
+    Thread(target=work, name="statement", daemon=True).start()
     status = 0
-    while thread.is_alive():
+    while not ended.is_set():
         try:
-            thread.join(_EVERY)
-            progress.look()
+            if not ended.wait(_EVERY):
+                progress.look()
         except KeyboardInterrupt:
             if status:  # the second one: what it waits for does not listen
                 raise
