@@ -6,9 +6,7 @@ that nothing it does ends this one.
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Literal
 
@@ -44,36 +42,21 @@ class Leases:
         """For whoever keeps something beside them that only one thread at a time may change."""
 
         self._lock = threading.Lock()
-        self._held: OrderedDict[ModelSpec, _Held] = OrderedDict()  # the one used last comes last
+        self._held: dict[ModelSpec, _Held] = {}
+        self._uses = 0
         self._closed = False
 
     def __repr__(self) -> str:
         used = sum(1 for held in self._held.values() if held.users)
         return f"<Leases {len(self._held)} models, {used} in use>"
 
-    @contextmanager
-    def lease(self, spec: ModelSpec) -> Iterator[LoadedModel]:
+    def lease(self, spec: ModelSpec) -> AbstractContextManager[LoadedModel]:
         """Lend a model for as long as the block runs; it is loaded where it is not.
 
         Raises what `lifecycle.load` raises, and Cancelled once they are closed. Other threads that ask for
         the same model wait for it.
         """
-        with self._lock:
-            if self._closed:
-                raise Cancelled(f"{spec.ref}: models are not lent any more")
-            held = self._held.setdefault(spec, _Held())
-            self._held.move_to_end(spec)
-            held.users += 1
-        try:
-            yield held.model or self._loaded(spec, held)
-        finally:
-            with self._lock:
-                held.users -= 1
-                if held.model is None and not held.users:
-                    self._held.pop(spec, None)
-                left = self._superfluous()
-            for one in left:
-                one.close()
+        return _Lent(self, spec)
 
     def info(self, spec: ModelSpec) -> ModelInfo:
         """Return what there is to know of a model, which is loaded for it."""
@@ -94,7 +77,29 @@ class Leases:
         for one in left:
             one.close()
 
-    def _loaded(self, spec: ModelSpec, held: "_Held") -> LoadedModel:
+    def take(self, spec: ModelSpec) -> "_Held":
+        """Count one more user."""
+        with self._lock:
+            if self._closed:
+                raise Cancelled(f"{spec.ref}: models are not lent any more")
+            held = self._held.get(spec) or self._held.setdefault(spec, _Held())
+            held.users += 1
+            self._uses += 1
+            held.used = self._uses
+        return held
+
+    def give_back(self, spec: ModelSpec, held: "_Held") -> None:
+        """Count one less, and give up what is too much."""
+        with self._lock:
+            held.users -= 1
+            if held.model is None and not held.users:
+                self._held.pop(spec, None)
+            left = self._superfluous() if self._closed or len(self._held) > self._keep else ()
+        for one in left:
+            one.close()
+
+    def loaded(self, spec: ModelSpec, held: "_Held") -> LoadedModel:
+        """Load a model unless another thread has."""
         with held.loading:
             if held.model is None:
                 held.model = self._load(spec, held)
@@ -112,18 +117,41 @@ class Leases:
     def _superfluous(self) -> list["_Held"]:
         """Take out what is to be given up; called with the lock held."""
         idle = [spec for spec, held in self._held.items() if not held.users]
+        idle.sort(key=lambda spec: self._held[spec].used)
         keep = 0 if self._closed else self._keep
         return [self._held.pop(spec) for spec in idle[: max(0, len(idle) - keep)]]
 
 
+class _Lent:
+    """A model for as long as a block runs; SQL enters one for each of its chunks."""
+
+    __slots__ = ("_held", "_leases", "_spec")
+
+    def __init__(self, leases: Leases, spec: ModelSpec) -> None:
+        self._leases = leases
+        self._spec = spec
+        self._held: _Held
+
+    def __enter__(self) -> LoadedModel:
+        held = self._held = self._leases.take(self._spec)
+        try:
+            return held.model or self._leases.loaded(self._spec, held)
+        except BaseException:
+            self._leases.give_back(self._spec, held)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._leases.give_back(self._spec, self._held)
+
+
 class _Held:
-    """A model, once it is loaded, and how many have it."""
+    """A model, once it is loaded, how many have it, and the number of the last use."""
 
     def __init__(self) -> None:
         self.loading = threading.Lock()
         self.model: LoadedModel | None = None
         self.isolated: IsolatedPredictor | None = None
-        self.users = 0
+        self.users = self.used = 0
 
     def close(self) -> None:
         """Give up the model."""
