@@ -25,6 +25,7 @@ from trivet.core.predictor import Predictor, Traits
 from trivet.core.signature import EXPLANATIONS, Parameters, ParameterSpec, Signature, TensorSpec
 from trivet.runtimes import classifier, explained, pickles, xgboost_legacy
 from trivet.runtimes.base import Artifact, head, need, unreadable
+from trivet.runtimes.xgboost_dense import dense
 from trivet.runtimes.xgboost_features import Features
 
 _CLASSIFIERS = ("binary:logistic", "multi:softprob", "multi:softmax")
@@ -224,11 +225,13 @@ class XGBoostRuntime:
 
 
 def _trees(library: Any, booster: Any) -> Score:
-    predict = booster.inplace_predict
     best = booster.attr("best_iteration")
     every = (0, 0)
     trees = (0, int(best) + 1) if best is not None else every
     types = booster.feature_types
+    ranges = {"value": trees, "margin": trees, _BOOSTER: every}
+    forms = {kind: "margin" if kind == "margin" else "value" for kind in ranges}
+    quick = {kind: dense(library, booster, forms[kind], ranges[kind]) for kind in ranges}
 
     def score(rows: Column, kind: str) -> Column:
         if kind == _TERMS:
@@ -237,11 +240,11 @@ def _trees(library: Any, booster: Any) -> Score:
                 data, pred_contribs=True, iteration_range=trees, validate_features=False
             )
             return terms
-        answer: Column = predict(
-            rows,
-            predict_type="margin" if kind == "margin" else "value",
-            iteration_range=every if kind == _BOOSTER else trees,
-            validate_features=False,
+        predict = quick[kind]
+        if predict is not None and rows.dtype == np.float32 and rows.flags.c_contiguous:
+            return predict(rows)
+        answer: Column = booster.inplace_predict(
+            rows, predict_type=forms[kind], iteration_range=ranges[kind], validate_features=False
         )
         return answer
 
