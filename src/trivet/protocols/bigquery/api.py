@@ -8,14 +8,14 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING
+from threading import Event, Lock
+from typing import TYPE_CHECKING, TypeVar
 
-from trivet.core.errors import Internal, InvalidArgument, NotFound, ServingError, Unimplemented
+from trivet.core.errors import Aborted, Internal, InvalidArgument, NotFound, ServingError, Unimplemented
 from trivet.protocols.base import Call, Reply, encode_json
 from trivet.protocols.bigquery import calls, datasets, inserts, models, places, tables
 from trivet.protocols.bigquery.calls import Service
-from trivet.protocols.bigquery.errors import refusal
+from trivet.protocols.bigquery.errors import ConditionNotMet, refusal
 from trivet.protocols.bigquery.jobs import InThread, Jobs
 from trivet.protocols.bigquery.uploads import Uploads
 from trivet.protocols.bigquery.wire import Asked, Json, read_body, read_query
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Handler = Callable[["Database", Asked], Json | Reply]
 WithJobs = Callable[["Database", Jobs, Asked], Json | Reply]
 OfJobs = Callable[[Service, Asked], Awaitable[Json | Reply]]
+
+T = TypeVar("T")
 
 TABLE: Sequence[tuple[str, str, Handler]] = (
     ("GET", "/projects", places.projects),
@@ -73,6 +75,7 @@ MAX_BODY = 32 << 20
 
 _PARTS = {"{project}": r"/projects/(?P<project>[^/]+)"}
 _BASE = "/bigquery/v2"
+_PAUSES = (0.01, 0.03, 0.1, 0.3)
 _FAULT = Internal("the process for SQL failed; its log says why")
 
 log = logging.getLogger("trivet")
@@ -101,7 +104,8 @@ class Api:
         self._database: Database | None = None
         self._service = Service(self.database, in_thread, Jobs(in_thread), folder / "results")
         self._uploads = Uploads(self._service, folder / "uploads", tls)
-        blocking = [(method, _pattern(path), self._blocking(one)) for method, path, one in TABLE]
+        self._changing = Lock()
+        blocking = [(method, _pattern(path), self._blocking(method, one)) for method, path, one in TABLE]
         with_jobs = [(method, _pattern(path), self._with_jobs(one)) for method, path, one in WITH_JOBS]
         of_jobs = [(method, _pattern(path), self._awaited(one)) for method, path, one in OF_JOBS]
         self._routes = [*blocking, *with_jobs, *of_jobs]
@@ -158,8 +162,27 @@ class Api:
     def _awaited(self, handler: OfJobs) -> Callable[[Asked], Awaitable[Json | Reply]]:
         return lambda asked: handler(self._service, asked)
 
-    def _blocking(self, handler: Handler) -> Callable[[Asked], Awaitable[Json | Reply]]:
-        return lambda asked: self._in_thread(lambda: handler(self.database(), asked))
+    def _blocking(self, method: str, handler: Handler) -> Callable[[Asked], Awaitable[Json | Reply]]:
+        def work(asked: Asked) -> Json | Reply:
+            database = self.database()
+            if method == "GET":
+                return handler(database, asked)
+            with self._changing:  # changes of the same would keep each other from happening
+                return _again(lambda: handler(database, asked))
+
+        return lambda asked: self._in_thread(lambda: work(asked))
 
     def _with_jobs(self, handler: WithJobs) -> Callable[[Asked], Awaitable[Json | Reply]]:
         return lambda asked: self._in_thread(lambda: handler(self.database(), self._service.jobs, asked))
+
+
+def _again(work: Callable[[], T]) -> T:
+    """Do what is done wholly or not at all, anew where another has changed the same meanwhile."""
+    for pause in _PAUSES:
+        try:
+            return work()
+        except ConditionNotMet:
+            raise
+        except Aborted:
+            Event().wait(pause)
+    return work()

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from trivet.core.errors import InvalidArgument, NotFound
+from trivet.core.errors import Aborted, InvalidArgument, NotFound
 from trivet.protocols.bigquery.datasets import changed, expect_etag
+from trivet.protocols.bigquery.errors import ConditionNotMet
 from trivet.protocols.bigquery.schema import standard_json
 from trivet.protocols.bigquery.wire import LOCATION, Asked, Json, millis, paged, read_number
 from trivet.sql.model import REMOTE, SqlModel
@@ -95,7 +96,10 @@ def patch(database: "Database", asked: Asked) -> Json:
                 raise InvalidArgument(
                     f"{name}: cannot be changed; expected description, friendlyName, labels or expirationTime"
                 )
-    return _json(database.models.alter(found.name, changes, asked.etag if asked.etag != "*" else ""))
+    try:
+        return _json(database.models.alter(found.name, changes, asked.etag if asked.etag != "*" else ""))
+    except Aborted as error:
+        raise ConditionNotMet(str(error)) from None
 
 
 def delete(database: "Database", asked: Asked) -> Json:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import random
+from threading import Event
 from typing import TYPE_CHECKING, Any, cast
 
-from trivet.core.errors import InvalidArgument, Unimplemented
+from trivet.core.errors import Aborted, InvalidArgument, Unimplemented
 from trivet.protocols.bigquery.jobs import Job, anonymous
 from trivet.protocols.bigquery.parameters import read_parameters
 from trivet.protocols.bigquery.results import KeptRows
@@ -17,6 +19,7 @@ from trivet.protocols.bigquery.wire import (
     read_table,
     table_reference,
 )
+from trivet.sql.dialect import parse
 from trivet.sql.names import DatasetName, ObjectName
 from trivet.sql.result import Planned, Result
 
@@ -32,6 +35,9 @@ _UNSUPPORTED: Mapping[str, str] = {
     "continuous": "continuous queries",
 }
 _WRITES = ("WRITE_EMPTY", "WRITE_APPEND", "WRITE_TRUNCATE")
+_PAUSES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Seconds before a statement is tried again that another has kept from changing rows."""
+
 _DML = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE")
 
 
@@ -77,12 +83,25 @@ def run(job: Job, database: "Database", query: Query, folder: Path) -> None:
     with _connected(database, job.project, query.default) as connection:
         job.interruptible(connection.interrupt)
         try:
-            result = connection.sql(query.text, query.parameters, into=_into(query))
+            result = _run(job, connection, query)
             job.done = result.done
             _keep(job, result, query, folder)
         finally:
             job.uninterruptible()
     job.statistics = {**_planned(result.planned, job), **_changed(result), "cacheHit": False}
+
+
+def _run(job: Job, connection: "Connection", query: Query) -> Result:
+    """Run a query; where another has changed the same rows meanwhile, again, as BigQuery does."""
+    for pause in (*_PAUSES, None):
+        try:
+            return connection.sql(query.text, query.parameters, into=_into(query))
+        except Aborted as error:
+            if pause is None or len(parse(query.text)) > 1:  # what came before is done
+                raise Aborted(f"Could not serialize access due to concurrent update: {error}") from None
+            Event().wait(pause * (0.5 + random()))
+            job.check()
+    raise AssertionError
 
 
 def dry_run(job: Job, database: "Database", query: Query) -> None:

@@ -82,6 +82,20 @@ def test_long_polls_hold_up_nobody(ask):
     assert told
 
 
+def test_changes_of_the_same_rows_at_once_all_happen(ask, dataset):
+    name = dataset.rpartition("/")[2]
+    query(ask, f"CREATE TABLE {name}.t AS SELECT 0 AS n")
+    changing = [
+        threading.Thread(target=lambda: query(ask, f"UPDATE {name}.t SET n = n + 1 WHERE TRUE"))
+        for _ in range(8)
+    ]
+    for one in changing:
+        one.start()
+    for one in changing:
+        one.join()
+    assert query(ask, f"SELECT n FROM {name}.t")["rows"] == [{"f": [{"v": "8"}]}]
+
+
 def test_results_of_no_rows_and_of_none_asked_for(ask):
     assert query(ask, "SELECT 1 AS a LIMIT 0")["rows"] == []
     answer = query(ask, "SELECT 1 AS a", maxResults=0)
@@ -139,6 +153,20 @@ def test_a_change_that_comes_too_late_is_refused(answers, ask, dataset):
     }
     assert ask("PATCH", dataset, {"labels": {"a": None}})["labels"] == {"b": "2"}
     assert "description" not in ask("PUT", dataset, {"labels": {"c": "3"}})
+
+
+def test_what_many_say_at_once_is_all_said(ask, dataset):
+    fields = {"schema": {"fields": [{"name": "a", "type": "INT64"}]}}
+    ask("POST", f"{dataset}/tables", {"tableReference": {"tableId": "t"}, **fields})
+    saying = [
+        threading.Thread(target=ask, args=("PATCH", f"{dataset}/tables/t", {"labels": {f"l{n}": "x"}}))
+        for n in range(8)
+    ]
+    for one in saying:
+        one.start()
+    for one in saying:
+        one.join()
+    assert sorted(ask("GET", f"{dataset}/tables/t")["labels"]) == [f"l{n}" for n in range(8)]
 
 
 def test_lists_come_page_by_page(ask, dataset):
