@@ -223,6 +223,29 @@ async def test_time_ends_what_does_not_come_and_nothing_else(monkeypatch, data, 
     server.abort()
 
 
+@pytest.mark.parametrize(
+    ("path", "size", "accepted"),
+    [
+        ("/hot", 10, True),
+        ("/hot", 11, False),
+        ("/uploads", 11, False),
+        ("/upload/hot", 11, True),
+        ("/resumable/upload/hot", 20, True),
+        ("/upload/hot", 21, False),
+    ],
+)
+async def test_uploads_may_be_larger_than_other_bodies(path, size, accepted):
+    server = server_of(max_body_bytes=10, max_upload_bytes=20)
+    connection, transport = connect(server)
+    connection.data_received(request(path, b"x" * size))
+    await turns()
+    refused = b"413 " in transport.sent.partition(b"\r\n")[0] if transport.sent else False
+    assert refused == (not accepted)
+    if refused:
+        assert (b"max_upload_bytes" in transport.sent) == path.startswith("/upload/")
+    server.abort()
+
+
 async def test_what_a_refused_caller_still_sends_is_read_for_a_while_but_not_for_ever(monkeypatch):
     clock = 100.0
     for module in (servers, connections):
