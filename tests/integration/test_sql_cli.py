@@ -162,7 +162,7 @@ class TestOneStatement:
     def test_what_cannot_be_together(self, folder):
         for arguments in (
             ["SELECT 1", "-f", "x.sql"], ["SELECT 1", "--format", "parquet"], ["SELECT 1", "-o", "rows.txt"],
-            ["SELECT 1", "--staging", "gs://b"], ["SELECT 1", "--engine", "bigquery"],
+            ["SELECT 1", "--staging", "gs://b"], ["SELECT 1", "--engine", "bigquery"], ["\\models"],
         ):  # fmt: skip
             assert run(*arguments, status=1)[1].startswith("Error: ")
 

@@ -71,9 +71,12 @@ def command(statements: str | None, *, file: str | None, params: tuple[str, ...]
 
     if statements is not None and file is not None:
         raise InvalidArgument("expected either STATEMENTS or --file")
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it cannot read, DuckDB may
-    output = sql_output.chosen(given["format_"], given["output"], given["rows"])
     text = _text(statements, file)
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it cannot read, DuckDB may
+    if text is not None and text.lstrip().startswith("\\"):
+        word = text.split()[0]
+        raise InvalidArgument(f"{word}: is a command of the shell: run `trivet sql` without statements")
+    output = sql_output.chosen(given["format_"], given["output"], given["rows"])
     with sql_engine.opened(**{name: given[name] for name in sql_engine.OPTIONS}) as opened:
         if text is None:
             _shell(opened, given, output)

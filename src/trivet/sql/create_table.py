@@ -52,7 +52,7 @@ class _Making:
         if self.planned.operation == "REPLACE":
             self.connection.forget_temporary(self.name.name)
         rows = self._filled("CREATE TEMP TABLE", f"temp.main.{quoted(self.name.name)}")
-        self.connection.temporary.add(self.name.name)
+        self.connection.temporary[self.name.name] = "TABLE"
         self.connection.database.changed()
         return rows
 

@@ -1,6 +1,7 @@
 """The DuckDB of a process, and the files of the projects in it."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -8,10 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError
 from trivet.sql import images
 from trivet.sql.documents import prepare
 from trivet.sql.failures import told
+from trivet.sql.fence import fence
 from trivet.sql.names import DatasetName, dataset_name
 from trivet.sql.quoting import quoted, text
 from trivet.sql.store import Store
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from trivet.sql.plan import Plan
     from trivet.sql.session import Connection
 
-_TAKEN = ("memory", "temp", "system")
+_TAKEN = ("memory", "temp", "system", "main")
 _PLANS = 1000
+_LONGEST_KEPT = 20_000  # characters of a statement; the plan of a long one takes hundreds of bytes for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Database:
         with told():
             self.root = duckdb.connect(":memory:", config=config)
             self.root.execute("SET GLOBAL timezone = 'UTC'")
+            fence(self.root, place)
 
     def __repr__(self) -> str:
         return f"<Database {self.place.folder} {', '.join(sorted(self._attached))}>"
@@ -142,6 +146,12 @@ class Database:
         known = self._attached.get(project)
         if known is not None:
             return known
+        with self._leases.alone:
+            if project not in self._attached:
+                self._attached[project] = self._opened(project)
+            return self._attached[project]
+
+    def _opened(self, project: str) -> str:
         file = self.place.file(project)
         if self.place.read_only and not file.exists():
             raise NotFound(f"Not found: Project {project}: there is no {file}")
@@ -149,17 +159,21 @@ class Database:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FailedPrecondition(f"{file.parent}: {error.strerror}") from None
-        name = f"{project}_" if project.lower() in _TAKEN else project
+        name, taken = project, {*_TAKEN, *map(str.lower, self._attached.values())}
+        while name.lower() in taken:  # DuckDB does not tell names apart by case, and we do
+            name += "_"
         options = " (READ_ONLY)" if self.place.read_only else ""
         cursor = self.root.cursor()
         try:
             with told():
-                cursor.execute(f"ATTACH IF NOT EXISTS {text(str(file))} AS {quoted(name)}{options}")
-                if not self.place.read_only:
-                    prepare(cursor, name)
+                cursor.execute(f"ATTACH {text(str(file))} AS {quoted(name)}{options}")
+                prepare(cursor, name, read_only=self.place.read_only)
+        except ServingError:
+            with suppress(Exception):
+                cursor.execute(f"DETACH {quoted(name)}")
+            raise
         finally:
             cursor.close()
-        self._attached[project] = name
         return name
 
     def changed(self) -> None:
@@ -174,8 +188,10 @@ class Database:
                 with told():
                     images.ensure(self._images)
 
-    def keep(self, key: Any, plan: "Plan") -> None:
-        """Keep a plan for the same statement, and forget all where there are too many."""
+    def keep(self, key: Any, plan: "Plan", length: int = 0) -> None:
+        """Keep a plan for the same statement, unless that is long; forget all where there are too many."""
+        if length > _LONGEST_KEPT:
+            return
         if len(self.plans) >= _PLANS:
             self.plans.clear()
         self.plans[key] = plan

@@ -46,8 +46,8 @@ def transaction(planner: "Planner", tree: exp.Expression, written: exp.Expressio
     planned = Planned(f"{verb}_TRANSACTION")
 
     def act() -> Done:
-        session = planner.connection
-        {"BEGIN": session.begin, "COMMIT": session.commit, "ROLLBACK": session.rollback}[verb]()
+        its = planner.connection.transactions
+        {"BEGIN": its.begin, "COMMIT": its.commit, "ROLLBACK": its.rollback}[verb]()
         return Done(planned, message=f"{verb} TRANSACTION")
 
     return Plan(planned, written, act=act, alone=True)

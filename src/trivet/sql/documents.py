@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from trivet.core.errors import FailedPrecondition
 from trivet.sql.failures import told
 from trivet.sql.quoting import quoted
 from trivet.sql.types import Field, Type
@@ -14,10 +15,12 @@ from trivet.sql.types import Field, Type
 HIDDEN = "__trivet"
 """The name of that schema."""
 
-_OBJECTS = (
-    "CREATE TABLE IF NOT EXISTS {} (dataset VARCHAR, name VARCHAR, kind VARCHAR, document VARCHAR, "
-    "created TIMESTAMPTZ, modified TIMESTAMPTZ, expires TIMESTAMPTZ)"
+_STEPS = (
+    "CREATE TABLE {objects} (dataset VARCHAR, name VARCHAR, kind VARCHAR, document VARCHAR, "
+    "created TIMESTAMPTZ, modified TIMESTAMPTZ)",
+    "ALTER TABLE {objects} ADD COLUMN IF NOT EXISTS expires TIMESTAMPTZ",
 )
+"""What makes each version of it from the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,32 @@ class Documents:
         return quoted(self._attach(project), HIDDEN, "objects")
 
 
-def prepare(cursor: Any, database: str) -> None:
-    """Make the place for what DuckDB does not keep, in a file that is new."""
+def prepare(cursor: Any, database: str, *, read_only: bool) -> None:
+    """Make the place for what DuckDB does not keep, or bring it up to date.
+
+    Raises FailedPrecondition where a newer Trivet has made it, or it may not be written.
+    """
+    about, objects = quoted(database, HIDDEN, "about"), quoted(database, HIDDEN, "objects")
+    tables = "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?"
+    there = {one for (one,) in cursor.execute(tables, [database, HIDDEN]).fetchall()}
+    version = 1 if "objects" in there else 0  # the first ones did not say
+    if "about" in there:
+        ((version,),) = cursor.execute(f"SELECT version FROM {about}").fetchall()
+    if version > len(_STEPS):
+        raise FailedPrecondition(
+            f"project {database}: a newer Trivet has made it (version {version} of what is kept; known here: "
+            f"{len(_STEPS)})"
+        )
+    if version == len(_STEPS) or (read_only and not there):
+        return
+    if read_only:
+        raise FailedPrecondition(f"project {database}: was made by an older Trivet; open it once for writing")
+    cursor.begin()
     cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(database, HIDDEN)}")
-    cursor.execute(_OBJECTS.format(quoted(database, HIDDEN, "objects")))
+    for step in _STEPS[version:]:
+        cursor.execute(step.format(objects=objects))
+    cursor.execute(f"CREATE OR REPLACE TABLE {about} AS SELECT {len(_STEPS)} AS version")
+    cursor.commit()
 
 
 def etag(*parts: object) -> str:

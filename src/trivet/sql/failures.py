@@ -1,7 +1,7 @@
 """What DuckDB says, in the words and with the codes of our own errors."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlglot import exp
@@ -16,6 +16,7 @@ from trivet.core.errors import (
     ServingError,
     Unimplemented,
 )
+from trivet.sql.model import SqlModel
 from trivet.sql.positions import at
 
 _KINDS: dict[str, type[ServingError]] = {
@@ -39,7 +40,13 @@ _MISSING = re.compile(r'Table "(?P<table>[^"]+)" does not have a column named "(
 _CANDIDATES = re.compile(r"Candidate bindings: (?P<names>.*)")
 _RAISED = re.compile(r"while executing the UDF: \w+: (?P<said>.*)", re.DOTALL)
 _DIVIDED = re.compile(r"Division by zero in expression \((?P<what>.*?)\)\. Use TRY", re.DOTALL)
+_UNCONVERTED = re.compile(
+    r"Could not convert (?:string )?(?P<value>.+?) to \w+ when casting from source column (?P<column>.+)"
+)
 _LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
+
+
+INVALID = "Invalid table-valued function ML.PREDICT"
 
 
 @contextmanager
@@ -78,6 +85,22 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
     if kind == "InterruptException":
         said = "the statement was cancelled"
     return _KINDS.get(kind, InvalidArgument)(said.replace("\n", "; ") or kind)
+
+
+def unconverted(
+    error: Exception, models: Sequence[SqlModel], tree: exp.Expression | None
+) -> ServingError | None:
+    """Return what is wrong where a value could not become what a model takes; None for any other error."""
+    found = _UNCONVERTED.search(str(error))
+    for model in models if found else ():
+        wanted = next((one for one in model.inputs if one.name.lower() == found["column"].lower()), None)
+        if wanted is not None:
+            call = tree.find(exp.Predict) if tree is not None else None
+            return InvalidArgument(
+                f"{INVALID}\nColumn {found['column']} has the value {found['value']}, which cannot be "
+                f"{wanted.type}; model {model.name} takes it as {wanted.type}{at(call) if call else ''}"
+            )
+    return None
 
 
 def _unrecognized(name: str, text: str, tree: exp.Expression) -> str:

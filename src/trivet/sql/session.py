@@ -1,7 +1,7 @@
 """A connection: runs the statements of one user, one after another."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServingError
 from trivet.sql.dialect import parse, refuse
-from trivet.sql.failures import told
+from trivet.sql.failures import told, unconverted
 from trivet.sql.model import SqlModel
 from trivet.sql.names import DatasetName, ObjectName
 from trivet.sql.parameters import Given, Parameter, read
@@ -21,6 +21,7 @@ from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
 from trivet.sql.running import PROGRESS, Runs, at_once, nothing, undone
+from trivet.sql.transactions import Transactions
 from trivet.sql.translate import SETTINGS
 from trivet.sql.types import Field, of_duckdb
 
@@ -66,11 +67,12 @@ class Connection:
         self._runs = runs
         self.cursor = database.root.cursor()
         self.store = database.store(self.cursor)
-        self.temporary: set[str] = set()
+        self.temporary: dict[str, Literal["TABLE", "FRAME"]] = {}
         self._last: Callable[[], CursorRows | StreamRows | None] = nothing
         self._closed = False
-        self._within = False
+        self.transactions = Transactions(self.cursor, self._settle, self._changed)
         self._functions: list[str] = []
+        self._models: Sequence[SqlModel] = ()
         self.speak(dialect)
 
     def __repr__(self) -> str:
@@ -116,7 +118,7 @@ class Connection:
             plan = self._plan(tree, known, into if number == len(trees) - 1 else None)
             result = self._runs(partial(self._run, plan, known, streams))
             if key and len(trees) == 1 and plan.kept:
-                self.database.keep(key, plan)
+                self.database.keep(key, plan, len(text))
             yield result
 
     def plan(self, text: str, parameters: Given = None) -> Planned:
@@ -157,15 +159,15 @@ class Connection:
         self._settle()
         with told():
             self.cursor.register(name, table)
-        self.temporary.add(name)
+        self.temporary[name] = "FRAME"
         self.database.changed()
 
     def unregister(self, name: str) -> None:
         """Forget a data frame."""
         self._settle()
-        self.cursor.unregister(name)
-        self.temporary.discard(name)
-        self.database.changed()
+        if self.temporary.get(name) != "FRAME":
+            raise NotFound(f"there is no data frame {name}")
+        self.forget_temporary(name)
 
     def interrupt(self) -> None:
         """Have the statement that runs end, within a second, with Cancelled; called by another thread."""
@@ -189,45 +191,9 @@ class Connection:
             self._closed = True
             self.cursor.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Have all or nothing of what is done within happen; what is within a transaction is part of it."""
-        self._settle()
-        if self._within:
-            yield
-            return
-        self.begin()
-        try:
-            yield
-        except BaseException:
-            self.rollback()
-            raise
-        self.commit()
-
-    def begin(self) -> None:
-        """Begin a transaction; raises FailedPrecondition within one."""
-        if self._within:
-            raise FailedPrecondition("Transaction is already in progress")
-        with told():
-            self.cursor.begin()
-        self._within = True
-
-    def commit(self) -> None:
-        """End a transaction, with all that it has done."""
-        self._end(self.cursor.commit)
-
-    def rollback(self) -> None:
-        """End a transaction as if nothing had been done in it."""
-        self._end(self.cursor.rollback)
-
-    def _end(self, end: Callable[[], object]) -> None:
-        if not self._within:
-            raise FailedPrecondition("There is no transaction in progress")
-        self._settle()
-        self._within = False
-        self.database.changed()
-        with told():
-            end()
+        return self.transactions.whole()
 
     def require_dataset(self, name: DatasetName, *, make: bool, where: str = "") -> None:
         """Raise NotFound where there is no such dataset, and this connection makes none.
@@ -248,11 +214,11 @@ class Connection:
 
     def forget_temporary(self, name: str) -> None:
         """Drop a temporary table, or forget a data frame."""
-        self.temporary.discard(name)
-        try:
-            self.cursor.execute(f"DROP TABLE temp.{quoted(name)}")
-        except Exception:  # noqa: BLE001 - then it is a data frame
-            self.cursor.unregister(name)
+        with told():
+            if self.temporary.pop(name) == "TABLE":
+                self.cursor.execute(f"DROP TABLE temp.main.{quoted(name)}")
+            else:
+                self.cursor.unregister(name)
         self.database.changed()
 
     def function(self, model: SqlModel, *, safe: bool) -> str:
@@ -271,6 +237,8 @@ class Connection:
         except Exception as error:
             if self._functions and (raised := self.database.functions.raised(error)) is not None:
                 raise raised from error
+            if (raised := unconverted(error, self._models, tree)) is not None:
+                raise raised from error
             with told(tree):
                 raise
 
@@ -288,7 +256,7 @@ class Connection:
     def _run(self, plan: Plan, known: Mapping[str, Parameter], streams: bool = False) -> Result:
         self._settle()
         functions = [self.function(model, safe=safe) for model, safe in plan.models]
-        self._functions = functions
+        self._functions, self._models = functions, [model for model, _ in plan.models]
         try:
             if plan.act is not None:
                 with self.failing(plan.tree), nullcontext() if plan.alone else self.transaction():
@@ -335,6 +303,16 @@ class Connection:
         self._last = nothing
         if rows is not None:
             rows.settle()
+
+    def _changed(self) -> None:
+        """Know that a transaction has ended, with which tables may have come or gone."""
+        there = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'temp'"
+        with told():
+            tables = {one for (one,) in self.cursor.execute(there).fetchall()}
+        gone = [name for name, kind in self.temporary.items() if kind == "TABLE" and name not in tables]
+        for name in gone:
+            del self.temporary[name]
+        self.database.changed()
 
     def _key(self, text: str, known: Mapping[str, Parameter]) -> Hashable:
         types = tuple((name, one.type) for name, one in known.items())

@@ -432,6 +432,10 @@ ERRORS = {
         InvalidArgument,
         "Invalid table-valued function ML.PREDICT",
     ),
+    "SELECT * FROM ML.PREDICT(MODEL ds.columns, (SELECT * REPLACE('x' AS b) FROM ds.flowers))": (
+        InvalidArgument,
+        "Column b has the value 'x', which cannot be FLOAT64; model local:ds.columns takes it as FLOAT64 at",
+    ),
     "SELECT nope": (InvalidArgument, "Unrecognized name: nope at [1:8]"),
     "CREATE MODEL ds.columns OPTIONS(model_type='XGBOOST', model_path='FILES/other.json')": (
         AlreadyExists,

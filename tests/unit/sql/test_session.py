@@ -469,6 +469,24 @@ class TestDatabases:
             with pytest.raises(ServingError):
                 con.sql("INSERT INTO ds.t VALUES (2)")
 
+    def test_a_file_of_an_older_trivet_is_brought_up_to_date(self, tmp_path):
+        import duckdb
+
+        with trivet.sql.connect(tmp_path) as con:
+            con.sql("CREATE TABLE ds.t AS SELECT 1 AS a")
+        file = tmp_path / "sql/local.duckdb"
+        with duckdb.connect(file) as old:  # as the first version was
+            old.execute("DROP TABLE __trivet.about; ALTER TABLE __trivet.objects DROP COLUMN expires")
+        with pytest.raises(FailedPrecondition, match="open it once for writing"):
+            trivet.sql.connect(tmp_path, read_only=True)
+        with trivet.sql.connect(tmp_path) as con:
+            con.sql("ALTER TABLE ds.t SET OPTIONS(description='kept')")
+            assert con.store.table(ObjectName("local", "ds", "t")).document == {"description": "kept"}
+        with duckdb.connect(file) as new:
+            new.execute("UPDATE __trivet.about SET version = 99")
+        with pytest.raises(FailedPrecondition, match="a newer Trivet has made it"):
+            trivet.sql.connect(tmp_path)
+
     def test_in_memory_nothing_is_left(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         with trivet.sql.connect(":memory:") as con:
