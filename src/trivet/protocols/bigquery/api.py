@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from shutil import rmtree
 from threading import Event, Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,6 +103,7 @@ class Api:
         self._in_thread = in_thread
         self._opening = Lock()
         self._database: Database | None = None
+        rmtree(folder / "results", ignore_errors=True)
         self._service = Service(self.database, in_thread, Jobs(in_thread), folder / "results")
         self._uploads = Uploads(self._service, folder / "uploads", tls)
         self._changing = Lock()
@@ -118,8 +120,9 @@ class Api:
             return self._database
 
     def close(self) -> None:
-        """End what runs; called by a thread."""
+        """End what runs, and forget what it has given; called by a thread."""
         self._service.jobs.close()
+        rmtree(self._service.results, ignore_errors=True)
 
     async def answer(self, call: Call) -> Reply:
         """Return the reply to a call; every failure is one, in the form of Google's APIs."""

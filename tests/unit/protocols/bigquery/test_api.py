@@ -239,6 +239,20 @@ def test_whatever_is_asked_is_answered(answers, route, body, query):
     json.loads(reply.body)
 
 
+def test_rows_of_before_are_gone(tmp_path, answers):
+    from tests.unit.protocols.bigquery.conftest import Answers
+
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "p-old.arrow").write_bytes(b"x")
+    other = Answers(tmp_path, answers.api.database)
+    assert not (tmp_path / "results").exists()
+    text = "SELECT REPEAT('x', 1000) AS s FROM UNNEST(GENERATE_ARRAY(1, 20000)) AS x"
+    assert other.ask("POST", "/queries", {"query": text, "useLegacySql": False})["totalRows"] == "20000"
+    assert list((tmp_path / "results").iterdir())
+    other.close()
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_database_that_cannot_be_opened_is_told_of_and_tried_again(tmp_path, answers):
     from tests.unit.protocols.bigquery.conftest import Answers
     from trivet.core.errors import FailedPrecondition

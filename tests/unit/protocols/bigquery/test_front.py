@@ -57,7 +57,9 @@ def reason(answer):
 )
 async def test_calls_are_passed_on_whole(sql, path):
     async with front(sql) as client:
-        answer = await client.put(f"http://127.0.0.1:8080{path}?a=1", content=b"body", headers={"If-Match": "e"})
+        answer = await client.put(
+            f"http://127.0.0.1:8080{path}?a=1", content=b"body", headers={"If-Match": "e"}
+        )
     assert (answer.status_code, answer.content, answer.headers["x-more"]) == (418, b"said", "1")
     [call] = sql.calls
     assert (call.method, call.path, call.query, call.body) == ("PUT", path, "a=1", b"body")
