@@ -44,8 +44,12 @@ class There(BigQueryEngine):
 
     def script(self, text: str, given: "Given" = None, *, streams: bool = False) -> Iterator["Result"]:
         """Run statements one by one."""
-        for one in statements(text):
-            yield self._run(one, given)
+        from trivet.sql.written import statements
+
+        for start, one in statements(text):
+            before = text[:start]  # left blank, so that positions are those in the whole text
+            blank = "\n" * before.count("\n") + " " * len(before.rpartition("\n")[2])
+            yield self._run(blank + one, given)
 
     def prepared(self, text: str) -> str:
         """Return a text as it is sent: as it is."""
@@ -77,25 +81,3 @@ def bigquery(settings: "Settings", project: str | None, dataset: str, staging: s
         permissions=permissions_of(settings),
         say=lambda line: click.echo(line, err=True),
     )
-
-
-def statements(text: str) -> Iterator[str]:
-    """Yield the statements of a text, each where it stood, so that positions in it are right."""
-    from sqlglot.errors import TokenError
-    from sqlglot.tokenizer_core import TokenType
-
-    from trivet.sql.dialect import BigQueryML
-
-    try:
-        tokens = BigQueryML().tokenize(text)
-    except TokenError:
-        yield text  # the server says what is wrong
-        return
-    start = 0
-    ends = [one.start for one in tokens if one.token_type == TokenType.SEMICOLON]
-    for end in [*ends, len(text)]:
-        if any(start <= one.start < end for one in tokens):
-            before = text[:start]
-            blank = "\n" * before.count("\n") + " " * len(before.rpartition("\n")[2])
-            yield blank + text[start:end]
-        start = end + 1

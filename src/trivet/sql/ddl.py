@@ -83,7 +83,7 @@ def _create_view(planner: "Planner", tree: exp.Create, written: exp.Expression) 
     if (used := query.find(exp.Parameter, exp.Placeholder)) is not None:
         raise InvalidArgument(f"Query parameters cannot be used in a view{at(used)}")
     operation = operation_of(planner, tree, name, table)
-    kept = query.sql(dialect=connection.dialect)
+    kept = planner.source.query(connection.dialect)
     _, fields, _ = planner.query(query.copy())
     if name in planner.names.tables:
         raise InvalidArgument(f"View {name} reads itself{at(table)}")

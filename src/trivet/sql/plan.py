@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from trivet.core.errors import InvalidArgument, NotFound, ServingError
-from trivet.sql import images, predict
+from trivet.sql import images, predict, written
 from trivet.sql.failures import told
 from trivet.sql.files import reading
+from trivet.sql.known import Known
 from trivet.sql.model import SqlModel
 from trivet.sql.names import DatasetName
 from trivet.sql.parameters import Parameter
@@ -61,12 +62,26 @@ _VERBS = {
 COUNTS = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted", "TRUNCATE_TABLE": "deleted"}
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a statement was written: which one it is of a text, the first being 0."""
+
+    text: str = ""
+    number: int = 0
+
+    def query(self, dialect: str) -> str:
+        """Return the query of a CREATE as it was written."""
+        listed = [text for _, text in written.statements(self.text, dialect)]
+        return written.query_of(listed[self.number], dialect)
+
+
 @dataclass(slots=True)
 class Planner:
     """Plans one statement; a `Scope` for those who help."""
 
     connection: "Connection"
     parameters: Mapping[str, Parameter]
+    source: Source = Source()
     used: list[tuple[SqlModel, bool]] = field(default_factory=list)
     names: Names = field(init=False)
 
@@ -77,24 +92,26 @@ class Planner:
         """Return how to run a statement; raises what is wrong with it, and Unimplemented."""
         from trivet.sql import ddl, dml, model_statements, surroundings
 
-        written = tree
+        as_written = tree
         tree = self._numbered(tree.copy())
         match tree:
             case exp.Query():
-                return self._query(tree, written) if into is None else dml.into(self, tree, written, into)
+                return (
+                    self._query(tree, as_written) if into is None else dml.into(self, tree, as_written, into)
+                )
             case exp.Insert() | exp.Update() | exp.Delete() | exp.Merge() | exp.TruncateTable():
-                return dml.plan(self, tree, written)
+                return dml.plan(self, tree, as_written)
             case exp.Transaction() | exp.Commit() | exp.Rollback():
-                return ddl.transaction(self, tree, written)
+                return ddl.transaction(self, tree, as_written)
         if model_statements.is_about_models(tree):
-            return surroundings.plan(self, tree, written)
-        return ddl.plan(self, tree, written)
+            return surroundings.plan(self, tree, as_written)
+        return ddl.plan(self, tree, as_written)
 
-    def _query(self, tree: exp.Expression, written: exp.Expression) -> Plan:
+    def _query(self, tree: exp.Expression, as_written: exp.Expression) -> Plan:
         text, fields, parameters = self.query(tree)
         planned = Planned("SELECT", fields, tuple(self.names.tables))
         return Plan(
-            planned, written, text, parameters, tuple(self.used), gives_rows=True, kept=self.names.kept
+            planned, as_written, text, parameters, tuple(self.used), gives_rows=True, kept=self.names.kept
         )
 
     def query(self, tree: exp.Expression) -> tuple[str, tuple[Field, ...], tuple[str, ...]]:
@@ -108,7 +125,7 @@ class Planner:
         self._typed(tree)
         if self.connection.dialect == "bigquery":
             ready = _taken_out(tree)
-            tree = translate(tree, self._schema())
+            tree = translate(tree, self.schema(), Known(self, ready).columns)
             _put_back(tree, ready)
         for one in list(tree.find_all(exp.Parameter)):
             to = exp.DataType.build(self.parameters[one.name].type.duckdb, dialect="duckdb")
@@ -237,7 +254,7 @@ class Planner:
             cast.meta["parameter"] = True
             one.replace(cast)
 
-    def _schema(self) -> dict[str, Any]:
+    def schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = {}
         for name in self.names.tables:
             table = self.connection.store.table(name)

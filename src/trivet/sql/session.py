@@ -16,7 +16,7 @@ from trivet.sql.failures import told, unconverted
 from trivet.sql.model import SqlModel
 from trivet.sql.names import DatasetName, ObjectName
 from trivet.sql.parameters import Given, Parameter, read
-from trivet.sql.plan import Plan, Planner
+from trivet.sql.plan import Plan, Planner, Source
 from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
@@ -115,7 +115,8 @@ class Connection:
             return
         trees = self._parse(text)
         for number, tree in enumerate(trees):
-            plan = self._plan(tree, known, into if number == len(trees) - 1 else None)
+            source = Source(text, number)
+            plan = self._plan(tree, known, into if number == len(trees) - 1 else None, source)
             result = self._runs(partial(self._run, plan, known, streams))
             if key and len(trees) == 1 and plan.kept:
                 self.database.keep(key, plan, len(text))
@@ -128,8 +129,8 @@ class Connection:
         """
         known = read(parameters)
         planned = None
-        for tree in self._parse(text):
-            planned = self._plan(tree, known, None).planned
+        for number, tree in enumerate(self._parse(text)):
+            planned = self._plan(tree, known, None, Source(text, number)).planned
         if planned is None:
             raise InvalidArgument(_NOTHING)
         return planned
@@ -248,10 +249,12 @@ class Connection:
             refuse(tree)
         return trees
 
-    def _plan(self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None) -> Plan:
+    def _plan(
+        self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None, source: Source
+    ) -> Plan:
         self._settle()
         with told(tree):
-            return Planner(self, known).plan(tree, into)
+            return Planner(self, known, source).plan(tree, into)
 
     def _run(self, plan: Plan, known: Mapping[str, Parameter], streams: bool = False) -> Result:
         self._settle()

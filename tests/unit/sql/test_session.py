@@ -260,8 +260,20 @@ class TestViews:
         con.sql("CREATE VIEW v (first, place) AS SELECT e, o FROM t, UNNEST(l) AS e WITH OFFSET AS o")
         assert rows(con, "SELECT first, place FROM v ORDER BY 2") == [(5, 0), (6, 1)]
         (view,) = [one for one in con.store.tables(DS) if one.kind == "VIEW"]
-        assert "WITH OFFSET" in view.query
+        assert view.query == "SELECT e, o FROM t, UNNEST(l) AS e WITH OFFSET AS o"
         assert [one.name for one in con.store.table(view.name).fields] == ["first", "place"]
+
+    def test_it_is_word_for_word(self, con):
+        con.sql(
+            "SELECT 1; -- AS\nCREATE VIEW v (a OPTIONS(description='AS')) AS\n (SELECT  1 /* one */ AS x ) ;;"
+        )
+        assert con.store.table(DS.child("v")).query == "(SELECT  1 /* one */ AS x )"
+        assert rows(con, "SELECT a FROM v") == [(1,)]
+
+    def test_a_view_of_a_file(self, con, tmp_path):
+        pq.write_table(pa.table({"id": [1, 2]}), tmp_path / "tx.parquet")
+        con.sql(f"CREATE VIEW v AS SELECT MAX(id) AS m FROM '{tmp_path}/tx.parquet'")
+        assert rows(con, "SELECT m FROM v") == [(2,)]
 
     def test_names_in_it_mean_what_they_meant(self, con):
         con.sql("CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS SELECT a FROM t")
