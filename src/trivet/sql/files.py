@@ -7,13 +7,12 @@ from sqlglot import exp, parse_one
 from trivet.core.errors import InvalidArgument
 from trivet.sql.positions import at, positioned
 from trivet.sql.quoting import text
+from trivet.sql.resolve import READY
 from trivet.storage.inputs import Files
 from trivet.storage.sources import locate
 
 if TYPE_CHECKING:
     from trivet.sql.session import Connection
-
-READY = "duckdb"
 
 _READERS = {
     "parquet": "read_parquet({})", "pq": "read_parquet({})",

@@ -7,7 +7,7 @@ from sqlglot import exp, parse_one
 
 from trivet.core.errors import InvalidArgument, NotFound, ServingError, Unimplemented
 from trivet.sql.names import DatasetName
-from trivet.sql.quoting import quoted, text
+from trivet.sql.quoting import text
 
 if TYPE_CHECKING:
     from trivet.sql.session import Connection
@@ -194,6 +194,3 @@ def _row(columns: Mapping[str, str], values: Sequence[Any]) -> str:
         return text(str(value))
 
     return ", ".join(cell(value) for value, _ in zip(values, columns, strict=True))
-
-
-__all__ = ["named", "query", "quoted"]

@@ -65,7 +65,7 @@ class Names:
             self.kept = self.kept and not set(path) & set("*?[") and "://" not in path
             return _aliased(self.files(path, table), table, "")
         if view := information.named(table):
-            query = information.query(self.connection, view, _parts(table)[:-1], default)
+            query = information.query(self.connection, view, parts(table)[:-1], default)
             query.meta[READY] = True
             return _aliased(exp.Subquery(this=query), table, view)
         if not table.db and top and table.name in self.connection.temporary:
@@ -93,10 +93,10 @@ class Names:
     def full(self, table: exp.Table, default: DatasetName | None = None) -> ObjectName:
         """Return the full name of a table, of which there need not be one; raises InvalidArgument."""
         default = default or self.connection.default
-        parts = _parts(table)
-        if len(parts) > 3:
-            raise InvalidArgument(f"Invalid table name: {'.'.join(parts)}{at(table)}")
-        *before, name = parts
+        written = parts(table)
+        if len(written) > 3:
+            raise InvalidArgument(f"Invalid table name: {'.'.join(written)}{at(table)}")
+        *before, name = written
         if not before:
             if default is None:
                 raise InvalidArgument(
@@ -153,19 +153,14 @@ def models_of(tree: exp.Expression) -> Iterator[exp.Table]:
 
 def qualify(model: exp.Table, default: DatasetName) -> None:
     """Have a model's name mean what it means in this dataset, where it is said with one."""
-    parts = _parts(model)
-    if len(parts) == 2:
+    if len(parts(model)) == 2:
         model.set("catalog", exp.to_identifier(default.project, quoted=True))
-    elif len(parts) == 1:
+    elif len(parts(model)) == 1:
         model.meta["default"] = default
 
 
 def parts(table: exp.Table) -> list[str]:
     """Return the parts of a name as written."""
-    return _parts(table)
-
-
-def _parts(table: exp.Table) -> list[str]:
     return [part.name for part in table.parts]
 
 

@@ -62,8 +62,8 @@ def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> P
         if isinstance(name, ObjectName) and planned.operation in ("REPLACE", "DROP"):
             before = database.models.find(name)
         done = model_statements.run(tree, database.models, place)
-        if (before is not None and not before.model.startswith("projects/")) or (before and before.owned):
-            database.functions.forget(planner.connection.cursor, before.key)
+        if before is not None and (before.owned or not before.model):  # no other name stands for it
+            database.functions.forget(database.root, before.key)
         return done
 
     return Plan(planned, written, act=act)
