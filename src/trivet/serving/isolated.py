@@ -5,7 +5,6 @@ socket pair, in the frames of `hop`. One that ends is followed by another with t
 nobody speaks with it any more.
 """
 
-import logging
 import os
 import select
 import signal
@@ -16,27 +15,25 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from trivet.codecs.tensors import UNSENDABLE, pack, unpack
-from trivet.core.errors import Cancelled, Internal, InvalidArgument, Unavailable, model_error
+from trivet.codecs.tensors import UNSENDABLE, unpack
+from trivet.core.errors import Cancelled, Internal, InvalidArgument, Unavailable
 from trivet.core.instances import Column, Instances, Predictions, Rows
-from trivet.core.predictor import Linear, Traits, Weighing
+from trivet.core.predictor import Traits
 from trivet.core.signature import Parameters, Signature
 from trivet.runtimes.base import Permissions
 from trivet.serving import hop
-from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec, load
-from trivet.serving.replica import FAULTS
+from trivet.serving.lifecycle import ModelInfo, ModelSpec
 
 _LENGTH = 4
 _TICK = 200  # milliseconds after which a process is looked at whose socket others may hold open
 _ENDS_WITHIN = 5.0  # seconds, once its socket has ended
-_TOLD = "trivet.told"
+TOLD = "trivet.told"
 """The parameter of a question that is none about instances: what else the model knows."""
 
 
@@ -111,7 +108,7 @@ class IsolatedPredictor:
         """Break off what is asked, by ending the process; may be called by any thread."""
         self._broken_off += 1
         if (child := self._child) is not None:
-            child.process.kill()
+            child.kill()
 
     def close(self) -> None:
         """End the process."""
@@ -128,7 +125,7 @@ class IsolatedPredictor:
         return told["weights"], told["intercepts"]
 
     def _told(self, name: str) -> Mapping[str, Column]:
-        message = self._asked(Instances({}, 0), {_TOLD: name})
+        message = self._asked(Instances({}, 0), {TOLD: name})
         if isinstance(message, hop.Separate):
             (refusal,) = message.each
             assert isinstance(refusal, hop.Failure)
@@ -184,7 +181,7 @@ class IsolatedPredictor:
         self._end()
         child = self._child = _Child(str(self._spec.ref))
         try:
-            answer = _loaded.decode(child.ask(_framed(Load(self._spec, self._permissions))))
+            answer = read_loaded(child.ask(framed(Load(self._spec, self._permissions))))
         except BaseException:
             self._end()
             raise
@@ -205,12 +202,14 @@ class _Child:
     def __init__(self, model: str) -> None:
         self._model = model
         self._socket, its = socket.socketpair()
-        with its:
+        life, self._life = os.pipe()
+        with its, open(life, "rb"):
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "trivet.serving.isolated", str(its.fileno())],
-                pass_fds=[its.fileno()],
+                [sys.executable, "-P", "-m", "trivet.serving.isolated_process", str(its.fileno()), str(life)],
+                pass_fds=[its.fileno(), life],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what a model prints is none of a command's output
+                process_group=0,  # with which what it starts itself is ended
             )
         self._frames = hop.Frames()
         self._waits = select.poll()
@@ -237,10 +236,18 @@ class _Child:
         raise Crashed(f"model {self._model}: its process {self._how()} before it had answered")
 
     def end(self) -> None:
-        """End it at once."""
-        self.process.kill()
+        """End it at once, and what it has started."""
+        self.kill()
         self.process.wait()
         self._socket.close()
+        with suppress(OSError):
+            os.close(self._life)
+
+    def kill(self) -> None:
+        """End it at once; may be called by any thread."""
+        if self.process.returncode is None:  # else its number may be another's by now
+            with suppress(OSError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def _how(self) -> str:
         try:
@@ -266,82 +273,11 @@ def _restore(kind: type, value: Any) -> Any:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
-_load = msgspec.json.Decoder(Load, dec_hook=_restore)
-_loaded = msgspec.json.Decoder(Loaded, dec_hook=_restore)
+read_load = msgspec.json.Decoder(Load, dec_hook=_restore).decode
+read_loaded = msgspec.json.Decoder(Loaded, dec_hook=_restore).decode
 
 
-def _framed(message: Load | Loaded) -> bytes:
+def framed(message: Load | Loaded) -> bytes:
+    """Write a message as a frame."""
     content = _encode(message)
     return len(content).to_bytes(_LENGTH, "little") + content
-
-
-def main() -> None:
-    """Load the model that the socket says, and answer what comes over it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a terminal sends them to all at once
-        signal.signal(number, lambda *_: None)
-    logging.basicConfig(format="%(levelname)s %(message)s")
-    own = socket.socket(fileno=int(sys.argv[1]))
-    own.set_inheritable(False)
-    frames = _frames(own)
-    asked = _load.decode(next(frames))
-    try:
-        model = load(asked.spec, asked.permissions)
-        told = Loaded(model.info, knows=_knows(model))
-    except FAULTS as error:
-        told = Loaded(failure=hop.failure(model_error(error)))
-    own.sendall(_framed(told))
-    if told.info is None:
-        return
-    for frame in frames:
-        own.sendall(_answer(model, frame))
-
-
-def _knows(model: LoadedModel) -> list[str]:
-    kinds = (("importances", Weighing), ("coefficients", Linear))
-    return [name for name, kind in kinds if isinstance(model.predictor, kind)]
-
-
-def _frames(own: socket.socket) -> Iterator[memoryview]:
-    """Yield what comes. It is read by a thread, so that the end is noticed in the middle of work."""
-    found: SimpleQueue[memoryview] = SimpleQueue()
-
-    def listen() -> None:
-        frames = hop.Frames()
-        with suppress(OSError):
-            while data := own.recv(1 << 20):
-                for frame in frames.feed(data):
-                    found.put(frame)
-        os._exit(0)
-
-    threading.Thread(target=listen, daemon=True).start()
-    while True:
-        yield found.get()
-
-
-def _answer(model: LoadedModel, frame: memoryview) -> bytearray:
-    asked = hop.read_ask(frame)
-    assert not isinstance(asked, hop.Cancel)
-    ask, instances = asked
-    try:
-        if name := ask.parameters.get(_TOLD):
-            return hop.write(hop.Answered(ask.id, pack(Rows(_knowledge(model, name), 0))))
-        predictions = model.predictor.predict(instances, ask.parameters)
-        return hop.write_answers(ask.id, [predictions])
-    except FAULTS as error:
-        answer = model_error(error)
-        if answer is not error:
-            answer.__cause__ = error  # whose traceback is sent with it
-        return hop.write_answers(ask.id, [answer])
-
-
-def _knowledge(model: LoadedModel, name: str) -> Mapping[str, Column]:
-    if name == "importances":
-        assert isinstance(model.predictor, Weighing)
-        return {key: np.asarray(one) for key, one in model.predictor.importances().items()}
-    assert isinstance(model.predictor, Linear)
-    weights, intercepts = model.predictor.coefficients()
-    return {"weights": weights, "intercepts": intercepts}
-
-
-if __name__ == "__main__":
-    main()

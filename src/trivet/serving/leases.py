@@ -69,6 +69,17 @@ class Leases:
         if held is not None and held.isolated is not None:
             held.isolated.interrupt()
 
+    @staticmethod
+    def caller() -> int:
+        """Return what names this thread for `interrupt_caller`."""
+        return threading.get_ident()
+
+    def interrupt_caller(self, caller: int) -> None:
+        """Break off the loading of models in processes of their own that this thread waits for."""
+        for held in list(self._held.values()):
+            if held.loader == caller and held.isolated is not None:
+                held.isolated.interrupt()
+
     def close(self) -> None:
         """Give up all models; nothing is lent any more. Those in use are given up by who uses them last."""
         with self._lock:
@@ -102,7 +113,11 @@ class Leases:
         """Load a model unless another thread has."""
         with held.loading:
             if held.model is None:
-                held.model = self._load(spec, held)
+                held.loader = threading.get_ident()
+                try:
+                    held.model = self._load(spec, held)
+                finally:
+                    held.loader = None
             return held.model
 
     def _load(self, spec: ModelSpec, held: "_Held") -> LoadedModel:
@@ -151,6 +166,7 @@ class _Held:
         self.loading = threading.Lock()
         self.model: LoadedModel | None = None
         self.isolated: IsolatedPredictor | None = None
+        self.loader: int | None = None
         self.users = self.used = 0
 
     def close(self) -> None:

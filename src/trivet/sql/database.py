@@ -69,7 +69,7 @@ class Database:
     def __init__(self, place: Place, models: "Models", leases: "Leases", functions: "Functions") -> None:
         self.place = place
         self.models = models
-        self._leases = leases
+        self.leases = leases
         self.functions = functions
         self.plans: dict[Any, Plan] = {}
         self._versions = count(1)
@@ -146,7 +146,7 @@ class Database:
         known = self._attached.get(project)
         if known is not None:
             return known
-        with self._leases.alone:
+        with self.leases.alone:
             if project not in self._attached:
                 self._attached[project] = self._opened(project)
             return self._attached[project]
@@ -182,7 +182,7 @@ class Database:
 
     def have_images(self) -> None:
         """Have the functions for images be there, for all connections."""
-        with self._leases.alone:
+        with self.leases.alone:
             if self._images is None:
                 self._images = self.root.cursor()  # functions last as long as what they were made with
                 with told():
@@ -208,7 +208,7 @@ class Database:
 
     def predictor(self, model: "SqlModel") -> "Predictor":
         """Return what predicts for a model, loaded; raises what loading it raises."""
-        with self._leases.lease(self.models.spec(model)) as loaded:
+        with self.leases.lease(self.models.spec(model)) as loaded:
             return loaded.predictor
 
     def close(self) -> None:

@@ -1,14 +1,37 @@
 """How the statements of a connection are run, and what DuckDB is told for it."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from trivet.sql.result import Result
+
+if TYPE_CHECKING:
+    from trivet.serving.leases import Leases
 
 PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false")
 """What makes DuckDB count how far a statement is, and not draw it."""
 
 Runs = Callable[[Callable[[], Result]], Result]
 """Runs a statement: at once, or so that somebody may break it off meanwhile."""
+
+
+class Waiting:
+    """Within it, this thread may wait for a model to be loaded, which can be broken off."""
+
+    def __init__(self, leases: "Leases") -> None:
+        self._leases = leases
+        self._caller: int | None = None
+
+    def __enter__(self) -> None:
+        self._caller = self._leases.caller()
+
+    def __exit__(self, *_: object) -> None:
+        self._caller = None
+
+    def interrupt(self) -> None:
+        """Break it off; called by any thread."""
+        if (caller := self._caller) is not None:
+            self._leases.interrupt_caller(caller)
 
 
 def nothing() -> None:

@@ -10,7 +10,15 @@ from weakref import ref
 
 from sqlglot import exp
 
-from trivet.core.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServingError
+from trivet.core.errors import (
+    Aborted,
+    AlreadyExists,
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ServingError,
+)
 from trivet.sql.dialect import parse, refuse
 from trivet.sql.failures import told, unconverted
 from trivet.sql.model import SqlModel
@@ -20,7 +28,7 @@ from trivet.sql.plan import Plan, Planner, Source
 from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
-from trivet.sql.running import PROGRESS, Runs, at_once, nothing, undone
+from trivet.sql.running import PROGRESS, Runs, Waiting, at_once, nothing, undone
 from trivet.sql.transactions import Transactions
 from trivet.sql.translate import SETTINGS
 from trivet.sql.types import Field, of_duckdb
@@ -72,6 +80,8 @@ class Connection:
         self._closed = False
         self.transactions = Transactions(self.cursor, self._settle, self._changed)
         self._functions: list[str] = []
+        self._waiting = Waiting(database.leases)
+        self._interrupted = False
         self._models: Sequence[SqlModel] = ()
         self.speak(dialect)
 
@@ -107,6 +117,7 @@ class Connection:
         """Run the statements of a text one by one, as far as what they give is taken from this."""
         if self._closed:
             raise FailedPrecondition("the connection is closed")
+        self._interrupted = False
         known = read(parameters)
         key = self._key(text, known) if into is None else None
         plan = self.database.plans.get(key) if key else None
@@ -172,9 +183,11 @@ class Connection:
 
     def interrupt(self) -> None:
         """Have the statement that runs end, within a second, with Cancelled; called by another thread."""
+        self._interrupted = True
         self.cursor.interrupt()
         if self._functions:
             self.database.functions.interrupt(self._functions)
+        self._waiting.interrupt()
 
     @property
     def progress(self) -> float:
@@ -237,6 +250,8 @@ class Connection:
             raise
         except Exception as error:
             if self._functions and (raised := self.database.functions.raised(error)) is not None:
+                if isinstance(raised, Cancelled) and not self._interrupted:
+                    raise Aborted(f"{raised} for another statement; try again") from error
                 raise raised from error
             if (raised := unconverted(error, self._models, tree)) is not None:
                 raise raised from error
@@ -253,7 +268,7 @@ class Connection:
         self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None, source: Source
     ) -> Plan:
         self._settle()
-        with told(tree):
+        with self._waiting, told(tree):
             return Planner(self, known, source).plan(tree, into)
 
     def _run(self, plan: Plan, known: Mapping[str, Parameter], streams: bool = False) -> Result:
@@ -262,7 +277,8 @@ class Connection:
         self._functions, self._models = functions, [model for model, _ in plan.models]
         try:
             if plan.act is not None:
-                with self.failing(plan.tree), nullcontext() if plan.alone else self.transaction():
+                within = nullcontext() if plan.alone else self.transaction()
+                with self._waiting, self.failing(plan.tree), within:
                     return Result(plan.act())
             values = {name: known[name].value for name in plan.parameters}
             with self.failing(plan.tree):
