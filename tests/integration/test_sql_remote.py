@@ -1,6 +1,7 @@
 """Remote models over real HTTP: requests, statuses, retries."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,15 @@ def test_one_output_is_the_bare_value_or_an_object(here):
             assert here.run(f"SELECT scores FROM ML.PREDICT(MODEL ds.r, {ROWS.format(2)}) ORDER BY x") == [
                 ([0.0, 0.5],), ([1.0, 0.5],),
             ]  # fmt: skip
+
+
+def test_rows_may_be_sent_as_arrays(here):
+    with scripted(lambda instances, _: (200, {"predictions": [one[1:] for one in instances]})) as server:
+        model = create(here, server, Field("y", array(STRING)))
+        here.add(replace(model, options={"instance_type": "array"}))
+        rows = here.run("SELECT y FROM ML.PREDICT(MODEL ds.r, (SELECT 'a' AS s, 5 AS x))")
+    assert server.asked == [[[5, "a"]]]
+    assert rows == [(["a"],)]
 
 
 def test_all_inputs_are_needed(here):

@@ -43,12 +43,20 @@ class ArrowDecoder:
     """Makes instances of arrays, of which there is one for each of `names`; may be used by several threads.
 
     They are the values of the signature in order; or, where the model takes one matrix without names, its
-    entries; or the fields of an object, where it takes any JSON: those in `json` are texts of it. Without
-    names, there is one array of structs, which are such objects; a second one names in each row, as JSON, the
-    fields that are texts of it.
+    entries; or the fields of an object (`as_array`: the values of an array), where it takes any JSON: those
+    in `json` are texts of it. Without names, there is one array of structs, which are such objects; a second
+    one names in each row, as JSON, the fields that are texts of it.
     """
 
-    def __init__(self, signature: Signature, names: Sequence[str], json: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        names: Sequence[str],
+        json: Collection[str] = (),
+        *,
+        as_array: bool = False,
+    ) -> None:
+        self._as_array = as_array
         self._names = tuple(names)
         self._texts = frozenset(json)
         self._json = signature.inputs[0].name if signature.takes_json else ""
@@ -70,7 +78,7 @@ class ArrowDecoder:
             pass  # it is found out below, where
         arrays = [_whole(one) for one in arrays]
         if self._json:
-            return Decoded(count, [(None, self._objects(arrays, count))])
+            return Decoded(count, [(None, self._any_json(arrays, count))])
         try:
             return Decoded(count, self._made(arrays, count, None))
         except Misfit:
@@ -121,29 +129,38 @@ class ArrowDecoder:
             f"{self._names[index]}: expected {spec.describe()}; got {got} (in the row {told}{more})"
         )
 
-    def _objects(self, arrays: Sequence[Any], count: int) -> Instances:
-        """Make an object of each row."""
+    def _any_json(self, arrays: Sequence[Any], count: int) -> Instances:
+        """Make an object, or an array, of each row."""
         names, texts_of = self._names, self._texts
         if not names and count:
             whole, told = arrays
             names, texts_of = tuple(one.name for one in whole.type), frozenset(_json(told[0].as_py()))
             arrays = whole.flatten()
-        texts = object_texts(names, arrays, texts_of)
+        texts = row_texts(names, arrays, texts_of, as_array=self._as_array)
         return Instances({self._json: object_column(_json(b"[" + b",".join(texts) + b"]"))}, count)
 
 
-def object_texts(names: Sequence[str], arrays: Sequence[Any], json: Collection[str] = ()) -> list[bytes]:
-    """Return each row as JSON object; the fields named in `json` are texts of JSON already."""
+def row_texts(
+    names: Sequence[str], arrays: Sequence[Any], json: Collection[str] = (), *, as_array: bool = False
+) -> list[bytes]:
+    """Return each row as JSON, an object by name or an array in order.
+
+    The fields named in `json` are texts of JSON already.
+    """
     import pyarrow as pa
 
     cells = []
-    for name, array in zip(names, arrays, strict=True):
+    for name, given in zip(names, arrays, strict=True):
+        array = _whole(given)
         if name in json and pa.types.is_string(array.type):
             cells.append([arrow_cells.json_text(one) for one in array.to_pylist()])
         else:
             cells.append(arrow_cells.texts(array))
+    rows = zip(*cells, strict=True)
+    if as_array:
+        return [b"[" + b",".join(row) + b"]" for row in rows]
     template = b"{" + b",".join(_text_of(name).replace(b"%", b"%%") + b":%b" for name in names) + b"}"
-    return [template % row for row in zip(*cells, strict=True)]
+    return [template % row for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Declared:
 
     `inputs` and `outputs` are those of its INPUT and OUTPUT clauses, None where there is none. The option
     `scalar_outputs` says whether outputs of shape [N, 1] are bare values, `output` which answer of a
-    classifier is meant.
+    classifier is meant, and `instance_type` what an instance of any JSON is.
     """
 
     inputs: tuple[Field, ...] | None = None
@@ -62,6 +62,11 @@ def described(
     Raises InvalidArgument where the statement contradicts the model.
     """
     signature = model.info.signature
+    if not signature.takes_json and "instance_type" in declared.options:
+        raise InvalidArgument(
+            "OPTIONS(instance_type): only for models that take any JSON; this one says what it takes"
+        )
+    takes_arrays(declared.options)
     parameters = parameters_of(signature, type_, declared.options, model.info.defaults)
     sample = answered(model.predictor, signature, parameters)
     return *of(signature, type_, declared, parameters, sample), parameters
@@ -123,6 +128,17 @@ def outputs_of(model: SqlModel) -> tuple[Field, ...]:
     if model.remote is None or any(one.name == STATUS for one in model.outputs):
         return model.outputs
     return (*model.outputs, Field(STATUS, STRING))
+
+
+def takes_arrays(options: Mapping[str, Any]) -> bool:
+    """Whether an instance of any JSON is the array of a row's values, and not the object that it is by name.
+
+    Raises InvalidArgument for an option `instance_type` that is neither.
+    """
+    asked = options.get("instance_type") or "object"
+    if asked not in ("object", "array"):
+        raise InvalidArgument(f"OPTIONS(instance_type): expected 'object' or 'array'; got {asked!r}")
+    return bool(asked == "array")
 
 
 def packs(signature: Signature, inputs: Sequence[Field]) -> bool:

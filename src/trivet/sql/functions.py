@@ -18,7 +18,7 @@ import msgspec
 from trivet.core.errors import Cancelled, Internal, ServingError, model_error
 from trivet.serving.leases import Leases
 from trivet.serving.lifecycle import ModelSpec
-from trivet.sql.columns import outputs_of
+from trivet.sql.columns import outputs_of, takes_arrays
 from trivet.sql.model import SqlModel
 from trivet.sql.remote import RemoteScored
 from trivet.sql.scored import Scored
@@ -159,6 +159,7 @@ def _name(model: SqlModel, *, safe: bool) -> str:
     """Return a name that changes whenever the answers may."""
     outputs = [(one.name, str(one.type)) for one in model.outputs]
     inputs = [(one.name, str(one.type)) for one in model.inputs]
-    what = (model.key, inputs, outputs, dict(model.parameters), safe, model.remote)
+    how = takes_arrays(model.options), dict(model.parameters), safe, model.remote
+    what = (model.key, inputs, outputs, how)
     digest = sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
     return f"ml_{digest[:20]}"

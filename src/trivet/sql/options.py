@@ -23,7 +23,12 @@ _ABOUT = {
     "friendly_name": "STRING",
     "expiration_timestamp": "TIMESTAMP",
 }
-_ANSWER = {"output": "STRING", "scalar_outputs": "BOOL", "input_label_cols": "ARRAY<STRING>"}
+_ANSWER = {
+    "output": "STRING",
+    "scalar_outputs": "BOOL",
+    "instance_type": "STRING",
+    "input_label_cols": "ARRAY<STRING>",
+}
 _REGISTRY = {"vertex_ai_model_id": "STRING", "vertex_ai_model_version_aliases": "ARRAY<STRING>"}
 
 IMPORTED: Mapping[str, str] = {
@@ -31,7 +36,7 @@ IMPORTED: Mapping[str, str] = {
 }  # fmt: skip
 REGISTERED: Mapping[str, str] = {"model": "STRING", **_ANSWER, **_ABOUT}
 REMOTE: Mapping[str, str] = {
-    "endpoint": "STRING", "max_batching_rows": "INT64", "retries": "BOOL",
+    "endpoint": "STRING", "max_batching_rows": "INT64", "retries": "BOOL", "instance_type": "STRING",
     "input_label_cols": "ARRAY<STRING>", **_ABOUT,
 }  # fmt: skip
 ALTERED: Mapping[str, str] = {"vertex_ai_model_id": "STRING", **_ABOUT}

@@ -1,4 +1,4 @@
-"""Remote models: rows are sent to an endpoint as JSON objects, and a column says why one has no answer.
+"""Remote models: rows are sent to an endpoint as JSON, and a column says why one has no answer.
 
 The requests of one call go out together, as many as the server takes. Rows that it had no time for get NULL
 and `remote_model_status`; what is wrong with a row, or with all of them, fails the statement.
@@ -14,10 +14,11 @@ import msgspec
 import numpy as np
 
 from trivet.codecs.arrow_predictions import ArrowEncoder
-from trivet.codecs.arrow_tensors import object_texts
+from trivet.codecs.arrow_tensors import row_texts
 from trivet.core.errors import DeadlineExceeded, FailedPrecondition, ServingError
 from trivet.core.instances import Instances, Predictions, object_column
 from trivet.serving.remote import PATIENCE, EndpointPredictor
+from trivet.sql.columns import takes_arrays
 from trivet.sql.model import STATUS, SqlModel
 from trivet.sql.scored import output_of, told
 
@@ -47,12 +48,14 @@ class RemoteScored:
         self._outputs = [one for one in model.outputs if one.name != STATUS]
         self._encoder = ArrowEncoder([output_of(one) for one in self._outputs])
         self._json = [one.name for one in model.inputs if one.type.kind == "JSON"]
+        self._as_array = takes_arrays(model.options)
         self._predictor: EndpointPredictor | None = None
         self._since = 0.0
 
     def __call__(self, arrays: Sequence[Any]) -> Any:
         """Return a struct of the outputs and the status for each row."""
-        texts = object_texts([one.name for one in self._model.inputs], arrays, self._json)
+        names = [one.name for one in self._model.inputs]
+        texts = row_texts(names, arrays, self._json, as_array=self._as_array)
         instances = Instances({"instance": object_column([msgspec.Raw(one) for one in texts])}, len(texts))
         order = np.full(len(texts), -1)
         answers: list[Any] = []

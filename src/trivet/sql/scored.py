@@ -15,6 +15,7 @@ from trivet.serving.lifecycle import LoadedModel, ModelSpec
 from trivet.serving.replica import FAULTS
 from trivet.serving.scoring import isolate
 from trivet.sql.bind import INVALID
+from trivet.sql.columns import takes_arrays
 from trivet.sql.model import SqlModel
 from trivet.sql.types import Field, Type
 
@@ -63,7 +64,8 @@ class Scored:
     def _decoder_of(self, loaded: LoadedModel) -> ArrowDecoder:
         inputs = self._model.inputs
         json = [one.name for one in inputs if one.type.kind == "JSON"]
-        return ArrowDecoder(loaded.info.signature, [one.name for one in inputs], json)
+        names, as_array = [one.name for one in inputs], takes_arrays(self._model.options)
+        return ArrowDecoder(loaded.info.signature, names, json, as_array=as_array)
 
     def _whole(self, loaded: LoadedModel, instances: Instances) -> Any:
         """Return the structs of all rows; None where some have to be found that fail."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivet.codecs.arrow_tensors import ArrowDecoder, object_texts
+from trivet.codecs.arrow_tensors import ArrowDecoder, row_texts
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import InvalidArgument
 from trivet.core.signature import FLOATS, INTEGERS, Signature, TensorSpec
@@ -205,10 +205,12 @@ def test_a_whole_row_is_an_object():
 
 
 def test_texts_of_rows_are_json():
-    assert object_texts(["a", 'b"'], [pa.array([1.0, float("nan")]), pa.array(["x", None])]) == [
+    assert row_texts(["a", 'b"'], [pa.array([1.0, float("nan")]), pa.array(["x", None])]) == [
         b'{"a":1.0,"b\\"":"x"}',
         b'{"a":null,"b\\"":null}',
     ]
+    chunked = pa.chunked_array([pa.array([1]), pa.array([2])])
+    assert row_texts(["a", "b"], [chunked, chunked], as_array=True) == [b"[1,1]", b"[2,2]"]
 
 
 def test_no_rows_are_no_instances():

@@ -41,8 +41,9 @@ class Place:
             inputs, outputs, parameters = columns.described(loaded, type_, columns.Declared(**declared))
         key = f"projects/p/locations/l/models/{name}@{version}"
         model = SqlModel(
-            ObjectName("p", "ds", name), type_, inputs, outputs, model=key, parameters=parameters
-        )
+            ObjectName("p", "ds", name), type_, inputs, outputs,
+            model=key, parameters=parameters, options=declared.get("options", {}),
+        )  # fmt: skip
         return self.add(model, spec)
 
     def add(self, model, spec=None):

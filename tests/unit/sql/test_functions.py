@@ -85,6 +85,17 @@ class TestAnyJson:
         }  # fmt: skip
         assert here.run(text) == [(5, None, '{"a":1}', None, "x")]
 
+    def test_a_row_may_be_an_array_of_its_values(self, here, tmp_path):
+        code = CODE.replace('one.get("do")', "None")
+        for name, inputs in (("all", None), ("some", (Field("b", STRING), Field("a", FLOAT64)))):
+            options = {"instance_type": "array"}
+            here.create(name, predictor(tmp_path / name, code), "PYTHON", inputs=inputs, options=options)
+        rows = "(SELECT 1 AS a, 'x' AS b, CAST(NULL AS BOOL) AS c)"
+        assert here.run(f"SELECT prediction FROM ML.PREDICT(MODEL ds.all, {rows})") == [('[1,"x",null]',)]
+        assert here.run(f"SELECT prediction FROM ML.PREDICT(MODEL ds.some, {rows})") == [('["x",1.0]',)]
+        with pytest.raises(InvalidArgument, match=r"instance_type\): expected 'object' or 'array'; got 'x'"):
+            here.create("m", tmp_path / "all", "PYTHON", options={"instance_type": "x"})
+
     def test_one_declared_output_is_the_value_itself(self, here, tmp_path):
         code = CODE.replace("return one", "return one['id'] * 1.5")
         here.create("half", predictor(tmp_path / "m", code), "PYTHON", outputs=(Field("score", FLOAT64),))

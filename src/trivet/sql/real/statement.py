@@ -12,7 +12,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from trivet.sql.dialect import BigQueryML
 
-OURS = ("output", "scalar_outputs", "input_label_cols")
+OURS = ("output", "scalar_outputs", "instance_type", "input_label_cols")
 """Options of CREATE MODEL that BigQuery does not have for imported models."""
 
 _STRINGS = (TokenType.STRING, TokenType.RAW_STRING)
