@@ -1,0 +1,1 @@
+"""ML.PREDICT beside the model alone, and beside other ways to predict a table."""
