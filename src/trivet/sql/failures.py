@@ -92,7 +92,9 @@ def unconverted(
 ) -> ServingError | None:
     """Return what is wrong where a value could not become what a model takes; None for any other error."""
     found = _UNCONVERTED.search(str(error))
-    for model in models if found else ():
+    if found is None:
+        return None
+    for model in models:
         wanted = next((one for one in model.inputs if one.name.lower() == found["column"].lower()), None)
         if wanted is not None:
             call = tree.find(exp.Predict) if tree is not None else None
