@@ -54,7 +54,7 @@ def _end_with(life: int) -> None:
     process that is ended first.
     """
     if sys.platform == "linux":
-        fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())  # and what it has started
         fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC)  # SIGIO, which ends it
         if select.select([life], [], [], 0)[0]:
             os._exit(0)
