@@ -58,6 +58,8 @@ def told(tree: exp.Expression | None = None) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise error_of(error, tree) from error
+    except RecursionError:
+        raise InvalidArgument("Query is too complex: it is nested too deeply") from None
     except RuntimeError as error:  # DuckDB's, of an interrupt between two chunks
         if "interrupted" in str(error).lower():
             raise Cancelled("the statement was cancelled") from None
