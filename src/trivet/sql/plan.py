@@ -255,6 +255,7 @@ class Planner:
             one.replace(cast)
 
     def schema(self) -> dict[str, Any]:
+        """Return the columns of the tables that are named, as `translate` takes them."""
         schema: dict[str, Any] = {}
         for name in self.names.tables:
             table = self.connection.store.table(name)

@@ -72,12 +72,12 @@ def _replaced(call: exp.Expression, scope: Scope) -> exp.Expression:
         from trivet.sql import model_functions
 
         inner = _query(call.expression) if call.args.get("expression") else None
-        columns = scope.describe(_in_place(inner, call)) if inner is not None else ()
+        columns = scope.describe(in_place(inner, call)) if inner is not None else ()
         return model_functions.query(call, scope, inner, columns)
     model = scope.model(call.this)
     _check_options(call, model)
     inner = _query(call.expression)
-    return _scored(call, scope, model, inner, scope.describe(_in_place(inner, call)))
+    return _scored(call, scope, model, inner, scope.describe(in_place(inner, call)))
 
 
 def _scored(
@@ -121,7 +121,7 @@ def _query(given: exp.Expression) -> exp.Expression:
     return exp.Select(expressions=[exp.Star()], from_=exp.From(this=given))
 
 
-def _in_place(query: exp.Expression, call: exp.Expression) -> exp.Expression:
+def in_place(query: exp.Expression, call: exp.Expression) -> exp.Expression:
     """Return a query as it may stand alone: with the CTEs that can be seen where the call is."""
     query = query.copy()
     below: Any = call

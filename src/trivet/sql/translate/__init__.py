@@ -5,16 +5,12 @@ known to be right is refused by its name. Names of tables and models are another
 ML.PREDICT, which is left in the tree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.optimizer.annotate_types import annotate_types
-from sqlglot.optimizer.scope import Scope, traverse_scope
-from sqlglot.schema import MappingSchema
 
-from trivet.sql.dialect import BigQueryML, ModelFunction, refuse
+from trivet.sql.dialect import ModelFunction, refuse
 from trivet.sql.translate import (
     aggregates,
     arrays,
@@ -27,7 +23,10 @@ from trivet.sql.translate import (
     strings,
     times,
 )
+from trivet.sql.translate.checks import check
 from trivet.sql.translate.forms import Node, Rule, kind
+from trivet.sql.translate.frames import Column
+from trivet.sql.translate.scopes import Known, Reader
 
 SETTINGS = (
     "SET timezone = 'UTC'",
@@ -43,18 +42,22 @@ _RULES: Mapping[type, Rule] = {
 }
 
 
-def translate(tree: exp.Expression, schema: Mapping[str, Any] | None = None) -> exp.Expression:
+def translate(
+    tree: exp.Expression, schema: Mapping[str, Any] | None = None, known: Known | None = None
+) -> exp.Expression:
     """Return the tree whose `.sql(dialect="duckdb")` means in DuckDB what `tree` means in BigQuery.
 
-    `schema` are the columns of tables, `{"ds": {"t": {"x": "INT64"}}}`, nested as their names are; where a
-    type is not known, it is DuckDB that looks at it when it binds. The connection has to be under
-    `SETTINGS`. Raises Unimplemented for what Trivet has not, and InvalidArgument for what BigQuery has not.
+    `schema` are the columns of tables, `{"ds": {"t": {"x": "INT64"}}}`, nested as their names are; `known` is
+    asked for those of other tables, and of table functions. Where a type is not known, it is DuckDB that
+    looks at it when it binds. The connection has to be under `SETTINGS`.
+    Raises Unimplemented for what Trivet has not, and InvalidArgument for what BigQuery has not.
     """
     refuse(tree)
     tree = tree.copy()
     queries.name_columns(tree)
     queries.aliases_first(tree)
-    _annotate(tree, schema)
+    Reader(schema or {}, known).statement(tree)
+    check(tree)
     for node in reversed(list(tree.walk(bfs=False))):
         rule = _RULES.get(type(node))
         if rule is None:
@@ -80,41 +83,4 @@ def _is_prefixed(node: Node) -> bool:
     )
 
 
-def _annotate(tree: exp.Expression, schema: Mapping[str, Any] | None) -> None:
-    """Note the types that can be known, also of columns that are named without their table."""
-    lent: list[exp.Column] = []
-    try:
-        known = MappingSchema(dict(schema or {}), dialect=BigQueryML)
-        for scope in traverse_scope(tree):
-            if isinstance(scope.expression, exp.Select):
-                lent += _lend_tables(scope, known)
-        annotate_types(tree, schema=known, dialect=BigQueryML)
-    except SqlglotError:
-        pass  # then DuckDB looks at the types; what is wrong with the names, it says better
-    finally:
-        for column in lent:
-            column.set("table", None)
-
-
-def _lend_tables(scope: Scope, schema: MappingSchema) -> list[exp.Column]:
-    """Write before columns the source that they are of, where there is but one that has them."""
-    hidden = {one.alias.lower() for one in scope.expression.expressions if isinstance(one, exp.Alias)}
-    columns = {name: _columns_of(source, schema) for name, source in scope.sources.items()}
-    lent = []
-    for column in scope.columns:
-        if column.table or column.name.lower() in hidden:
-            continue
-        having = [name for name, names in columns.items() if column.name.lower() in map(str.lower, names)]
-        if len(columns) == 1 or len(having) == 1:
-            column.set("table", exp.to_identifier((having or list(columns))[0]))
-            lent.append(column)
-    return lent
-
-
-def _columns_of(source: Any, schema: MappingSchema) -> Sequence[str]:
-    if isinstance(source, exp.Table):
-        return schema.column_names(source)
-    return source.expression.named_selects if isinstance(source.expression, exp.Query) else ()
-
-
-__all__ = ["SETTINGS", "ModelFunction", "Node", "kind", "translate"]
+__all__ = ["SETTINGS", "Column", "ModelFunction", "Node", "kind", "translate"]
