@@ -22,7 +22,9 @@ def fence(root: Any, place: "Place") -> None:
     """Let DuckDB open the files of projects, and what is in the folders that statements may reach."""
     if place.folders is None:
         return
-    folders = [str(Path(str(one)).resolve()) for one in (*place.folders, *place.buckets.values(), place.folder)]
+    folders = [
+        str(Path(str(one)).resolve()) for one in (*place.folders, *place.buckets.values(), place.folder)
+    ]
     files = [f"{file.resolve()}{ending}" for file in place.files.values() for ending in _BESIDE]
     with_stores = list(_stores(root))
     root.execute(f"SET allowed_paths = {_listed(files)}")
