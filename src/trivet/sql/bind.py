@@ -6,6 +6,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from sqlglot import exp
@@ -39,15 +40,26 @@ def arguments(model: SqlModel, columns: Sequence[Field], where: str) -> list[exp
     InvalidArgument, with `where` (` at [1:15]`), for a column that is missing, or of a type that cannot be
     what the model takes.
     """
+    return bound(model, columns, where, None)
+
+
+def bound(
+    model: SqlModel, columns: Sequence[Field], where: str, refused: list[exp.Expression] | None
+) -> list[exp.Expression]:
+    """Do the same; where a list is given, values that cannot be what is wanted are no errors.
+
+    What is true of such rows is added to the list.
+    """
     if not model.inputs:
         return _whole(columns)
+    conversion = _Conversion(model.type in _CONVERTIBLE, refused)
     known = {one.name.lower(): one for one in columns}
     found = []
     for wanted in model.inputs:
         given = known.get(wanted.name.lower())
         if given is None:
             raise InvalidArgument(_missing(model, wanted, columns) + where)
-        made = _converted(_column(given), given.type, wanted.type, casts=model.type in _CONVERTIBLE)
+        made = conversion.of(_column(given), given.type, wanted.type)
         if made is None:
             raise InvalidArgument(
                 f"{INVALID}\nColumn {given.name} has type {given.type}, which cannot be {wanted.type}; model "
@@ -79,40 +91,57 @@ def _whole(columns: Sequence[Field]) -> list[exp.Expression]:
     return [exp.Struct(expressions=fields), exp.Literal.string(msgspec.json.encode(texts).decode())]
 
 
-def _converted(value: exp.Expression, given: Type, wanted: Type, *, casts: bool) -> exp.Expression | None:
-    """Return the value as what is wanted; None where it cannot be."""
-    if wanted.kind == "JSON":
-        if given.kind in ("BYTES", "INTERVAL"):
+@dataclass(frozen=True, slots=True)
+class _Conversion:
+    """Makes values what is wanted: what is coerced, and what can be cast where `casts`. See `bound`."""
+
+    casts: bool
+    refused: list[exp.Expression] | None
+
+    def of(self, value: exp.Expression, given: Type, wanted: Type) -> exp.Expression | None:
+        """Return the value as what is wanted; None where it cannot be."""
+        if wanted.kind == "JSON":
+            if given.kind in ("BYTES", "INTERVAL"):
+                return None
+            return _cast(value if given.kind == "JSON" else _call("to_json", value), "VARCHAR")
+        if _is_image(given) and wanted.item is not None:
+            given, value = given.fields[1].type, _call("struct_extract_at", value, exp.Literal.number(2))
+        if given.item is not None and wanted.item is None:
+            return self.of(self._only(value), given.item, wanted)
+        if given.coerces_to(wanted):
+            return _cast(value, wanted.duckdb)
+        one, other = (given.item, wanted.item) if given.item and wanted.item else (given, wanted)
+        if not self.casts or one.kind not in _CASTS.get(other.kind, ()):
             return None
-        return _cast(value if given.kind == "JSON" else _call("to_json", value), "VARCHAR")
-    if _is_image(given) and wanted.item is not None:
-        given, value = given.fields[1].type, _call("struct_extract_at", value, exp.Literal.number(2))
-    if given.item is not None and wanted.item is None:
-        return _converted(_only(value), given.item, wanted, casts=casts)
-    if given.coerces_to(wanted):
-        return _cast(value, wanted.duckdb)
-    one, other = (given.item, wanted.item) if given.item and wanted.item else (given, wanted)
-    if not casts or one.kind not in _CASTS.get(other.kind, ()):
-        return None
-    if other.kind == "INT64" and one.kind in _FRACTIONS:  # half away from zero, as GoogleSQL rounds
-        value = _rounded(value, given)
-    return _cast(value, wanted.duckdb)
+        if other.kind == "INT64" and one.kind in _FRACTIONS:  # half away from zero, as GoogleSQL rounds
+            value = _rounded(value, given)
+        return self._cast(value, wanted.duckdb)
+
+    def _cast(self, value: exp.Expression, type_: str) -> exp.Expression:
+        """Cast what may not be possible."""
+        cast = _cast(value, type_)
+        if self.refused is None:
+            return cast
+        tried = exp.TryCast(this=value.copy(), to=cast.args["to"])
+        there = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
+        self.refused.append(exp.And(this=there, expression=exp.Is(this=tried.copy(), expression=exp.Null())))
+        return tried
+
+    def _only(self, value: exp.Expression) -> exp.Expression:
+        """Return the one value that an array has; any other array is an error."""
+        other = exp.NEQ(this=_call("len", value.copy()), expression=exp.Literal.number(1))
+        first = _call("list_extract", value, exp.Literal.number(1))
+        if self.refused is not None:
+            self.refused.append(other)
+            return first
+        said = exp.Literal.string("an ARRAY of one value was expected")
+        return exp.Case(ifs=[exp.If(this=other, true=_call("error", said))], default=first)
 
 
 def _is_image(type_: Type) -> bool:
     """Whether it is what ML.DECODE_IMAGE gives: a size, and values."""
     kinds = [one.type for one in type_.fields]
     return len(kinds) == 2 and kinds[0] == array(INT64) and kinds[1] in _PIXELS
-
-
-def _only(value: exp.Expression) -> exp.Expression:
-    """Return the one value that an array has; any other array is an error of the statement."""
-    said = exp.Literal.string("an ARRAY of one value was expected")
-    other = exp.NEQ(this=_call("len", value), expression=exp.Literal.number(1))
-    return exp.Case(
-        ifs=[exp.If(this=other, true=_call("error", said))],
-        default=_call("list_extract", value.copy(), exp.Literal.number(1)),
-    )
 
 
 def _rounded(value: exp.Expression, given: Type) -> exp.Expression:

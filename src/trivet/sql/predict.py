@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from trivet.core.errors import InvalidArgument
 from trivet.core.signature import unknown
-from trivet.sql.bind import INVALID, arguments
+from trivet.sql.bind import INVALID, bound
 from trivet.sql.columns import outputs_of
 from trivet.sql.dialect import ModelFunction, is_safe
 from trivet.sql.model import SqlModel
@@ -84,22 +84,27 @@ def _scored(
     call: exp.Expression, scope: Scope, model: SqlModel, inner: exp.Expression, columns: Sequence[Field]
 ) -> exp.Expression:
     hidden = _hidden({one.name.lower() for one in columns})
-    function = scope.function(model, safe=is_safe(call))
-    answer = exp.Anonymous(this=function, expressions=arguments(model, columns, at(call)))
+    safe = is_safe(call)
+    refused: list[exp.Expression] = []
+    given = bound(model, columns, at(call), refused if safe else None)
+    answer: exp.Expression = exp.Anonymous(this=scope.function(model, safe=safe), expressions=given)
+    if refused:
+        no_row = [exp.If(this=one, true=exp.Null()) for one in refused]
+        answer = exp.Case(ifs=no_row, default=answer)
     rows = exp.Select(
         expressions=[exp.Star(), exp.Alias(this=answer, alias=exp.to_identifier(hidden, quoted=True))],
         from_=exp.From(this=exp.Subquery(this=inner, alias=_alias("__i"))),
     )
     outputs = outputs_of(model)
     shadowed = {one.name.lower() for one in outputs}
-    given: list[exp.Expression] = [_output(one, hidden) for one in outputs]
+    answers: list[exp.Expression] = [_output(one, hidden) for one in outputs]
     passed = [
         exp.column(exp.to_identifier(one.name, quoted=True))
         for one in columns
         if one.name.lower() not in shadowed
     ]
     return exp.Select(
-        expressions=given + passed, from_=exp.From(this=exp.Subquery(this=rows, alias=_alias("__j")))
+        expressions=answers + passed, from_=exp.From(this=exp.Subquery(this=rows, alias=_alias("__j")))
     )
 
 

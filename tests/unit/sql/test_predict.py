@@ -1,5 +1,6 @@
 """ML.PREDICT over real models in a real DuckDB."""
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -248,6 +249,22 @@ def test_what_can_be_cast_is_taken_by_imported_models_alone(here, files, expecte
         InvalidArgument, match=r"Column f0 has type STRING, which cannot be FLOAT64; model p:ds\.ours"
     ):
         here.run(text.format("ours"))
+
+
+def test_what_cannot_be_cast_fails_the_statement_unless_that_is_safe(here, expected):
+    rows = "SELECT id, IF(id = 2, 'x', CAST(f0 AS STRING)) AS f0, [f1] AS f1 FROM t WHERE id < 4 ORDER BY id"
+    text = f"SELECT predicted_label FROM {{}}ML.PREDICT(MODEL ds.reg, ({rows})) ORDER BY id"
+    with pytest.raises(duckdb.Error, match="Could not convert string 'x' to DOUBLE"):
+        here.run(text.format(""))
+    answers = [row[0] for row in here.run(text.format("SAFE."))]
+    assert answers == [
+        None if index == 2 else one for index, one in enumerate(expected("reg.json")[:4].tolist())
+    ]
+    rows = "SELECT f0, IF(id = 1, [f1, f1], [f1]) AS f1, id FROM t WHERE id < 3"
+    text = f"SELECT predicted_label FROM {{}}ML.PREDICT(MODEL ds.reg, ({rows})) ORDER BY id"
+    with pytest.raises(duckdb.Error, match="an ARRAY of one value was expected"):
+        here.run(text.format(""))
+    assert [row[0] is None for row in here.run(text.format("SAFE."))] == [False, True, False]
 
 
 def test_a_plan_of_a_replaced_model_meets_the_new_one_never(here, files):
