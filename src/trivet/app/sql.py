@@ -1,5 +1,6 @@
 """Opens what SQL works on: a catalog, a store of artifacts, a control plane without a server, and DuckDB."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from trivet.sql.models import Models
 from trivet.sql.session import Connection
 
 MEMORY = ":memory:"
+
+_DEEP = 6_000
+"""Calls within calls. Python's own 1,000 are fifty pairs of parentheses; a thread's stack has room for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ def open_database(
     (`serves`) lets statements read and write files only in `sql.folders`. Raises FailedPrecondition where a
     library is missing; that another process has a file is raised when the project is first used.
     """
+    sys.setrecursionlimit(max(_DEEP, sys.getrecursionlimit()))
     project = settings.catalog.project
     folders: list[str] | None = list(settings.sql.folders)
     if not folders and not serves:

@@ -94,7 +94,7 @@ def _text(statements: str | None, file: str | None) -> str | None:
     if file is None:
         return None
     try:
-        return Path(file).read_text()
+        return Path(file).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"{file}: cannot be read: {error}") from None
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from trivet.core.errors import (
     Aborted,
@@ -46,6 +47,9 @@ _UNCONVERTED = re.compile(
 _LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
 
 
+LONGEST = 1 << 20
+"""Characters of the statements of one text."""
+
 INVALID = "Invalid table-valued function ML.PREDICT"
 
 
@@ -66,12 +70,39 @@ def told(tree: exp.Expression | None = None) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def understood() -> Iterator[None]:
+    """Raise what a statement made of the planner that nobody has thought of as one of our errors, too."""
+    try:
+        yield
+    except (ServingError, RecursionError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, SqlglotError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Internal(f"Trivet does not understand the statement: {said[:500]}") from error
+
+
+def bounded(text: str) -> None:
+    """Raise InvalidArgument for a text that is longer than BigQuery's may be.
+
+    A character of a statement takes a kilobyte of memory until it is planned.
+    """
+    if len(text) > LONGEST:
+        raise InvalidArgument(
+            "The query is too large. The maximum standard SQL query length is 1024.00K characters, including "
+            f"comments and white space characters; this one has {len(text) / 1024:.2f}K. Pass large values "
+            "as parameters, or rows as a file"
+        )
+
+
 def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingError:
     """Return our error for one of DuckDB's."""
     kind = type(error).__name__
     text = str(error).strip()
     said = text.split("\n\nLINE ")[0].split("\n\n")[0]
     _, _, said = said.partition(": ") if re.match(r"[A-Z][\w ]* Error: ", said) else ("", "", said)
+    if "expression depth limit" in said:
+        return InvalidArgument("Query is too complex: expressions are nested too deeply")
     if raised := _RAISED.search(text):  # by a function of ours; `Functions` knows what models raise
         return InvalidArgument(raised["said"])
     if divided := _DIVIDED.search(text):

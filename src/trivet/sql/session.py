@@ -20,7 +20,7 @@ from trivet.core.errors import (
     ServingError,
 )
 from trivet.sql.dialect import parse, refuse
-from trivet.sql.failures import told, unconverted
+from trivet.sql.failures import bounded, told, unconverted, understood
 from trivet.sql.model import SqlModel
 from trivet.sql.names import DatasetName, ObjectName
 from trivet.sql.parameters import Given, Parameter, read
@@ -259,6 +259,7 @@ class Connection:
                 raise
 
     def _parse(self, text: str) -> list[exp.Expression]:
+        bounded(text)
         trees = parse(text, self.dialect)  # type: ignore[arg-type]
         for tree in trees:
             refuse(tree)
@@ -268,11 +269,13 @@ class Connection:
         self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None, source: Source
     ) -> Plan:
         self._settle()
-        with self._waiting, told(tree):
+        with self._waiting, understood(), told(tree):
             return Planner(self, known, source).plan(tree, into)
 
     def _run(self, plan: Plan, known: Mapping[str, Parameter], streams: bool = False) -> Result:
         self._settle()
+        if self._interrupted:  # while it was planned
+            raise Cancelled("the statement was cancelled")
         functions = [self.function(model, safe=safe) for model, safe in plan.models]
         self._functions, self._models = functions, [model for model, _ in plan.models]
         try:
