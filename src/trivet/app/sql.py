@@ -27,7 +27,7 @@ from trivet.sql.session import Connection
 MEMORY = ":memory:"
 
 _DEEP = 6_000
-"""Calls within calls. Python's own 1,000 are fifty pairs of parentheses; a thread's stack has room for more."""
+"""Calls within calls. Python's own 1,000 are fifty pairs of parentheses; threads have room for more."""
 
 
 @dataclass(frozen=True, slots=True)
