@@ -166,13 +166,13 @@ def sql(place: Place, name: str, threads: int, record: dict[str, Any]) -> None:
 
 
 def sql_all(place: Place, name: str, threads: int, record: dict[str, Any]) -> None:
-    """CREATE TABLE AS SELECT everything."""
+    """CREATE TABLE AS SELECT everything, in the dataset: on disk."""
     output = OUTPUTS.get(name, "prediction")
     with trivet(place, name, threads) as connection:
         query = predicted("m", f"(SELECT * FROM '{place.table}')", "*")
         with measured(record):
-            connection.sql(f"CREATE TEMP TABLE made AS {query}")
-        record["sum"] = connection.sql(f"SELECT SUM({output}) FROM made").fetchall()[0][0]
+            connection.sql(f"CREATE TABLE ds.made AS {query}")
+        record["sum"] = connection.sql(f"SELECT SUM({output}) FROM ds.made").fetchall()[0][0]
 
 
 def sql_sum(place: Place, name: str, threads: int, record: dict[str, Any]) -> None:
