@@ -192,6 +192,28 @@ class BigQueryML(BigQuery):
             "JSON_OBJECT": lambda self: self._parse_json_object_arguments(),
         }
 
+        def _parse_table(self, *given: Any, **named: Any) -> Any:
+            found = super()._parse_table(*given, **named)
+            if isinstance(found, exp.Table) and self._match_pair(TokenType.WITH, TokenType.OFFSET):
+                self._match(TokenType.ALIAS)
+                name = self._parse_id_var(any_token=False, tokens=self.UNNEST_OFFSET_ALIAS_TOKENS)
+                found.meta["offset"] = name or exp.to_identifier("offset")
+            return found
+
+        def _implicit_unnests_to_explicit(self, this: Any) -> Any:
+            """`FROM t, t.arr AS e`, and `e.arr` of an UNNEST before it."""
+            seen = _aliases(this.args["from_"].this)
+            for join in this.args.get("joins") or []:
+                table = join.this
+                if (
+                    isinstance(table, exp.Table)
+                    and len(table.parts) > 1
+                    and table.parts[0].name.lower() in seen
+                ):
+                    join.set("this", _unnested(table))
+                seen |= _aliases(join.this)
+            return this
+
         def _parse_json_object_arguments(self) -> Any:
             arguments = self._parse_csv(self._parse_assignment)  # sqlglot drops names that are no literals
             return self.expression(exp.Anonymous(this="JSON_OBJECT", expressions=arguments))
@@ -233,6 +255,24 @@ class DuckDBML(DuckDB):
             if self._match_text_seq("MODEL"):
                 return self._parse_export_model()
             return self._parse_as_command(self._prev)
+
+
+def _aliases(source: exp.Expression) -> set[str]:
+    """Return the names by which columns of a source can be had."""
+    alias = source.args.get("alias")
+    columns = alias.columns if isinstance(source, exp.Unnest) and isinstance(alias, exp.TableAlias) else []
+    return {one.name.lower() for one in columns} or {source.alias_or_name.lower()}
+
+
+def _unnested(table: exp.Table) -> exp.Unnest:
+    """Return the array that a path such as `t.arr AS e` is."""
+    alias = table.args.get("alias")
+    table.set("alias", None)
+    return exp.Unnest(
+        expressions=[table.to_column()],
+        alias=exp.TableAlias(columns=[alias.this]) if isinstance(alias, exp.TableAlias) else None,
+        offset=table.meta.get("offset"),
+    )
 
 
 _DIALECTS: dict[str, type[Dialect]] = {"bigquery": BigQueryML, "duckdb": DuckDBML}

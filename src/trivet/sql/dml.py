@@ -35,7 +35,7 @@ def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> P
         and not tree.args.get("where")
     ):
         raise InvalidArgument(f"{kind} must have a WHERE clause{at(written) or ' at [1:1]'}")
-    if isinstance(tree, exp.Update):
+    if isinstance(tree, exp.Update) and planner.connection.dialect == "duckdb":
         for one in tree.expressions:  # DuckDB has the table's columns only, without its name
             if isinstance(one, exp.EQ) and isinstance(one.this, exp.Column):
                 one.this.set("table", None)

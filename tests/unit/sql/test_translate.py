@@ -235,7 +235,6 @@ def test_what_bigquery_does_not_take_is_an_error_with_its_place(text, message):
         ("SELECT * FROM t WHERE _TABLE_SUFFIX = 'x'", "_TABLE_SUFFIX"),
         ("SELECT @@session_id", "@@session_id"),
         ("SELECT INTERVAL '1-2' YEAR TO MONTH", "INTERVAL"),
-        ("SELECT DATE '2024-01-02' - DATE '2024-01-01'", "DATE_DIFF"),
         ("SELECT 1 AS a INNER UNION ALL BY NAME SELECT 2 AS b", "BY NAME"),
         ("CREATE TABLE t (g GEOGRAPHY)", "GEOGRAPHY"),
         ("CREATE TABLE t (g RANGE<DATE>)", "RANGE"),

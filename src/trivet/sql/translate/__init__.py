@@ -15,11 +15,14 @@ from trivet.sql.translate import (
     aggregates,
     arrays,
     casts,
+    changes,
     clocks,
+    comparisons,
     functions,
     json_values,
     numbers,
     queries,
+    searching,
     strings,
     times,
 )
@@ -36,7 +39,21 @@ SETTINGS = (
 )
 """What every connection to DuckDB is told first, for the answers to be BigQuery's."""
 
-_MODULES = (times, clocks, casts, numbers, strings, arrays, aggregates, json_values, queries, functions)
+_MODULES = (
+    changes,
+    times,
+    clocks,
+    casts,
+    numbers,
+    comparisons,
+    strings,
+    searching,
+    arrays,
+    aggregates,
+    json_values,
+    queries,
+    functions,
+)
 _RULES: Mapping[type, Rule] = {
     kind: rule for module in _MODULES for kind, rule in module.RULES.by_class.items()
 }
@@ -54,6 +71,7 @@ def translate(
     """
     refuse(tree)
     tree = tree.copy()
+    changes.prepare(tree)
     queries.name_columns(tree)
     queries.aliases_first(tree)
     Reader(schema or {}, known).statement(tree)

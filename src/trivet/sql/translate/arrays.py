@@ -195,6 +195,8 @@ def _series(node: exp.GenerateSeries) -> Node:
             "lambda e_: _begin + e_ * _step)",
             "ARRAY", begin=begin, end=end, step=step,
         )  # fmt: skip
+    if not integer(step):
+        step = form("CASE WHEN _s = 0 THEN error('Sequence step cannot be 0.') ELSE _s END", s=step)
     return form(
         "generate_series(CAST(_begin AS BIGINT), CAST(_end AS BIGINT), CAST(_step AS BIGINT))",
         "ARRAY", begin=begin, end=end, step=step,

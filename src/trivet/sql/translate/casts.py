@@ -90,6 +90,20 @@ _OF_STRING = (
 )
 
 
+def as_bool(value: Node) -> Node:
+    """Return CAST(value AS BOOL): a string must be true or false."""
+    match kind(value):
+        case "STRING":
+            return form(
+                "CASE lower(_x) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE "
+                "ELSE CASE WHEN _x IS NOT NULL THEN error('Bad bool value: ' || _x) END END",
+                "BOOL", x=value,
+            )  # fmt: skip
+        case "INT64" | "BOOL" | None:
+            return form("CAST(_x AS BOOLEAN)", "BOOL", x=value)
+    raise wrong(value, f"Invalid cast from {kind(value)} to BOOL")
+
+
 @RULES(exp.Cast, exp.TryCast)
 def _cast(node: Node) -> Node | None:
     if isinstance(node.this, exp.Parameter) and node.meta.get("parameter"):
@@ -103,7 +117,7 @@ def _cast(node: Node) -> Node | None:
     value = node.this
     if kind(value) in ("DATE", "DATETIME", "TIMESTAMP", "TIME") and name in ("INT64", "FLOAT64", "NUMERIC"):
         raise wrong(node, f"Invalid cast from {kind(value)} to {name}")
-    rule = {"STRING": as_string, "BYTES": as_bytes, "INT64": as_integer}.get(name or "")
+    rule = {"STRING": as_string, "BYTES": as_bytes, "INT64": as_integer, "BOOL": as_bool}.get(name or "")
     if rule is None or (name == "INT64" and isinstance(value, exp.Null)):
         if (
             name in ("FLOAT64", "NUMERIC", "BIGNUMERIC")

@@ -49,12 +49,20 @@ def _strict(node: Node) -> Node:
 _A = {"INT64": "an integer", "FLOAT64": "a number", "BOOL": "a boolean", "STRING": "a string"}
 
 
+_MINUTES = "((epoch_us(_x AT TIME ZONE _zone) - epoch_us(_x)) // 60000000)"
+
+
 def _string_of_time(node: Node) -> Node:
     zone = node.args.get("zone")
     if zone is None:
         return form("CAST(_x AS VARCHAR)", "STRING", x=node.this)
     if not is_text(zone) or zone.name.upper() not in ("UTC", "ETC/UTC", "+00", "+00:00"):
-        raise refused(node, "the time zone must be UTC; use FORMAT_TIMESTAMP", "STRING(timestamp, zone)")
+        return form(
+            f"CAST(_x AT TIME ZONE _zone AS VARCHAR) || CASE WHEN {_MINUTES} < 0 THEN '-' ELSE '+' END || "
+            f"lpad(CAST(abs({_MINUTES}) // 60 AS VARCHAR), 2, '0') || CASE WHEN {_MINUTES} % 60 <> 0 "
+            f"THEN ':' || lpad(CAST(abs({_MINUTES}) % 60 AS VARCHAR), 2, '0') ELSE '' END",
+            "STRING", x=node.this, zone=zone,
+        )  # fmt: skip
     return form("CAST(CAST(_x AS TIMESTAMPTZ) AS VARCHAR)", "STRING", x=node.this)
 
 

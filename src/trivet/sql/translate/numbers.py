@@ -12,29 +12,41 @@ RULES = Rules()
 
 @RULES(exp.Div)
 def _divide(node: exp.Div) -> Node:
-    if "NUMERIC" in (kind(node.left), kind(node.right)) and "FLOAT64" not in (
-        kind(node.left),
-        kind(node.right),
-    ):
+    if _is_numeric(node):
         return form("CAST(_a / _b AS DECIMAL(38,9))", "NUMERIC", a=node.left, b=node.right)
     return form("_a / _b", "FLOAT64", a=node.left, b=node.right)
 
 
 @RULES(exp.Mul)
 def _multiply(node: exp.Mul) -> Node | None:
-    if {kind(node.left), kind(node.right)} <= {"NUMERIC", "INT64"} and "NUMERIC" in (
-        kind(node.left),
-        kind(node.right),
-    ):
+    if _is_numeric(node):
         return form("CAST(_a * _b AS DECIMAL(38,9))", "NUMERIC", a=node.left, b=node.right)
     return None
+
+
+def _is_numeric(node: Node) -> bool:
+    """Whether one side is NUMERIC, and the other becomes it, as INT64 and literals do."""
+    sides = [node.left, node.right]
+    kinds = [kind(one) for one in sides]
+    others = [one for one, found in zip(sides, kinds, strict=True) if found not in ("NUMERIC", "INT64")]
+    return "NUMERIC" in kinds and all(_is_decimal(one) for one in others)
+
+
+def _is_decimal(node: Node) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string and "e" not in node.name.lower()
 
 
 @RULES(exp.Sub)
 def _subtract(node: exp.Sub) -> Node | None:
     kinds = (kind(node.left), kind(node.right))
-    if kinds[0] == kinds[1] and kinds[0] in ("DATE", "DATETIME", "TIMESTAMP", "TIME"):
-        raise refused(node, f"use {kinds[0]}_DIFF", f"{kinds[0]} - {kinds[0]}")
+    if kinds == ("DATE", "DATE"):
+        return form(
+            "to_days(CAST(date_diff('day', _b, _a) AS INTEGER))", "INTERVAL", a=node.left, b=node.right
+        )
+    if kinds[0] == kinds[1] and kinds[0] in ("DATETIME", "TIMESTAMP"):
+        return form("to_microseconds(epoch_us(_a) - epoch_us(_b))", "INTERVAL", a=node.left, b=node.right)
+    if kinds == ("TIME", "TIME"):
+        raise refused(node, "use TIME_DIFF", "TIME - TIME")
     if kinds == (None, None):
         return form(
             "CASE WHEN typeof(_a) IN ('DATE', 'TIMESTAMP', 'TIMESTAMP WITH TIME ZONE', 'TIME') "
@@ -89,13 +101,28 @@ def _round(node: exp.Round) -> Node:
     if kind(value) == "INT64":
         value = form("CAST(_x AS DOUBLE)", "FLOAT64", x=value)
     if digits is None:
-        return form("round(_x)", kind(value), x=value)
-    return form("round(_x, CAST(_n AS INTEGER))", kind(value), x=value, n=digits)
+        return _kept(form("round(_x)", kind(value), x=value), kind(value))
+    return _kept(form("round(_x, CAST(_n AS INTEGER))", kind(value), x=value, n=digits), kind(value))
+
+
+def _kept(value: Node, name: str | None) -> Node:
+    """Return NUMERIC with 9 digits behind the point, and FLOAT64, where DuckDB has others."""
+    to = {"NUMERIC": "DECIMAL(38,9)", "FLOAT64": "DOUBLE"}.get(name or "")
+    return form(f"CAST(_x AS {to})", name, x=value) if to else value
+
+
+@RULES(exp.Sign)
+def _sign(node: exp.Sign) -> Node | None:
+    return _kept(form("sign(_x)", x=node.this), kind(node.this))
 
 
 @RULES(exp.Trunc)
 def _trunc(node: exp.Trunc) -> Node:
     value, digits = node.this, node.args.get("decimals")
+    places = integer(digits) if digits is not None else 0
+    if kind(value) == "NUMERIC" and places is not None and abs(places) < 10:
+        unit = f"1e{-places}" if places < 1 else f"0.{'0' * (places - 1)}1"
+        return form(f"_x - _x % CAST('{unit}' AS DECIMAL(38,9))", "NUMERIC", x=value)
     if digits is None:
         return form("trunc(CAST(_x AS DOUBLE))", "FLOAT64", x=value)
     return form(
@@ -111,7 +138,7 @@ def _ceil(node: Node) -> Node:
     value = node.this
     if kind(value) == "INT64":
         value = form("CAST(_x AS DOUBLE)", "FLOAT64", x=value)
-    return form(f"{name}(_x)", kind(value), x=value)
+    return _kept(form(f"{name}(_x)", kind(value), x=value), kind(value))
 
 
 @RULES(exp.Log)
@@ -140,7 +167,11 @@ def _reciprocal(node: Node) -> Node:
 
 @RULES(exp.Pow)
 def _pow(node: exp.Pow) -> Node:
-    return form("pow(CAST(_a AS DOUBLE), _b)", "FLOAT64", a=node.this, b=node.expression)
+    return form(
+        "CASE WHEN _a < 0 AND _b <> trunc(CAST(_b AS DOUBLE)) OR _a = 0 AND _b < 0 "
+        "THEN error('Floating point error in function: POW') ELSE pow(CAST(_a AS DOUBLE), _b) END",
+        "FLOAT64", a=node.this, b=node.expression,
+    )  # fmt: skip
 
 
 @RULES(exp.Greatest, exp.Least)

@@ -106,11 +106,7 @@ def _is_value(select: Node) -> bool:
 def _unnest(node: exp.Unnest) -> Node | None:
     """WITH OFFSET counts from 0, DuckDB's ORDINALITY from 1."""
     offset = node.args.get("offset")
-    if isinstance(node.parent, exp.In):
-        return None
-    if not offset:
-        if len(node.expressions) == 1 and _of_structs(node.expressions[0]):
-            node.set("explode_array", True)
+    if isinstance(node.parent, exp.In) or not offset:
         return None
     if len(node.expressions) != 1:
         raise refused(node, "takes one array", "UNNEST")
@@ -129,15 +125,6 @@ def _unnest(node: exp.Unnest) -> Node | None:
     ]
     query = exp.Select(expressions=shown, from_=exp.From(this=inner))
     return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(f"_unnest_{name.name}")))
-
-
-def _of_structs(array: Node) -> bool:
-    """Whether the items of an array are structs, whose fields are columns then."""
-    type_ = array.type
-    if isinstance(type_, exp.DataType) and type_.this == exp.DType.ARRAY and type_.expressions:
-        return bool(type_.expressions[0].this == exp.DType.STRUCT)
-    array = array.this if isinstance(array, exp.Cast) else array
-    return isinstance(array, exp.Array) and isinstance((array.expressions or [None])[0], exp.Struct)
 
 
 @RULES(exp.Join)

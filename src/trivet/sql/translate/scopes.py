@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from trivet.sql.translate import stars
+from trivet.sql.translate import changes, stars
 from trivet.sql.translate.forms import Node, type_of, wrong
 from trivet.sql.translate.frames import Column, Frame, Source
 from trivet.sql.translate.typed import Typer, array, fields, of_item, struct
@@ -39,12 +39,14 @@ class Reader:
         self.made = 0
 
     def statement(self, tree: exp.Expression) -> None:
-        """Note the types of a statement; raises InvalidArgument for names that are not there, or ambiguous."""
+        """Note the types of a statement; raises InvalidArgument for names that are not there or ambiguous."""
         place = _Place()
         if isinstance(tree, exp.Query):
             self.query(tree, place)
         elif isinstance(tree, (exp.Update, exp.Delete, exp.Merge)):
             self._change(tree, place)
+        elif isinstance(tree, exp.Insert):
+            self._insert(tree, place)
         else:
             for query in _queries(tree):
                 self.query(query, place)
@@ -115,7 +117,14 @@ class Reader:
         names = {one.name.lower(): one.type for one in columns or ()}
         for one in order.expressions:
             value = one.this if isinstance(one, exp.Ordered) else one
-            if isinstance(value, exp.Column) and not value.table and value.name.lower() in names:
+            if not isinstance(value, exp.Column) or value.table or value.name.lower() not in names:
+                continue
+            if node.args.get("kind"):  # a struct is what DuckDB gives, and its fields have no names there
+                meant = [
+                    item for item in node.expressions if item.alias_or_name.lower() == value.name.lower()
+                ]
+                value.replace(meant[0].unalias().copy())
+            else:
                 self.typer.note(value, names[value.name.lower()])
         inner = frame
         if columns is None:
@@ -226,6 +235,9 @@ class Reader:
     def _column(self, column: exp.Column, frame: Frame) -> None:
         if isinstance(column.this, exp.Star):
             return
+        if column.meta.get(changes.ROW):
+            self.typer.note(column, type_of("INT64"))
+            return
         found = frame.find(column)
         if found is None:
             self.typer.note(column, None)
@@ -276,6 +288,18 @@ class Reader:
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, exp.Expression):
                     self._expression(one, frame, place)
+
+        if not isinstance(tree, exp.Delete):
+            changes.check_assigned(tree, frame.sources[0].columns)
+
+    def _insert(self, tree: exp.Insert, place: _Place) -> None:
+        table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+        source = tree.expression
+        given = self.query(source, place) if isinstance(source, exp.Query) else None
+        for query in _queries(source) if given is None and isinstance(source, exp.Values) else ():
+            self._value(query, self.query(query, place))
+        self.typer.annotate_expression(tree)
+        changes.check_inserted(tree, self._source(table, place), given)
 
 
 def _renamed(columns: Sequence[Column] | None, node: Node) -> list[Column] | None:

@@ -24,7 +24,9 @@ def expand(select: exp.Select, frame: Frame, number: int) -> None:
         select.set("expressions", new)
 
 
-def _expanded(one: Node, frame: Frame, number: int, *, every: bool) -> list[Node]:
+def _expanded(  # noqa: PLR0911 - a case each
+    one: Node, frame: Frame, number: int, *, every: bool
+) -> list[Node]:
     star = one if isinstance(one, exp.Star) else one.this if isinstance(one, exp.Column) else None
     if star is None:
         return [one]
@@ -100,34 +102,17 @@ def _changed(shown: list[Node], star: exp.Star) -> list[Node]:
 def columns(one: Node, frame: Frame) -> list[Column] | None:
     """Return what an item of SELECT gives, None where it is not known."""
     if not one.is_star or not isinstance(one, (exp.Star, exp.Column, exp.Dot)):
-        value = one.unalias()
-        return [Column(one.alias_or_name, value.type if value.type is not None else None)]
-    star = one if isinstance(one, exp.Star) else one.this if isinstance(one, exp.Column) else None
-    if star is None or isinstance(star, exp.Star) is False:
+        return [Column(one.alias_or_name, one.unalias().type)]
+    if isinstance(one, exp.Dot) or one.args.get("db") is not None:
         return None
     if isinstance(one, exp.Star):
-        sources = frame.sources
+        star, found = one, _all(frame)
     else:
-        if one.args.get("db") is not None:
-            return None
         name = one.args["table"].name.lower()
-        sources = [source for source in frame.sources if source.name.lower() == name]
-        if not sources:
-            return None
-    found: list[Column] = []
-    merged: set[str] = set()
-    for source in sources:
-        if source.columns is None:
-            return None
-        for column in source.columns:
-            key = column.name.lower()
-            if key in frame.merged and isinstance(one, exp.Star):
-                if key in merged:
-                    continue
-                merged.add(key)
-            found.append(column)
-    if frame.merged and isinstance(one, exp.Star):
-        found.sort(key=lambda column: column.name.lower() not in frame.merged)
+        star, sources = one.this, [source for source in frame.sources if source.name.lower() == name]
+        found = sources[0].columns if sources else None
+    if found is None:
+        return None
     left_out = {part.name.lower() for part in star.args.get("except_") or []}
     instead = {part.alias.lower(): part.this.type for part in star.args.get("replace") or []}
     return [
@@ -135,6 +120,21 @@ def columns(one: Node, frame: Frame) -> list[Column] | None:
         for column in found
         if column.name.lower() not in left_out
     ]
+
+
+def _all(frame: Frame) -> list[Column] | None:
+    """Return the columns of all sources; those of USING come first, and once."""
+    merged: dict[str, Column] = {}
+    found: list[Column] = []
+    for source in frame.sources:
+        if source.columns is None:
+            return None
+        for column in source.columns:
+            if column.name.lower() in frame.merged:
+                merged.setdefault(column.name.lower(), column)
+            else:
+                found.append(column)
+    return [*merged.values(), *found]
 
 
 def united(node: exp.SetOperation, left: Sequence[Column], right: Sequence[Column]) -> list[Column]:
@@ -148,7 +148,7 @@ def united(node: exp.SetOperation, left: Sequence[Column], right: Sequence[Colum
         )  # fmt: skip
     found = []
     for place, (one, two) in enumerate(zip(left, right, strict=True), 1):
-        sides = [_item(node.this, place - 1, one), _item(node.expression, place - 1, two)]
+        sides = [item(node.this, place - 1, one), item(node.expression, place - 1, two)]
         if not meets(sides):
             kinds = ", ".join(known(side) or "NULL" for side in sides)
             raise wrong(node, f"Column {place} in {name} has incompatible types: {kinds}")
@@ -156,7 +156,7 @@ def united(node: exp.SetOperation, left: Sequence[Column], right: Sequence[Colum
     return found
 
 
-def _item(query: Node, place: int, column: Column) -> Node:
+def item(query: Node, place: int, column: Column) -> Node:
     """Return what a column is made of, where it is a literal or NULL, which becomes other types."""
     while isinstance(query, exp.Subquery):
         query = query.this

@@ -8,6 +8,7 @@ import unicodedata
 from sqlglot import exp
 
 from trivet.sql.translate.casts import as_string
+from trivet.sql.translate.comparisons import like_any
 from trivet.sql.translate.formats import formatted
 from trivet.sql.translate.forms import Node, Rules, expect, form, integer, is_text, kind, refused
 
@@ -23,6 +24,8 @@ _BLANKS += "\t\n\v\f\r\x85"
 def _like(node: exp.Like) -> Node | None:
     """A backslash is the escape; DuckDB has none of itself."""
     pattern = node.expression
+    if isinstance(pattern, (exp.Any, exp.All)) and isinstance(pattern.this, exp.Unnest):
+        return like_any(node)
     if isinstance(pattern, (exp.Any, exp.All)):
         if any("\\" in one.name for one in pattern.find_all(exp.Literal)):
             raise refused(node, "with an escape in a pattern is not supported", "LIKE ANY")
@@ -39,6 +42,21 @@ def _trim(node: exp.Trim) -> Node:
     if kind(node.this) == "BYTES":
         raise refused(node, "of BYTES is not supported", name.upper())
     return form(f"{name}(_x, _of)", "STRING", x=node.this, of=node.expression or _BLANKS)
+
+
+@RULES(exp.StartsWith, exp.EndsWith)
+def _begins(node: Node) -> Node | None:
+    if kind(node.this) != "BYTES":
+        return None
+    name = "starts_with" if isinstance(node, exp.StartsWith) else "ends_with"
+    return form(f"{name}(hex(_x), hex(_part))", "BOOL", x=node.this, part=node.expression)
+
+
+@RULES(exp.Upper, exp.Lower)
+def _case(node: Node) -> Node | None:
+    if kind(node.this) == "BYTES":
+        raise refused(node, "of BYTES is not supported")
+    return None
 
 
 @RULES(exp.Length)
@@ -88,14 +106,6 @@ def _substring(node: exp.Substring) -> Node:
             n=length,
         )
     return form("substring(_x, _p, _n)", kind(value), x=value, p=start, n=length)
-
-
-@RULES(exp.StrPosition)
-def _position(node: exp.StrPosition) -> Node:
-    for key in ("position", "occurrence"):
-        if node.args.get(key) is not None and integer(node.args[key]) != 1:
-            raise refused(node, f"a {key} other than 1 is not supported", "INSTR")
-    return form("strpos(_x, _part)", "INT64", x=node.this, part=node.args["substr"])
 
 
 @RULES(exp.Pad)
@@ -175,11 +185,6 @@ def _of_code_points(node: Node) -> Node:
     )  # fmt: skip
 
 
-@RULES(exp.Contains)
-def _contains(node: Node) -> Node:
-    raise refused(node, "use STRPOS(LOWER(x), LOWER(part)) > 0", "CONTAINS_SUBSTR")
-
-
 @RULES(exp.Split)
 def _split(node: exp.Split) -> Node:
     if kind(node.this) == "BYTES":
@@ -201,14 +206,24 @@ def _replace(node: exp.Replace) -> Node:
 
 @RULES(exp.Repeat)
 def _repeat(node: exp.Repeat) -> Node:
-    return form("repeat(_x, CAST(_n AS BIGINT))", kind(node.this), x=node.this, n=node.args["times"])
+    times = node.args["times"]
+    if integer(times) is None or (integer(times) or 0) < 0:
+        times = form(
+            "CASE WHEN _n < 0 THEN error('Second argument in REPEAT() cannot be negative') ELSE _n END",
+            n=times,
+        )
+    return form("repeat(_x, CAST(_n AS BIGINT))", kind(node.this), x=node.this, n=times)
 
 
 @RULES(exp.Reverse)
 def _reverse(node: exp.Reverse) -> Node:
     """By code points; DuckDB's own goes by what looks like one character."""
     if kind(node.this) == "BYTES":
-        raise refused(node, "of BYTES is not supported", "REVERSE")
+        return form(
+            "unhex(coalesce(list_aggregate(list_reverse(regexp_extract_all(hex(_x), '..')), 'string_agg', "
+            "''), CASE WHEN _x IS NOT NULL THEN '' END))",
+            "BYTES", x=node.this,
+        )  # fmt: skip
     return form(
         "CASE WHEN _x = '' THEN '' ELSE list_aggregate(list_reverse(list_transform(range(1, length(_x) + 1), "
         "lambda e_: substring(_x, e_, 1))), 'string_agg', '') END",

@@ -123,7 +123,7 @@ def _of_times(node: Node, left: str | None, right: str | None) -> exp.DataType |
     if left == right:
         return type_of("INTERVAL") if isinstance(node, exp.Sub) or left == "INTERVAL" else None
     if right == "INTERVAL" or left == "INTERVAL":
-        other = right if left == "INTERVAL" else left
+        other = str(right if left == "INTERVAL" else left)
         return (
             type_of("DATETIME" if other == "DATE" else str(other))
             if other != "INT64"
@@ -151,10 +151,6 @@ def _array(node: exp.Array) -> exp.DataType | None:
     if not node.expressions:
         return None
     return array(type_among(node.expressions))
-
-
-def _sum(node: Node) -> exp.DataType | None:
-    return _own(node)
 
 
 def _mean(node: Node) -> exp.DataType | None:
@@ -201,6 +197,19 @@ def _of_aggregate(node: Node) -> exp.DataType | None:
     return found
 
 
+def _given(node: Node, *keys: str) -> list[Node]:
+    return [node.args[key] for key in keys if node.args.get(key) is not None]
+
+
+def _among(node: Node, *keys: str) -> exp.DataType | None:
+    return type_among(_given(node, *keys))
+
+
+def _extract(node: exp.Extract) -> exp.DataType | None:
+    part = node.name.upper()
+    return type_of(part if part in ("DATE", "TIME", "DATETIME") else "INT64")
+
+
 def _constant(name: str) -> dict[str, Any]:
     return _rule(lambda node: type_of(name))
 
@@ -219,10 +228,10 @@ _METADATA: dict[Any, dict[str, Any]] = {
     exp.Avg: _rule(_mean),
     exp.GroupConcat: _constant("STRING"),
     exp.ArrayAgg: _rule(lambda node: array(_of_aggregate(node))),
-    exp.If: _rule(lambda node: type_among([one for one in (node.args.get("true"), node.args.get("false")) if one])),
-    exp.Case: _rule(lambda node: type_among(
-        [*(one.args["true"] for one in node.args["ifs"]), *([node.args["default"]] if node.args.get("default") else [])]
-    )),
+    exp.If: _rule(lambda node: _among(node, "true", "false")),
+    exp.Case: _rule(
+        lambda node: type_among([one.args["true"] for one in node.args["ifs"]] + _given(node, "default"))
+    ),
     **dict.fromkeys((exp.Coalesce, exp.Greatest, exp.Least),
                     _rule(lambda node: type_among([node.this, *node.expressions]))),
     exp.Nullif: _rule(_own),
@@ -234,11 +243,9 @@ _METADATA: dict[Any, dict[str, Any]] = {
     exp.SafeFunc: _rule(_own),
     exp.Count: _constant("INT64"),
     exp.CountIf: _constant("INT64"),
-    exp.Extract: _rule(lambda node: {"DATE": type_of("DATE"), "TIME": type_of("TIME"), "DATETIME": type_of("DATETIME")}.get(
-        node.name.upper(), type_of("INT64"))),
+    exp.Extract: _rule(_extract),
     **dict.fromkeys((exp.JSONExtract,), _rule(lambda node: None)),
-    exp.GenerateSeries: _rule(lambda node: array(type_among(
-        [one for one in (node.args.get("start"), node.args.get("end"), node.args.get("step")) if one is not None]))),
+    exp.GenerateSeries: _rule(lambda node: array(_among(node, "start", "end", "step"))),
     exp.StrPosition: _constant("INT64"),
     exp.LogicalAnd: _constant("BOOL"), exp.LogicalOr: _constant("BOOL"),
 }  # fmt: skip
