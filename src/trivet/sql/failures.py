@@ -115,6 +115,8 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
     column = _MISSING.search(text) or _COLUMN.search(text)
     if column and tree is not None and kind in ("BinderException", "CatalogException"):
         return InvalidArgument(_unrecognized(column["name"], text, tree))
+    if kind == "TransactionException" and ("onflict" in said or "Failed to commit" in said):
+        said = f"Could not serialize access due to concurrent update; try again: {said}".replace("\\0", ".")
     if kind == "InterruptException":
         said = "the statement was cancelled"
     return _KINDS.get(kind, InvalidArgument)(said.replace("\n", "; ") or kind)

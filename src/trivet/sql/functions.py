@@ -7,6 +7,7 @@ is given one that says under which number the exception itself is kept.
 
 import inspect
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -25,6 +26,8 @@ from trivet.sql.scored import Scored
 from trivet.sql.types import struct
 
 _KEPT = 64
+_MOST = 500
+"""Functions that are there at most, but for those in use."""
 _NUMBER = re.compile(r"\(trivet error (\d+)\)")
 
 
@@ -49,7 +52,12 @@ class Functions:
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
-        self._made: dict[str, tuple[str, Function]] = {}  # by name: the model's key, and what is called
+        self._made: OrderedDict[str, tuple[str, Function]] = (
+            OrderedDict()
+        )  # by name: whose, and what is called
+        self._forgotten: dict[str, int] = {}  # by name: when
+        self._users: set[int] = set()
+        self._clock = count(1)
         self._own: Any = None  # connection: a function made in a transaction would go with it
         self._errors: dict[int, ServingError] = {}
         self._numbers = count()
@@ -66,14 +74,35 @@ class Functions:
         model is loaded, or the endpoint connected to, with the first row.
         """
         name = _name(model, safe=safe)
-        if name in self._made:
-            return name
         with self._leases.alone:
             if name not in self._made:
                 function = self._function(model, spec, safe=safe)
                 self._register(connection, name, model, function)
                 self._made[name] = model.key, function
+            self._made.move_to_end(name)
+            self._forgotten.pop(name, None)
+            for old in list(self._made)[:-_MOST]:
+                self._forgotten.setdefault(old, next(self._clock))
         return name
+
+    def enter(self) -> int:
+        """Begin to use functions; what is returned is for `leave`, until which those there are now stay.
+
+        DuckDB does not keep a function that a statement calls from being removed, nor bear that it is.
+        """
+        with self._leases.alone:
+            user = next(self._clock)
+            self._users.add(user)
+            return user
+
+    def leave(self, user: int) -> None:
+        """Use them no more: those that were forgotten and that nobody can use any more are removed."""
+        with self._leases.alone:
+            self._users.discard(user)
+            first = min(self._users, default=next(self._clock))
+            for name in [name for name, when in self._forgotten.items() if when < first]:
+                del self._forgotten[name]
+                self._remove(name)
 
     def raised(self, error: BaseException) -> ServingError | None:
         """Return what a function raised, given DuckDB's exception for it; None where no function did."""
@@ -92,13 +121,13 @@ class Functions:
                 made[1].interrupt()
 
     def forget(self, connection: Any, key: str) -> None:
-        """Remove the functions of a model (`SqlModel.key`) that was dropped or replaced.
+        """Have the functions of a model (`SqlModel.key`) that was dropped or replaced be removed.
 
         A statement that runs keeps its own until it ends.
         """
         with self._leases.alone:
             for name in [name for name, (of, _) in self._made.items() if of == key]:
-                self._remove(name)
+                self._forgotten.setdefault(name, next(self._clock))
 
     def close(self) -> None:
         """Remove all functions, and let go of endpoints; models are the leases' to give up."""
@@ -160,6 +189,6 @@ def _name(model: SqlModel, *, safe: bool) -> str:
     outputs = [(one.name, str(one.type)) for one in model.outputs]
     inputs = [(one.name, str(one.type)) for one in model.inputs]
     how = takes_arrays(model.options), dict(model.parameters), safe, model.remote
-    what = (model.key, inputs, outputs, how)
+    what = (model.key, str(model.created), inputs, outputs, how)
     digest = sha256(msgspec.json.encode(what, order="sorted")).hexdigest()
     return f"ml_{digest[:20]}"

@@ -7,6 +7,7 @@ from trivet.sql.result import Result
 
 if TYPE_CHECKING:
     from trivet.serving.leases import Leases
+    from trivet.sql.functions import Functions
 
 PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false")
 """What makes DuckDB count how far a statement is, and not draw it."""
@@ -32,6 +33,31 @@ class Waiting:
         """Break it off; called by any thread."""
         if (caller := self._caller) is not None:
             self._leases.interrupt_caller(caller)
+
+
+class Use:
+    """Within it, the functions of models that a statement calls stay."""
+
+    def __init__(self, functions: "Functions") -> None:
+        self._functions = functions
+        self._user: int | None = None
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Hold those that there are, until `end`."""
+        self.end()
+        self._user = self._functions.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Let them go, if they are held."""
+        user, self._user = self._user, None
+        if user is not None:
+            self._functions.leave(user)
 
 
 def nothing() -> None:

@@ -28,7 +28,7 @@ from trivet.sql.plan import Plan, Planner, Source
 from trivet.sql.quoting import quoted
 from trivet.sql.result import Done, Planned, Result
 from trivet.sql.rows import CursorRows, StreamRows
-from trivet.sql.running import PROGRESS, Runs, Waiting, at_once, nothing, undone
+from trivet.sql.running import PROGRESS, Runs, Use, Waiting, at_once, nothing, undone
 from trivet.sql.transactions import Transactions
 from trivet.sql.translate import SETTINGS
 from trivet.sql.types import Field, of_duckdb
@@ -81,6 +81,7 @@ class Connection:
         self.transactions = Transactions(self.cursor, self._settle, self._changed)
         self._functions: list[str] = []
         self._waiting = Waiting(database.leases)
+        self._use = Use(database.functions)
         self._interrupted = False
         self._models: Sequence[SqlModel] = ()
         self.speak(dialect)
@@ -237,9 +238,8 @@ class Connection:
 
     def function(self, model: SqlModel, *, safe: bool) -> str:
         """Return the name of the DuckDB function that predicts, which is there now."""
-        database = self.database
-        spec = None if model.remote is not None else partial(database.models.spec, model)
-        return database.functions.ensure(database.root, model, spec, safe=safe)
+        spec = None if model.remote is not None else partial(self.database.models.spec, model)
+        return self.database.functions.ensure(self.database.root, model, spec, safe=safe)
 
     @contextmanager
     def failing(self, tree: exp.Expression | None) -> Iterator[None]:
@@ -269,13 +269,14 @@ class Connection:
         self, tree: exp.Expression, known: Mapping[str, Parameter], into: Into | None, source: Source
     ) -> Plan:
         self._settle()
-        with self._waiting, understood(), told(tree):
+        with self._use, self._waiting, understood(), told(tree):
             return Planner(self, known, source).plan(tree, into)
 
     def _run(self, plan: Plan, known: Mapping[str, Parameter], streams: bool = False) -> Result:
         self._settle()
-        if self._interrupted:  # while it was planned
-            raise Cancelled("the statement was cancelled")
+        if self._interrupted:
+            raise Cancelled("the statement was cancelled")  # while it was planned
+        self._use.begin()
         functions = [self.function(model, safe=safe) for model, safe in plan.models]
         self._functions, self._models = functions, [model for model, _ in plan.models]
         try:
@@ -300,6 +301,7 @@ class Connection:
         finally:
             if not streams:
                 self._functions = []
+                self._use.end()
 
     def _described(self, planned: Planned) -> Planned:
         """Add the columns that a statement turned out to give, of which they were not known before."""
@@ -325,6 +327,7 @@ class Connection:
         self._last = nothing
         if rows is not None:
             rows.settle()
+        self._use.end()
 
     def _changed(self) -> None:
         """Know that a transaction has ended, with which tables may have come or gone."""
@@ -339,8 +342,7 @@ class Connection:
     def _key(self, text: str, known: Mapping[str, Parameter]) -> Hashable:
         types = tuple((name, one.type) for name, one in known.items())
         database = self.database
-        temporary = tuple(sorted(self.temporary)) or None
-        if temporary:
+        if self.temporary:
             return None
         return (
             text, self.project, self.default, self.dialect, types, database.models.revision(),
