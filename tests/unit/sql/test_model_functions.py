@@ -316,3 +316,21 @@ def test_weights_are_those_of_the_features(con: Any) -> None:
 def test_what_cannot_be_answered_is_told(con: Any, call: str, error: type, expected: str) -> None:
     with pytest.raises(error, match=expected):
         con.sql(f"SELECT * FROM {call}")
+
+
+def test_attributions_are_unnested_by_their_fields(con: Any) -> None:
+    rows = con.sql(
+        "SELECT feature, COUNT(*) AS n, SUM(ABS(attribution)) > 0 AS any "
+        "FROM ML.EXPLAIN_PREDICT(MODEL ds.one, TABLE diabetes, STRUCT(2 AS top_k_features)) AS p, "
+        "UNNEST(p.top_feature_attributions) GROUP BY feature"
+    ).fetchall()
+    assert rows
+    assert all(isinstance(feature, str) and some for feature, _, some in rows)
+    (total,) = con.sql("SELECT COUNT(*) FROM diabetes").fetchone()
+    assert sum(n for _, n, _ in rows) == 2 * total
+    best = con.sql(
+        "SELECT (SELECT feature FROM UNNEST(top_feature_attributions) ORDER BY attribution DESC LIMIT 1) "
+        "FROM ML.EXPLAIN_PREDICT(MODEL ds.one, (SELECT * FROM diabetes LIMIT 3))"
+    ).fetchall()
+    assert len(best) == 3
+    assert all(isinstance(feature, str) for (feature,) in best)
