@@ -67,8 +67,8 @@ class Artifacts:
     """What the files of a model may do. They can never grant it to themselves."""
 
     allow_pickle: bool = False
-    """Load pickle and joblib files, and PyTorch and TensorFlow files of which it cannot be told that they only
-    compute. They run any code they contain, with the server's rights."""
+    """Load pickle and joblib files, and PyTorch and TensorFlow files of which it cannot be told that they
+    only compute. They run any code they contain, with the server's rights."""
 
     allow_python: bool = True
     """Run the code of Python predictors (`predictor.py`)."""

@@ -28,6 +28,13 @@ PRINTS = {
         "299,997 results, the same as without the kill, and 3 errors:",
         "row 123,456: s6: expected float32; got the string 'tall'",
     ],
+    "06-sql": [
+        "Successfully created model named progression.",
+        "100,000 rows predicted in ",
+        "off_by    r2\n------  ----\n",
+        "feature  adds\n-------  ----\n",
+        "Column sex is not found in the input data to the PREDICT function.",
+    ],
 }
 
 

@@ -40,6 +40,13 @@ class _Parser(parser.Parser):
     def raise_error(self, message: str, token: Token | None = None) -> None:
         raise parse_error(message, token or self._curr, self.sql)
 
+    def _parse_unary(self) -> exp.Expr | None:
+        start = self._curr
+        this = super()._parse_unary()
+        if this is not None and start is not None and "line" not in this.meta:
+            this.update_positions(start)  # where it begins: sqlglot itself knows that of names alone
+        return this
+
     def _parse_function_call(
         self,
         functions: Any = None,

@@ -8,6 +8,7 @@ from sqlglot import exp
 from trivet.core.errors import ServingError
 from trivet.sql import predict
 from trivet.sql.columns import outputs_of
+from trivet.sql.resolve import READY
 from trivet.sql.translate import Column, translate
 from trivet.sql.types import Field
 
@@ -45,7 +46,9 @@ class Known:
     def _planned(self, query: exp.Expression) -> exp.Expression:
         self.inside = True
         try:
-            return predict.rewrite(translate(query, self.planner.schema(), self.columns), self.planner)
+            translated = translate(query, self.planner.schema(), self.columns)
+            put_back(translated, self.ready)
+            return predict.rewrite(translated, self.planner)
         finally:
             self.inside = False
 
@@ -55,6 +58,27 @@ class Known:
             return None
         names = {one.name.lower() for one in outputs}
         return outputs + [one for one in given if one.name.lower() not in names]
+
+
+def taken_out(tree: exp.Expression) -> dict[str, exp.Expression]:
+    """Put a name in the place of what is DuckDB's SQL already."""
+    ready: dict[str, exp.Expression] = {}
+    found: list[exp.Expression] = [one for one in tree.find_all(exp.Query) if isinstance(one, exp.Expression)]
+    for node in found:
+        if node.meta.get(READY) and node.parent is not None:
+            name = f"__ready_{len(ready)}"
+            ready[name] = node
+            node.replace(exp.select("*").from_(exp.to_table(name)))
+    return ready
+
+
+def put_back(tree: exp.Expression, ready: Mapping[str, exp.Expression]) -> None:
+    """Put copies of it back into its places."""
+    for table in list(tree.find_all(exp.Table)):
+        if table.name in ready:
+            select = table.find_ancestor(exp.Select)
+            assert select is not None
+            select.replace(ready[table.name].copy())
 
 
 def _bare(table: exp.Expression) -> exp.Expression:

@@ -10,13 +10,13 @@ from trivet.core.errors import InvalidArgument, NotFound, ServingError
 from trivet.sql import images, predict, written
 from trivet.sql.failures import told
 from trivet.sql.files import reading
-from trivet.sql.known import Known
+from trivet.sql.known import Known, put_back, taken_out
 from trivet.sql.model import SqlModel
 from trivet.sql.names import DatasetName
 from trivet.sql.parameters import Parameter
 from trivet.sql.positions import at
 from trivet.sql.quoting import quoted
-from trivet.sql.resolve import READY, Names, models_of, parts
+from trivet.sql.resolve import Names, models_of, parts
 from trivet.sql.result import Done, Planned
 from trivet.sql.translate import translate
 from trivet.sql.types import Field, of_duckdb
@@ -124,9 +124,9 @@ class Planner:
         tree = self.names.resolve(tree)
         self._typed(tree)
         if self.connection.dialect == "bigquery":
-            ready = _taken_out(tree)
+            ready = taken_out(tree)
             tree = translate(tree, self.schema(), Known(self, ready).columns)
-            _put_back(tree, ready)
+            put_back(tree, ready)
         for one in list(tree.find_all(exp.Parameter)):
             to = exp.DataType.build(self.parameters[one.name].type.duckdb, dialect="duckdb")
             if isinstance(one.parent, exp.Cast) and one.arg_key == "this":
@@ -288,23 +288,3 @@ def _where(node: exp.Expression) -> int:
 
 def _differs(type_: Any, wanted: str) -> bool:
     return str(type_).replace('"', "") != wanted.replace('"', "")
-
-
-def _taken_out(tree: exp.Expression) -> dict[str, exp.Expression]:
-    """Put a name in the place of what is DuckDB's SQL already."""
-    ready: dict[str, exp.Expression] = {}
-    found: list[exp.Expression] = [one for one in tree.find_all(exp.Query) if isinstance(one, exp.Expression)]
-    for node in found:
-        if node.meta.get(READY) and node.parent is not None:
-            name = f"__ready_{len(ready)}"
-            ready[name] = node
-            node.replace(exp.select("*").from_(exp.to_table(name)))
-    return ready
-
-
-def _put_back(tree: exp.Expression, ready: Mapping[str, exp.Expression]) -> None:
-    for table in list(tree.find_all(exp.Table)):
-        if table.name in ready:
-            select = table.find_ancestor(exp.Select)
-            assert select is not None
-            select.replace(ready[table.name])

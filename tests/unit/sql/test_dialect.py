@@ -15,6 +15,7 @@ from trivet.sql.dialect import (
     refuse,
 )
 from trivet.sql.positions import at
+from trivet.sql.translate import translate
 
 
 def one(text, dialect="bigquery"):
@@ -205,3 +206,8 @@ def test_statements_that_trivet_has_not_are_refused_by_name(text, name):
 def test_training_is_refused(text):
     with pytest.raises(Unimplemented, match="Trivet imports trained models"):
         refuse(one(text))
+
+
+def test_expressions_know_where_they_begin_in_the_statement_and_not_in_a_template():
+    tree = translate(parse("SELECT\n  1 / 2 AS a,\n  CAST(1.5 AS INT64) AS b")[0])
+    assert [at(one) for one in tree.expressions] == [" at [2:3]", " at [3:3]"]

@@ -273,7 +273,11 @@ def test_a_plan_of_a_replaced_model_meets_the_new_one_never(here, files):
     here.create("reg", files / "two.json", "XGBOOST", version="2")
     assert here.run(text) != before
     assert here.connection.execute(plan).fetchall() == before
+    user = here.functions.enter()
     here.functions.forget(here.connection, "projects/p/locations/l/models/reg@1")
+    assert repr(here.functions) == "<Functions 2 made>"  # a statement may still call it
+    here.functions.leave(user)
+    here.functions.leave(here.functions.enter())
     assert repr(here.functions) == "<Functions 1 made>"
     assert here.run(text) != before
 

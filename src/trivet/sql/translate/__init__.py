@@ -87,6 +87,8 @@ def translate(
             continue
         if new.type is None and node.type is not None:
             new.type = node.type
+        if not new._meta and node._meta:
+            new.update_positions(node)
         if node is tree:
             tree = new
         else:

@@ -50,7 +50,10 @@ class _Plain(DuckDB):
 
 @lru_cache(maxsize=1024)
 def _template(text: str) -> Node:
-    return _Plain().parse(text)[0]
+    tree: Node = _Plain().parse(text)[0]
+    for one in tree.walk():  # where something stands in a template is no place in the statement
+        one._meta = None
+    return tree
 
 
 def form(text: str, type_: str | None = None, **parts: Node | str | int) -> Node:
