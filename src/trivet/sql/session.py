@@ -203,6 +203,7 @@ class Connection:
         """End it. Rows that have not been taken may still be, if they were not to be streamed."""
         if not self._closed:
             self._settle()
+            self._use.end()
             self._closed = True
             self.cursor.close()
 
@@ -327,7 +328,6 @@ class Connection:
         self._last = nothing
         if rows is not None:
             rows.settle()
-        self._use.end()
 
     def _changed(self) -> None:
         """Know that a transaction has ended, with which tables may have come or gone."""
