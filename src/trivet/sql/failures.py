@@ -13,6 +13,7 @@ from trivet.core.errors import (
     FailedPrecondition,
     Internal,
     InvalidArgument,
+    NotFound,
     ResourceExhausted,
     ServingError,
     Unimplemented,
@@ -46,6 +47,9 @@ _UNCONVERTED = re.compile(
 )
 _LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
 
+
+_TABLE = re.compile(r'Table with name "?(?P<name>.*?)"? (?P<how>already exists|does not exist)!')
+_SERIALIZE = "Could not serialize access due to concurrent update; try again"
 
 LONGEST = 1 << 20
 """Characters of the statements of one text."""
@@ -101,12 +105,12 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
     text = str(error).strip()
     said = text.split("\n\nLINE ")[0].split("\n\n")[0]
     _, _, said = said.partition(": ") if re.match(r"[A-Z][\w ]* Error: ", said) else ("", "", said)
-    if "expression depth limit" in said:
-        return InvalidArgument("Query is too complex: expressions are nested too deeply")
     if raised := _RAISED.search(text):  # by a function of ours; `Functions` knows what models raise
         return InvalidArgument(raised["said"])
+    if "expression depth limit" in said:
+        said = "Query is too complex: expressions are nested too deeply"
     if divided := _DIVIDED.search(text):
-        return InvalidArgument(f"division by zero: {divided['what']}")
+        said = f"division by zero: {divided['what']}"
     if locked := _LOCKED.search(text):
         return FailedPrecondition(
             f"{locked['file']}: process {locked['process']} has the database open for writing. If that is "
@@ -115,11 +119,23 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
     column = _MISSING.search(text) or _COLUMN.search(text)
     if column and tree is not None and kind in ("BinderException", "CatalogException"):
         return InvalidArgument(_unrecognized(column["name"], text, tree))
-    if kind == "TransactionException" and ("onflict" in said or "Failed to commit" in said):
-        said = f"Could not serialize access due to concurrent update; try again: {said}".replace("\\0", ".")
+    if kind in ("CatalogException", "TransactionException") and (raced := _raced(kind, said)):
+        return raced
     if kind == "InterruptException":
         said = "the statement was cancelled"
     return _KINDS.get(kind, InvalidArgument)(said.replace("\n", "; ") or kind)
+
+
+def _raced(kind: str, said: str) -> ServingError | None:
+    """Return what another statement did to this one, whose names were looked at before."""
+    found = _TABLE.match(said)
+    if kind == "CatalogException" and found and found["how"] == "does not exist":
+        return NotFound(f"Not found: Table {found['name']}")
+    if kind == "CatalogException" and found:
+        return Aborted(f"{_SERIALIZE}: Table {found['name']} has just been made")
+    if "onflict" in said or "Failed to commit" in said:
+        return Aborted(f"{_SERIALIZE}: {said}".replace("\\0", "."))
+    return None
 
 
 def unconverted(
