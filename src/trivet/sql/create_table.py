@@ -152,8 +152,9 @@ def operation_of(planner: "Planner", tree: exp.Create, name: ObjectName, table: 
     kind = connection.store.kind(name)
     wanted = "VIEW" if tree.kind == "VIEW" else "TABLE"
     if kind is None:
-        if connection.store.has_dataset(name.parent):
-            connection.store.expect_free(name)
+        store = connection.store
+        if store.has_dataset(name.parent) and store.alike(name):  # not its own name: it may be there by now
+            store.expect_free(name)
         return "CREATE"
     if skips:
         return "SKIP"
