@@ -2,9 +2,10 @@
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -46,11 +47,13 @@ def settings(
 
 
 class Here:
-    """Jobs of the catalog that the settings name, which is made where there is none."""
+    """Jobs of the catalog that the settings name, which is made where there is none.
 
-    def __init__(self, read: "Settings") -> None:
-        self._settings = read
-        self.home = Location(read.catalog.project, read.catalog.location)
+    `read` returns the settings; it is called when they are first needed, since to import them takes a while.
+    """
+
+    def __init__(self, read: "Callable[[], Settings]") -> None:
+        self._read = read
         self._place: Place | None = None
         self._engine: Engine | None = None
 
@@ -63,11 +66,27 @@ class Here:
         if self._place is not None:
             self._place.catalog.close()
 
-    def expect(self, workers: int) -> None:
-        """Know that a job is about to run on the embedded engine: its first process starts meanwhile."""
-        from trivet.engines.registry import DEFAULT, open_engine
+    @cached_property
+    def _settings(self) -> "Settings":
+        return self._read()
 
-        self._engine = open_engine(DEFAULT, workers or self._settings.batch.workers)
+    @property
+    def home(self) -> Location:
+        """The project and location of plain names."""
+        return Location(self._settings.catalog.project, self._settings.catalog.location)
+
+    def expect(self, workers: int) -> None:
+        """Know that the embedded engine is about to run a job: its first process starts before all else."""
+        from trivet.engines.process import Process
+
+        first = Process()
+        try:
+            from trivet.engines.embedded import Embedded
+
+            self._engine = Embedded(workers or self._settings.batch.workers, first)
+        except BaseException:
+            first.kill()
+            raise
 
     def model(self, text: str) -> str:
         """Return the full name of a model and what version of it was asked for."""

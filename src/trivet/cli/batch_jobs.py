@@ -141,7 +141,10 @@ def _watched(jobs: "Jobs", name: Name, sees: Sees) -> Told:
 class Jobs(Protocol):
     """Where jobs are. All raise NotFound, and what else the control plane refuses."""
 
-    home: Location
+    @property
+    def home(self) -> Location:
+        """The project and location of plain names."""
+        ...
 
     def model(self, text: str) -> str:
         """Return the full name of a registered model, with the version that is asked for."""
@@ -189,8 +192,8 @@ def reaches(command: Callable[..., None]) -> Callable[..., None]:
         if server is None:
             from trivet.cli.batch_here import Here, settings
 
-            read = settings(data, allow_pickle=bool(given.get("allow_pickle")), **where)
-            with Here(read) as here:
+            allow_pickle = bool(given.get("allow_pickle"))
+            with Here(lambda: settings(data, allow_pickle=allow_pickle, **where)) as here:
                 command(here, **given)
             return
         with Control(look(server, data, **where)) as control:

@@ -122,8 +122,8 @@ class _OrHere(_FromServer):
         from trivet.cli.batch_here import Here, settings
 
         try:
-            read = settings(*(ctx.params.get(name) for name in ("data", "project", "location")))
-            with Here(read) as here:
+            given = [ctx.params.get(name) for name in ("data", "project", "location")]
+            with Here(lambda: settings(*given)) as here:
                 if here.exists():
                     offers = [one for one in type(self).here(here, incomplete) if one.startswith(incomplete)]
                     return [CompletionItem(one) for one in sorted(set(offers))[:_AT_MOST]]

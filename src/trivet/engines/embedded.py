@@ -1,7 +1,7 @@
 """The embedded engine: processes of this machine, each of which loads the model once and does shards.
 
 It runs in its caller's thread and waits for its processes' sockets. The first process starts with the engine,
-so that it is there when the job is ready to be planned.
+or is there already, so that it is ready when the job is to be planned.
 """
 
 import logging
@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,6 +31,7 @@ from trivet.engines.messages import (
     Prepare,
     send,
 )
+from trivet.engines.process import Process
 from trivet.jobs.engine import Event
 from trivet.jobs.work import Prepared, Work
 from trivet.serving import hop
@@ -51,15 +51,15 @@ _ENDS_WITHIN = 5.0
 
 
 class Embedded:
-    """Does the shards of one job in at most so many processes, 0 for one a core."""
+    """Does the shards of one job in at most so many processes, 0 for one a core; `first` is one of them."""
 
-    def __init__(self, workers: int = 0) -> None:
+    def __init__(self, workers: int = 0, first: Process | None = None) -> None:
         self._most = workers or cores()
         self._selector = DefaultSelector()
         self._workers: list[_Worker] = []
         self._closed = False
         self._hurry = 0.0
-        self._start()
+        self._start(first)
 
     def __repr__(self) -> str:
         busy = sum(worker.shard is not None for worker in self._workers)
@@ -141,10 +141,10 @@ class Embedded:
             worker.socket.close()
         self._selector.close()
 
-    def _start(self) -> "_Worker":
+    def _start(self, process: Process | None = None) -> "_Worker":
         if self._closed:
             raise Cancelled("the engine is closed")
-        worker = _Worker()
+        worker = _Worker(process or Process())
         self._workers.append(worker)
         self._selector.register(worker.socket, EVENT_READ, worker)
         if self._closed:  # by another thread, which may not have seen this one
@@ -187,16 +187,9 @@ ENGINE = Embedded
 class _Worker:
     """A process, and the shard that it does. `ended` says how it ended, once it has."""
 
-    def __init__(self) -> None:
-        self.socket, its = socket.socketpair()
-        with its:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "trivet.engines.worker", str(its.fileno())],
-                pass_fds=[its.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what a model prints is none of the command's output
-            )
-        self.socket.setblocking(True)
+    def __init__(self, started: Process) -> None:
+        self.socket, self.process = started.socket, started.popen
+        self.kill = started.kill
         self.shard: Shard | None = None
         self.has_loaded = False
         self.ended = ""
@@ -223,11 +216,6 @@ class _Worker:
         if not data:
             self.ended = self._await_end()
         return list(self._messages.feed(data))
-
-    def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
 
     def _await_end(self) -> str:
         try:
