@@ -109,13 +109,13 @@ def test_all_doors_lead_to_the_same_answers(case, zoo, server, connection, tmp_p
     signature = load(spec, ALLOWED).info.signature
     rows = many([row if isinstance(row, list) else [row] for row in case.rows])
     names = [f"c{index}" for index in range(len(rows[0]))]
-    instances = [dict(zip(names, row, strict=True)) for row in rows] if signature.takes_json else rows
-    write_arrays(tmp_path / "rows.jsonl", (), instances)
+    as_arrays = ", instance_type='array'" if signature.takes_json else ""
+    write_arrays(tmp_path / "rows.jsonl", (), rows)
     for output in case.outputs:
         parameters = {"output": output} if signature.parameters and output != "values" else {}
         online = []
         for start in range(0, ROWS, AT_ONCE):
-            body = {"instances": instances[start : start + AT_ONCE], "parameters": parameters}
+            body = {"instances": rows[start : start + AT_ONCE], "parameters": parameters}
             answer = server.client.post(f"{PARENT}/endpoints/{endpoint}:predict", json=body)
             assert answer.status_code == 200, answer.text
             online += answer.json()["predictions"]
@@ -125,7 +125,7 @@ def test_all_doors_lead_to_the_same_answers(case, zoo, server, connection, tmp_p
         assert same(batch, online, case.framework)
 
         options = "".join(f", {key}='{value}'" for key, value in parameters.items())
-        connection.sql(f"CREATE OR REPLACE MODEL doors.m OPTIONS(model='{endpoint}'{options})")
+        connection.sql(f"CREATE OR REPLACE MODEL doors.m OPTIONS(model='{endpoint}'{as_arrays}{options})")
         model = connection.database.models.named(["doors", "m"], "p", "")
         write_table(tmp_path / "rows.parquet", model.inputs, names, rows)
         outputs = ", ".join(f"`{field.name}`" for field in model.outputs)
