@@ -1,8 +1,13 @@
 """What all tests share: the zoo's models, trained once a session."""
 
+import signal
+
 import pytest
 
 from trivet.cli import threads
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 threads.keep_to_one()  # as `trivet serve` does, before anything imports NumPy
 
