@@ -73,6 +73,9 @@ class Artifacts:
     allow_python: bool = True
     """Run the code of Python predictors (`predictor.py`)."""
 
+    allow_containers: bool = True
+    """Run the containers that models bring, and applications as processes."""
+
     load_timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds in which a model must be loaded and warmed up. Until then, no other is loaded."""
 
@@ -141,6 +144,28 @@ class Container:
 
     health_route: str = ""
     """Path that answers 200 when the model is ready (`AIP_HEALTH_ROUTE`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """How the custom containers of models are run."""
+
+    engine: Literal["auto", "podman", "docker", "process"] = "auto"
+    """What runs them: `auto` is the first there is of podman, docker and processes. Processes run only
+    folders, each in a virtual environment of its own."""
+
+    images: tuple[str, ...] = ()
+    """Folders of applications that stand for images: `IMAGE=FOLDER`, the image as models name it. What a
+    client uploads as `us-docker.pkg.dev/p/r/fraud` is built from there, and fetched from nowhere."""
+
+    cache: str = ""
+    """Folder for the virtual environments of applications; by default below `~/.cache/trivet`."""
+
+    concurrency: Annotated[int, Meta(ge=1)] = 64
+    """Requests that each front sends a container at once; the others wait in the front's queue."""
+
+    start_timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds from a container's start to its first good health, where its model names no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +286,7 @@ class Settings:
     artifacts: Artifacts = field(default_factory=Artifacts)
     log: Log = field(default_factory=Log)
     container: Container = field(default_factory=Container)
+    containers: Containers = field(default_factory=Containers)
     catalog: Catalog = field(default_factory=Catalog)
     storage: Storage = field(default_factory=Storage)
     gateway: Gateway = field(default_factory=Gateway)

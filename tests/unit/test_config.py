@@ -53,6 +53,9 @@ SAMPLES = {
     "storage.buckets": ("gs://a=/a", "gs://b=/b"),
     "container.predict_route": "/p",
     "container.health_route": "/h",
+    "containers.engine": "process",
+    "containers.images": ("a/b=/apps/b", "c=/apps/c"),
+    "containers.cache": "/cache",
 }
 
 

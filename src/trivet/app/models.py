@@ -53,7 +53,9 @@ def where(spec: ModelSpec) -> Where:
 def permissions_of(settings: Settings) -> Permissions:
     """Return what artifacts may do."""
     artifacts = settings.artifacts
-    return Permissions(artifacts.allow_pickle, artifacts.allow_python, artifacts.trusted_types)
+    return Permissions(
+        artifacts.allow_pickle, artifacts.allow_python, artifacts.trusted_types, artifacts.allow_containers
+    )
 
 
 def spec(name: str, model: Model, path: Path, batching: BatchLimits) -> ModelSpec:

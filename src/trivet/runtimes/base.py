@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from trivet.core.containers import ContainerSpec
 from trivet.core.errors import FailedPrecondition, PermissionDenied
 from trivet.core.predictor import AsyncPredictor, Predictor
 from trivet.core.signature import Signature
@@ -23,18 +24,22 @@ class Permissions:
     trusted_types: tuple[str, ...] = ()
     """Types that a skops file may contain besides those that skops itself trusts."""
 
+    containers: bool = True
+    """Run containers, and applications as processes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """The files of a model on the local disk.
 
     `path` is the model file, or the folder for a framework that takes a folder; `declared` is what
-    `signature.json` beside it says.
+    `signature.json` beside it says. `container` is what the model says of its own, where it has one.
     """
 
     path: Path
     declared: Signature | None = None
     permissions: Permissions = field(default_factory=Permissions)
+    container: ContainerSpec | None = None
 
     def require_pickle(self) -> None:
         """Ask the operator's permission to unpickle; every runtime that would must call this first."""
@@ -52,6 +57,14 @@ class Artifact:
             raise PermissionDenied(
                 f"{self.path.name} is a Python predictor, and running such code is not allowed here; "
                 "allow it with --allow-python or artifacts.allow_python = true"
+            )
+
+    def require_containers(self) -> None:
+        """Ask the operator's permission to run a container."""
+        if not self.permissions.containers:
+            raise PermissionDenied(
+                "the model is a container, and running such is not allowed here; allow it with "
+                "artifacts.allow_containers = true"
             )
 
 

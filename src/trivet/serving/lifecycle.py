@@ -9,6 +9,7 @@ from statistics import median
 
 from trivet.codecs import example, signature_json
 from trivet.codecs.json_rows import RowDecoder
+from trivet.core.containers import ContainerSpec
 from trivet.core.errors import InvalidArgument, NotFound, ServingError, model_error
 from trivet.core.instances import Instances
 from trivet.core.names import ModelRef
@@ -46,6 +47,9 @@ class ModelSpec:
     """The model's full resource name; empty for one that has none, but its short name."""
 
     display_name: str = ""
+
+    container: ContainerSpec | None = None
+    """What its own container is run with, of a model that has one; its framework is `container` then."""
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -94,7 +98,7 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     framework, path = find(spec.path, spec.framework)
     runtime = registry.get_runtime(framework)
     folder = path if path.is_dir() else path.parent
-    artifact = Artifact(path, signature_json.read(folder), permissions)
+    artifact = Artifact(path, signature_json.read(folder), permissions, spec.container)
     loaded = runtime.load(artifact)
     predictor: Predictor = Awaited(loaded) if isinstance(loaded, AsyncPredictor) else loaded
     signature = predictor.signature
