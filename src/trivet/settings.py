@@ -167,6 +167,15 @@ class Containers:
     start_timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds from a container's start to its first good health, where its model names no time."""
 
+    limit: bool = False
+    """Let a container use no more CPUs and memory than the machine type of its deployment has
+    (`n1-standard-4`: 4 and 15 GiB). It never gets more than this machine has."""
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Return the folder of each image that stands for one."""
+        return dict(one.split("=", 1) for one in self.images)
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

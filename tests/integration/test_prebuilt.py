@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import saved_models
-from tests.integration.plane import Failed, Plane
+from tests.integration.plane import Plane
 from tests.integration.server import up
 from tests.zoo.torch import archived
 
@@ -46,8 +46,3 @@ def test_a_saved_model_is_answered_as_tensorflow_serving_does(plane, saved_model
     columns = {"colour": np.array([["red"], ["blue"]]), "size": np.array([[1.5], [2.0]], np.float32)}
     expected = saved_models.answers(folder, columns)["output_0"]
     assert np.allclose(answer["predictions"], expected, rtol=1e-6, atol=1e-6)
-
-
-def test_images_of_ones_own_are_refused(plane, tmp_path):
-    with pytest.raises(Failed, match="images of one's own are not run yet"):
-        plane.upload(tmp_path, "mine", containerSpec={"imageUri": "example.com/mine:1"})

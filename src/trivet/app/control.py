@@ -28,6 +28,7 @@ from trivet.app.messages import (
     RunJob,
     Wished,
 )
+from trivet.app.models import containers_of
 from trivet.app.starter import Starter, discards
 from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
@@ -73,6 +74,7 @@ def open_plane(asked: Manage, nudge: Callable[[], None]) -> ControlPlane:
         all_dedicated=settings.catalog.all_dedicated,
         dedicated_dns=asked.tls,
         limits=settings.batching,
+        containers=containers_of(settings),
         alive_within=10 * (_SHARED if settings.catalog.url else _ALONE),
         alive=owners.alive,
     )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
@@ -15,10 +16,11 @@ from shutil import rmtree
 
 from trivet import storage
 from trivet.app import owners
-from trivet.app.models import permissions_of
+from trivet.app.models import containers_of, permissions_of
 from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
-from trivet.control.choice import default_output, to_load
+from trivet.control.choice import default_output, is_own, to_load
+from trivet.control.containers import container_spec, unmanaged_spec
 from trivet.control.job_documents import Asked, Unmanaged, asked_of
 from trivet.control.jobs import BatchJobs
 from trivet.control.operations import Operations
@@ -83,7 +85,12 @@ def open_place(settings: Settings, data: str | Path, url: str = "", store: str =
 def jobs_of(place: Place) -> BatchJobs:
     """Return the calls that concern the jobs of a place, without a server."""
     catalog = place.settings.catalog
-    about = ControlSettings(node=owners.own(), project=catalog.project, location=catalog.location)
+    about = ControlSettings(
+        node=owners.own(),
+        project=catalog.project,
+        location=catalog.location,
+        containers=containers_of(place.settings),
+    )
     operations = Operations(place.catalog, about, lambda: None)
     jobs = BatchJobs(place.catalog, operations, lambda job: discard(place, job))
     jobs.register()
@@ -225,6 +232,7 @@ def _complete(place: Place, job: BatchPredictionJob, asked: Asked, work: Work) -
         output=default_output(version.document),
         model=str(name.at("")),
         display_name=version.display_name,
+        container=container_spec(version, place.store, containers_of(place.settings)),
     )
     return replace(work, model=model)
 
@@ -232,16 +240,27 @@ def _complete(place: Place, job: BatchPredictionJob, asked: Asked, work: Work) -
 def _unmanaged(place: Place, asked: Unmanaged, scratch: Path) -> ModelSpec:
     folder = Path()
     if asked.uri:
-        settings = place.settings
-        storage.source(asked.uri, settings.storage.folders, settings.artifacts.folders or None)
-        fetched = storage.fetch(asked.uri, scratch / "model", settings.storage.folders)
-        folder = to_load(asked.document, fetched)
+        folder = to_load(asked.document, _fetched(place, scratch / "model", asked.uri))
+    container = None
+    if is_own(asked.document):
+        own = containers_of(place.settings)
+        container = unmanaged_spec(
+            asked.document, own, partial(_fetched, place, scratch / "application"), asked.uri
+        )
     return ModelSpec(
         ref=ModelRef(name_from(Path(asked.uri).stem)),
         path=folder,
         framework=asked.framework,
         output=default_output(asked.document),
+        container=container,
     )
+
+
+def _fetched(place: Place, into: Path, uri: str) -> Path:
+    """Return where the files of a model are, copied into a folder unless they are on this machine."""
+    settings = place.settings
+    storage.source(uri, settings.storage.folders, settings.artifacts.folders or None)
+    return storage.fetch(uri, into, settings.storage.folders)
 
 
 def _expect_same(uri: str, path: Path, scratch: Path, *, begun: bool) -> None:

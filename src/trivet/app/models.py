@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from trivet import storage
+from trivet.control.settings import OwnContainers
 from trivet.core.errors import ServingError
 from trivet.core.names import ModelRef
 from trivet.runtimes import registry
@@ -55,6 +56,20 @@ def permissions_of(settings: Settings) -> Permissions:
     artifacts = settings.artifacts
     return Permissions(
         artifacts.allow_pickle, artifacts.allow_python, artifacts.trusted_types, artifacts.allow_containers
+    )
+
+
+def containers_of(settings: Settings) -> OwnContainers:
+    """Return how containers of models' own are run."""
+    own = settings.containers
+    return OwnContainers(
+        allowed=settings.artifacts.allow_containers,
+        engine=own.engine,
+        images=own.folders,
+        cache=Path(own.cache).expanduser().absolute() if own.cache else Path(),
+        concurrency=own.concurrency,
+        start_timeout=own.start_timeout,
+        limited=own.limit,
     )
 
 

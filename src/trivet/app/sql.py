@@ -10,7 +10,7 @@ from typing import Any
 from weakref import finalize, ref
 
 from trivet.app import jobs, owners
-from trivet.app.models import permissions_of
+from trivet.app.models import containers_of, permissions_of
 from trivet.app.sql_watch import Watch
 from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
@@ -61,6 +61,7 @@ def place(settings: Settings, data: str | Path, *, isolate: Isolation = "auto") 
         project=settings.catalog.project,
         location=settings.catalog.location,
         limits=settings.batching,
+        containers=containers_of(settings),
         alive_within=10.0 if settings.catalog.url else 300.0,  # as those that serve have it
         serves=False,
         alive=owners.alive,

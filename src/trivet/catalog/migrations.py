@@ -209,7 +209,19 @@ def _third(connection: Connection) -> None:
     )
 
 
-MIGRATIONS: Sequence[Migration] = (_first, _second, _third)
+def _fourth(connection: Connection) -> None:
+    """What the containers of models' own are made from."""
+    _run(
+        connection,
+        """
+        ALTER TABLE model_versions ADD COLUMN image_key {text} NOT NULL DEFAULT '';
+        ALTER TABLE model_versions ADD COLUMN image JSON;
+        CREATE INDEX version_by_image ON model_versions (image_key) WHERE image_key <> '';
+        """,
+    )
+
+
+MIGRATIONS: Sequence[Migration] = (_first, _second, _third, _fourth)
 
 
 def schema_of(connection: Connection) -> int:

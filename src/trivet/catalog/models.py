@@ -11,7 +11,7 @@ from trivet.catalog import tables
 from trivet.catalog.listing import Field, Listed, page, under
 from trivet.catalog.rows import SQL, Rows, check_etag, missing, name_of, named, new_etag
 from trivet.core.errors import FailedPrecondition
-from trivet.core.resources import Artifact, Location, ModelVersion, Name, Page, Query
+from trivet.core.resources import Artifact, Image, Location, ModelVersion, Name, Page, Query
 
 DEFAULT = "default"
 
@@ -164,12 +164,10 @@ class Models(Rows):
         return [framework for framework in rows if framework]
 
     def artifact_is_used(self, key: str) -> bool:
-        """Return whether a version has the artifact of this key."""
+        """Return whether a version has the artifact of this key, as its model or as its container."""
         table = tables.versions
-        return (
-            self._connection.execute(select(table.c.model).where(table.c.artifact_key == key)).first()
-            is not None
-        )
+        its = or_(table.c.artifact_key == key, and_(table.c.image_key == key, table.c.image_key != ""))
+        return self._connection.execute(select(table.c.model).where(its)).first() is not None
 
     def _aliases(self, where: ColumnElement[bool]) -> Mapping[_Key, list[str]]:
         found = defaultdict(list)
@@ -242,6 +240,8 @@ def _values(one: ModelVersion) -> dict[str, Any]:
         "artifact": None if one.artifact is None else asdict(one.artifact),
         "framework": one.framework,
         "etag": new_etag(),
+        "image_key": one.image.folder.key if one.image and one.image.folder else "",
+        "image": None if one.image is None else asdict(one.image),
     }
 
 
@@ -260,4 +260,10 @@ def _version(row: Row[Any], aliases: Mapping[_Key, list[str]]) -> ModelVersion:
         artifact=None if row.artifact is None else Artifact(**row.artifact),
         framework=row.framework,
         etag=row.etag,
+        image=None if row.image is None else _image(row.image),
     )
+
+
+def _image(fields: Mapping[str, Any]) -> Image:
+    folder = fields["folder"]
+    return Image(**{**fields, "folder": None if folder is None else Artifact(**folder)})

@@ -88,6 +88,8 @@ versions = Table(
     Column("artifact", _json()),
     Column("framework", Words, nullable=False),
     Column("etag", Words, nullable=False),
+    Column("image_key", Words, nullable=False),  # of the copy of its folder
+    Column("image", _json()),
 )
 
 aliases = Table(

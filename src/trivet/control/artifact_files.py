@@ -117,11 +117,15 @@ def outline(files: storage.LocalFiles) -> tuple[str, int]:
 
 
 def settle(folder: Path, target: Path) -> None:
-    """Make a finished folder read-only and give it its digest as name, unless its equal is there already."""
+    """Make a finished folder read-only and give it its digest as name, unless its equal is there already.
+
+    Programs may be executed, whether or not they could be where they are from: stores like S3 do not tell.
+    """
     try:
         for path, _, names in os.walk(folder, topdown=False):
             for name in names:
-                os.chmod(os.path.join(path, name), 0o444)
+                file = Path(path, name)
+                file.chmod(0o555 if is_program(file) else 0o444)
             os.chmod(path, 0o555)
             _sync(Path(path))
         if target.is_dir():
@@ -133,6 +137,13 @@ def settle(folder: Path, target: Path) -> None:
     except OSError as error:
         if not is_whole(target):  # else another has stored the same meanwhile
             raise FailedPrecondition(f"{target}: cannot be stored: {error.strerror or error}") from None
+
+
+def is_program(file: Path) -> bool:
+    """Whether a file is a script with a `#!` or a Linux program."""
+    with file.open("rb") as content:
+        head = content.read(4)
+    return head.startswith(b"#!") or head == b"\x7fELF"
 
 
 def discard(folder: Path) -> None:

@@ -66,6 +66,25 @@ class ArtifactStore:
         read or is no plain file, for links that lead out of the folder, and where the disk is too full.
         """
         found = storage.source(source, self._buckets, self._folders, BESIDE)
+        return self._add(found, source, progress, known)
+
+    def add_application(
+        self,
+        source: str,
+        progress: files.Progress | None = None,
+        known: Callable[[str], object] | None = None,
+    ) -> Artifact:
+        """Copy the folder of an application, as `add` does, but for what its `.dockerignore` names."""
+        found = storage.source(source, self._buckets, self._folders, ignores=".dockerignore")
+        return self._add(found, source, progress, known)
+
+    def _add(
+        self,
+        found: storage.Source,
+        source: str,
+        progress: files.Progress | None,
+        known: Callable[[str], object] | None,
+    ) -> Artifact:
         artifact = self._take(found, source, progress=progress, known=known)
         if self._remote:
             self._upload(artifact)

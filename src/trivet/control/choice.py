@@ -2,18 +2,19 @@
 
 What `trivet.framework` says goes before the container image; without either the artifact's content tells.
 An image `trivet/FRAMEWORK` says the same, and `trivet` that the content tells: for clients that must name an
-image, as Google's SDK must.
+image, as Google's SDK must. Any other image is the model's own container.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from trivet.control import prebuilt
+from trivet.control import container_fields, images, prebuilt
+from trivet.control.containers import OWN
 from trivet.control.fields import text
 from trivet.control.options import options
 from trivet.control.prebuilt import Prebuilt
-from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.core.errors import InvalidArgument, NotFound
 from trivet.core.resources import Document
 from trivet.runtimes import registry
 from trivet.runtimes.base import WithoutArtifact
@@ -25,9 +26,13 @@ _OURS = re.compile(r"trivet(?:/(?P<framework>[a-z][a-z0-9_]*))?(?::[\w.-]+)?")
 def framework(document: Document) -> str:
     """Return the runtime that a model names, itself or by its image; empty where its artifact will say.
 
-    Raises InvalidArgument for a runtime or prebuilt image that there is not, and where there is nothing to
-    load; FailedPrecondition for an image that stands for no runtime.
+    Raises InvalidArgument for a runtime or prebuilt image that there is not, where there is nothing to load,
+    and for a containerSpec that is not sound.
     """
+    if is_own(document):
+        container_fields.read(document["containerSpec"])
+        images.check(_image(document))
+        return OWN
     named = _named(document)
     container = _container(document)
     if container is not None:
@@ -38,7 +43,7 @@ def framework(document: Document) -> str:
         except NotFound as error:
             where = "trivet.framework" if options(document, "model").framework else "containerSpec.imageUri"
             raise InvalidArgument(f"model.{where}: {error}") from None
-        if isinstance(runtime, WithoutArtifact):
+        if isinstance(runtime, WithoutArtifact) and named != OWN:
             return named
     if not text(document, "artifactUri", "model"):
         raise InvalidArgument(
@@ -52,6 +57,8 @@ def detected(document: Document, named: str, folder: Path) -> str:
 
     Raises NotFound, InvalidArgument or FailedPrecondition where there is not one model for it.
     """
+    if named == OWN:  # which takes any files
+        return OWN
     return find(to_load(document, folder), named)[0]
 
 
@@ -70,6 +77,14 @@ def default_output(document: Document) -> str:
     return container.output if container else ""
 
 
+def is_own(document: Document) -> bool:
+    """Whether a model has a container of its own. Raises InvalidArgument as `framework` does."""
+    image = _image(document)
+    if not image or _OURS.fullmatch(image) or options(document, "model").framework not in (None, OWN):
+        return False
+    return prebuilt.resolve(image) is None
+
+
 def _image(document: Document) -> str:
     spec = document.get("containerSpec")
     return str(spec.get("imageUri") or "") if isinstance(spec, Mapping) else ""
@@ -82,14 +97,8 @@ def _named(document: Document) -> str | None:
 
 
 def _container(document: Document) -> Prebuilt | None:
+    """Return the prebuilt container that the image of a model is, where the model has no word of its own."""
     image = _image(document)
     if not image or _OURS.fullmatch(image) or options(document, "model").framework:
         return None
-    container = prebuilt.resolve(image)
-    if container is None:
-        raise FailedPrecondition(
-            f"model.containerSpec.imageUri {image!r}: it is not one of Google's prebuilt containers, and "
-            "images of one's own are not run yet; name `trivet` to serve the artifact by its content, or "
-            "`trivet/onnx` or another runtime"
-        )
-    return container
+    return prebuilt.resolve(image)

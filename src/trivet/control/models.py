@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from trivet.control import choice
+from trivet.control import choice, images
+from trivet.control.containers import OWN
 from trivet.control.fields import aliases, check_id, display_name, labels, masked, merged, text
 from trivet.control.listing import select
 from trivet.control.operations import Begun, Operations
@@ -64,6 +65,8 @@ class Models:
             "document": {key: value for key, value in document.items() if key not in _KEPT_ELSEWHERE},
             "framework": choice.framework(document),
         }
+        if checked["framework"] == OWN:
+            images.require(self.operations.settings.containers)
         source = text(document, "artifactUri", "model")
         if source and not source.startswith("/") and "://" not in source:
             # It would be relative to wherever the server was started.
@@ -201,7 +204,7 @@ class Models:
     def _sweep(
         self, tx: "Transaction", kind: str, name: Name, versions: Sequence[ModelVersion], api: str
     ) -> Operation:
-        artifacts = [asdict(one.artifact) for one in versions if one.artifact]
+        artifacts = [asdict(copy) for one in versions for copy in one.copies]
         return self.operations.begin(
             tx, Begun(kind, name, api, request={"artifacts": artifacts}, revision=tx.revision())
         )

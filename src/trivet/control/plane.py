@@ -65,7 +65,7 @@ class ControlPlane:
     ) -> None:
         self._catalog = catalog
         self._store = store
-        self._settings = settings
+        self.settings = settings
         self._operations = Operations(catalog, settings, nudge)
         self._models = Models(catalog, self._operations)
         self._endpoints = Endpoints(catalog, self._operations, settings)
@@ -335,7 +335,7 @@ class ControlPlane:
 
     def wish(self) -> Wish:
         """Return what is to be served, as of the newest revision."""
-        return wish(self._catalog, self._store, self._settings)
+        return wish(self._catalog, self._store, self.settings)
 
     def applied(self, revision: int, failures: Mapping[str, Failure]) -> None:
         """Hear that this machine serves the wish of a revision, but for these deployed models, by id.

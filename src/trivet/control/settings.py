@@ -1,7 +1,8 @@
 """What the operator of a control plane decides: who it is, and what holds where a caller says nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from trivet.core.resources import Location
 from trivet.serving.batching import BatchLimits
@@ -10,6 +11,22 @@ from trivet.serving.placement import Asked
 
 def _unknown(node: str) -> None:
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnContainers:
+    """How containers that models bring are run: the settings `containers`, and whether they may be at all."""
+
+    allowed: bool = True
+    engine: str = "auto"
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Folders that stand for images, by the image."""
+
+    cache: Path = Path()
+    concurrency: int = 64
+    start_timeout: float = 600.0
+    limited: bool = False
+    """Whether they have only what their machine type has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,8 @@ class ControlSettings:
     folders: tuple[str, ...] = ()
     """The local folders that artifacts may come from (`artifacts.folders`); none means any. Whoever makes the
     store gives them to it."""
+
+    containers: OwnContainers = field(default_factory=OwnContainers)
 
     max_replicas: int = 64
     """The most replicas that a deployed model or a pool may ask to have at once."""

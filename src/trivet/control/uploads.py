@@ -4,6 +4,7 @@ It may be interrupted at any point and is then done again from its beginning. Ve
 an artifact: so it is deleted, and a version added, only in a transaction that has looked for the other.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,11 +12,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from trivet.control.choice import detected
+from trivet.control import choice, container_fields, images
 from trivet.control.models import refuse_taken
 from trivet.control.operations import CANCELLED, Kind, Operations
 from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, NotFound, ServingError
-from trivet.core.resources import Artifact, Document, ModelVersion, Name, Operation
+from trivet.core.resources import Artifact, Document, Image, ModelVersion, Name, Operation
 from trivet.serving.replica import FAULTS
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from trivet.control.artifacts import ArtifactStore
 
 _ATTEMPTS = 3
+_KEYS = ("key", "imageKey")
+"""Under which an operation's request notes what it copies: the artifact, and the folder of the container."""
+
 _LOOKS_EVERY = 1.0
 """Seconds after which a copy that is under way looks whether it is still wanted."""
 
@@ -43,16 +47,18 @@ class Uploads:
 
     def upload(self, operation: Operation) -> None:
         """Copy the artifact, find out what it is, and add the version; or leave neither, and raise why."""
-        if operation.request.get("key"):
+        if any(operation.request.get(key) for key in _KEYS):
             with self.catalog.transaction() as tx:
                 self._discard(tx, operation)  # what an attempt has left that was interrupted
         try:
             if operation.request.get("attended", operation.owner) != operation.owner:
                 raise Cancelled("whoever began the upload, and waited for it, is gone")
             for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
-                artifact = self._copied(operation)
+                source = operation.request["document"].get("artifactUri")
+                artifact = self._copied(operation, self.store.add, source, "key") if source else None
+                image = self._image(operation)
                 framework = self._framework(artifact, operation.request)
-                if framework is not None and self._added(operation, artifact, framework):
+                if framework is not None and self._added(operation, artifact, image, framework):
                     return
             raise Aborted(f"{operation.target}: models with equal files were being deleted; upload it again")
         except FAULTS:
@@ -60,7 +66,10 @@ class Uploads:
                 self._discard(tx, tx.operation(operation.name))
             raise
 
-    def _copied(self, operation: Operation) -> Artifact | None:
+    def _copied(
+        self, operation: Operation, add: Callable[..., Artifact], source: str, noted: str
+    ) -> Artifact:
+        """Have a method of the store copy a source, and note its key before in the request, as `noted`."""
         look = 0.0
 
         def progress(_copied: int, _size: int) -> None:
@@ -76,10 +85,23 @@ class Uploads:
                 current = tx.operation(operation.name)
                 if current.done:
                     raise Cancelled(CANCELLED.message)
-                tx.put_operation(replace(current, request={**current.request, "key": key}))
+                tx.put_operation(replace(current, request={**current.request, noted: key}))
 
-        source = operation.request["document"].get("artifactUri")
-        return self.store.add(source, progress, known) if source else None
+        return add(source, progress, known)
+
+    def _image(self, operation: Operation) -> Image | None:
+        """Keep the image of a version with a container of its own; None for any other."""
+        document = operation.request["document"]
+        if not choice.is_own(document):
+            return None
+        settings = self.operations.settings.containers
+        spec = container_fields.read(document["containerSpec"])
+        source = images.folder(spec.image, settings.images)
+        if not source:
+            return images.named(spec, settings)
+        copy = self._copied(operation, self.store.add_application, source, "imageKey")
+        images.check_folder(self.store.path(copy), spec.image, spec)
+        return Image(folder=copy)
 
     def _is_over(self, operation: Operation) -> bool:
         """Whether somebody has ended an operation, on whichever machine."""
@@ -101,39 +123,44 @@ class Uploads:
         path = Path()
         try:
             path = self.store.path(artifact)
-            return detected(request["document"], request["framework"], path)
+            return choice.detected(request["document"], request["framework"], path)
         except ServingError as error:
             if not self._is_there(artifact):
                 return None
             raise type(error)(str(error).replace(str(path), artifact.source)) from None
 
-    def _added(self, operation: Operation, artifact: Artifact | None, framework: str) -> bool:
-        """Add the version and end the operation; False where the artifact is gone again."""
+    def _added(
+        self, operation: Operation, artifact: Artifact | None, image: Image | None, framework: str
+    ) -> bool:
+        """Add the version and end the operation; False where a copy is gone again."""
+        copies = [copy for copy in (artifact, image.folder if image else None) if copy]
         with self.catalog.transaction() as tx:
             current = tx.operation(operation.name)
             if current.done:  # it was cancelled, or another has carried it out
-                self._discard(tx, artifact=artifact)
+                for copy in copies:
+                    self._remove(tx, copy)
                 return True
-            if not self._is_there(artifact):
+            if not all(map(self._is_there, copies)):
                 return False
-            version = _add(tx, current, artifact, framework)
+            version = _add(tx, current, artifact, image, framework)
             response = {"model": str(version.name), "modelVersionId": version.version}
             self.operations.end(tx, current, response)
         return True
 
-    def _is_there(self, artifact: Artifact | None) -> bool:
+    def _is_there(self, artifact: Artifact) -> bool:
         try:
-            return artifact is None or self.store.path(artifact).exists()
+            return self.store.path(artifact).exists()
         except FailedPrecondition:
             return False
 
-    def _discard(
-        self, tx: "Transaction", operation: Operation | None = None, artifact: Artifact | None = None
-    ) -> None:
-        """Delete an artifact, or what an operation has noted that it copied, unless a version has it."""
-        if operation is not None and (key := operation.request.get("key")):
-            artifact = Artifact(key=key, source=operation.target, digest=key, size=0)
-        if artifact is not None and not tx.artifact_is_used(artifact.key):
+    def _discard(self, tx: "Transaction", operation: Operation) -> None:
+        """Delete what an operation has noted that it copied, unless a version has it."""
+        for noted in _KEYS:
+            if key := operation.request.get(noted):
+                self._remove(tx, Artifact(key=key, source=operation.target, digest=key, size=0))
+
+    def _remove(self, tx: "Transaction", artifact: Artifact) -> None:
+        if not tx.artifact_is_used(artifact.key):
             self.store.remove(artifact)
 
     def cancel(self, tx: "Transaction", operation: Operation) -> None:
@@ -145,13 +172,13 @@ class Uploads:
         """Delete the artifacts of versions that are gone, unless another version has the same."""
         with self.catalog.transaction() as tx:
             for fields in operation.request["artifacts"]:
-                artifact = Artifact(**fields)
-                if not tx.artifact_is_used(artifact.key):
-                    self.store.remove(artifact)
+                self._remove(tx, Artifact(**fields))
             self.operations.end(tx, tx.operation(operation.name), {})
 
 
-def _add(tx: "Transaction", operation: Operation, artifact: Artifact | None, framework: str) -> ModelVersion:
+def _add(
+    tx: "Transaction", operation: Operation, artifact: Artifact | None, image: Image | None, framework: str
+) -> ModelVersion:
     name = Name.parse(operation.target, "models")
     request = operation.request
     if request["first"]:
@@ -172,5 +199,6 @@ def _add(tx: "Transaction", operation: Operation, artifact: Artifact | None, fra
             document=request["document"],
             artifact=artifact,
             framework=framework,
+            image=image,
         )
     )

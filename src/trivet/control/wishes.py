@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trivet.control.choice import default_output, to_load
+from trivet.control.containers import OWN, At, container_spec
 from trivet.control.options import Options, duration, options, replicas
 from trivet.control.settings import ControlSettings
+from trivet.core.containers import ContainerSpec
 from trivet.core.errors import ServingError
 from trivet.core.names import ModelRef
 from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name
@@ -27,7 +29,7 @@ def wish(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings) 
 
     Fetches artifacts that are not on this machine yet.
     """
-    models: list[tuple[ModelSpec, ModelVersion]] = []
+    models: list[tuple[ModelSpec, ModelVersion, At]] = []
     addresses: list[Address] = []
     with catalog.reading() as tx:
         revision = tx.revision()
@@ -40,7 +42,10 @@ def wish(catalog: "Catalog", store: "ArtifactStore", settings: ControlSettings) 
                     log.error("%s: deployed model %s: %s", endpoint.name, deployed.id, error)
             if any(deployed.state == "READY" for deployed in endpoint.deployed):
                 addresses.append(_address(endpoint, settings))
-    located = [replace(spec, path=_path(store, version)) for spec, version in models]
+    located = [
+        replace(spec, path=_path(store, version), container=_container(store, version, settings, at))
+        for spec, version, at in models
+    ]
     return Wish(revision, tuple(located), tuple(addresses))
 
 
@@ -55,6 +60,16 @@ def _path(store: "ArtifactStore", version: ModelVersion) -> Path:
         return Path(artifact.key)  # there is nothing: whoever loads it says so of this model alone
 
 
+def _container(
+    store: "ArtifactStore", version: ModelVersion, settings: ControlSettings, at: At
+) -> ContainerSpec | None:
+    try:
+        return container_spec(version, store, settings.containers, at)
+    except ServingError as error:
+        log.error("%s: %s", version.name, error)
+        return ContainerSpec(folder=Path(version.copies[-1].key))  # as above
+
+
 class _Reader:
     """Reads what a deployment refers to, each thing once."""
 
@@ -64,11 +79,13 @@ class _Reader:
         self.versions = dict(tx.deployed_versions())  # one by one they would take seconds for a thousand
         self.pools: dict[str, Document] = {}
 
-    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, ModelVersion]:
-        """Return how to serve a deployed model, but for where its artifact is."""
+    def spec(self, endpoint: Endpoint, deployed: DeployedModel) -> tuple[ModelSpec, ModelVersion, At]:
+        """Return how to serve a deployed model, but for where its files are, and where it is."""
         version = self.version(deployed.model.at(deployed.version))
         said = options(deployed.document, "deployedModel")
         limits = self.settings.limits
+        if version.framework == OWN:  # which gets requests as their callers made them
+            limits = replace(limits, max_rows=1)
         if timeout := endpoint.document.get("clientConnectionConfig", {}).get("inferenceTimeout"):
             limits = replace(limits, timeout=duration(timeout, "inferenceTimeout"))
         spec = ModelSpec(
@@ -83,7 +100,8 @@ class _Reader:
             model=str(deployed.model),
             display_name=version.display_name,
         )
-        return spec, version
+        at = At(endpoint.name.project, endpoint.name.id, deployed.id, self.machine(deployed))
+        return spec, version, at
 
     def version(self, name: Name) -> ModelVersion:
         if name not in self.versions:
@@ -95,10 +113,18 @@ class _Reader:
             return said.replicas
         if not deployed.pool:
             return replicas(deployed.document, "deployedModel")
-        if deployed.pool not in self.pools:
-            pool = self.tx.pool(Name.parse(deployed.pool, "deploymentResourcePools"))
-            self.pools[deployed.pool] = pool.document
-        return replicas(self.pools[deployed.pool], "deploymentResourcePool")
+        return replicas(self.pool(deployed.pool), "deploymentResourcePool")
+
+    def machine(self, deployed: DeployedModel) -> Document:
+        """Return the machineSpec of a deployed model; empty where nothing has said one."""
+        document = self.pool(deployed.pool) if deployed.pool else deployed.document
+        machine: Document = (document.get("dedicatedResources") or {}).get("machineSpec") or {}
+        return machine
+
+    def pool(self, name: str) -> Document:
+        if name not in self.pools:
+            self.pools[name] = self.tx.pool(Name.parse(name, "deploymentResourcePools")).document
+        return self.pools[name]
 
 
 def _address(endpoint: Endpoint, settings: ControlSettings) -> Address:

@@ -102,6 +102,17 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """What a version's own container is made from, as it was at its upload.
+
+    That is a copy of the `folder` of an application, or the image that an engine calls `id` for ever.
+    """
+
+    folder: Artifact | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One version of a model. `name` is the model's, without version; `version` a number from 1 on."""
 
@@ -119,6 +130,13 @@ class ModelVersion:
     artifact: Artifact | None = None
     framework: str = ""  # the runtime; "" finds it by the artifact's content
     etag: str = ""
+    image: Image | None = None  # of a version that has a container of its own
+
+    @property
+    def copies(self) -> tuple[Artifact, ...]:
+        """What the store keeps for this version."""
+        folder = self.image.folder if self.image else None
+        return tuple(one for one in (self.artifact, folder) if one)
 
 
 DeployedState = Literal["PENDING", "READY"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from trivet import storage
 from trivet.control.choice import default_output, to_load
+from trivet.control.containers import container_spec
 from trivet.control.options import options
 from trivet.control.plane import ControlPlane
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound, ServingError
@@ -108,6 +109,7 @@ class Versions:
             output=options(version.document, "model").output or default_output(version.document),
             model=str(version.name),
             display_name=version.display_name,
+            container=container_spec(version, self._store, self._control.settings.containers),
         )
         self._specs[str(version.name.at(version.version))] = spec
         return spec

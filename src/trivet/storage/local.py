@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from trivet.storage.base import MAX_FILES, File, Report, silent
+from trivet.storage.ignored import Ignored
 from trivet.storage.names import check
 
 SKIPPED = "__pycache__"
@@ -20,14 +21,21 @@ _CHUNK = 1 << 20
 class LocalFiles:
     """A file or folder of the local disk. `within` is a folder that it must be in, after resolving links.
 
-    Where it is a single file, those named in `beside` belong to it if they are in the same folder.
+    Where it is a single file, those named in `beside` belong to it if they are in the same folder. A file
+    `ignores` in a folder says which of the others do not belong to it.
     """
 
     def __init__(
-        self, path: Path, location: str = "", within: Path | None = None, beside: Collection[str] = ()
+        self,
+        path: Path,
+        location: str = "",
+        within: Path | None = None,
+        beside: Collection[str] = (),
+        ignores: str = "",
     ) -> None:
         self._location = location or str(path)
         self._beside = beside
+        self._ignores = ignores
         self.path = path
         try:
             real = path.resolve(strict=True)
@@ -45,6 +53,7 @@ class LocalFiles:
         """List all files, links within the folder followed."""
         try:
             if self._folder:
+                self._ignored = self._read_ignored()
                 found = list(self._walk(self._root, "", (), count()))
             else:
                 names = [*self._real, *(one for one in self._beside if (self._root / one).is_file())]
@@ -110,11 +119,22 @@ class LocalFiles:
                 if entry.name == SKIPPED:
                     continue
                 name = check(prefix + entry.name, self._location)
+                if self._ignored is not None and self._ignored.is_whole(name):
+                    continue
                 real = self._inside(name) if entry.is_symlink() else Path(entry.path)
                 if real.is_dir():
                     yield from self._walk(real, f"{name}/", (*above, folder), seen)
-                else:
+                elif self._ignored is None or not self._ignored(name):
                     yield self._file(name)
+
+    def _read_ignored(self) -> Ignored | None:
+        if not self._ignores:
+            return None
+        try:
+            with self.open(self._ignores) as file:
+                return Ignored(file.read(_CHUNK).decode(errors="replace"))
+        except FileNotFoundError:
+            return Ignored("")
 
     def _file(self, name: str) -> File:
         found = self._inside(name).stat()

@@ -19,22 +19,24 @@ def source(
     buckets: Buckets | None = None,
     folders: Collection[str | Path] | None = None,
     beside: Collection[str] = (),
+    ignores: str = "",
 ) -> Source:
     """Return what there is at a path or a URI of scheme file, gs or s3.
 
     Local paths must be in one of `folders`, links resolved, or may be anywhere where that is None; what
     stands for a bucket must be in the bucket's folder. The files named in `beside` go along with a single
-    file. Raises InvalidArgument for any other scheme or place, NotFound where nothing is there, and
-    FailedPrecondition where the client library is missing.
+    file, and the file `ignores` in a local folder says what is left out of it. Raises InvalidArgument for
+    any other scheme or place, NotFound where nothing is there, and FailedPrecondition where the client
+    library is missing.
     """
     path, within = locate(location, buckets)
     if path is None:
         return RemoteFiles(location, beside)
     if within is not None or folders is None:
-        return LocalFiles(path, location, within, beside)
+        return LocalFiles(path, location, within, beside, ignores)
     for folder in folders:
         if path.resolve().is_relative_to(Path(folder).resolve()):
-            return LocalFiles(path, location, Path(folder), beside)
+            return LocalFiles(path, location, Path(folder), beside, ignores)
     raise InvalidArgument(f"{location}: not in a folder that models may come from (artifacts.folders)")
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from tests.unit.control.conftest import FRAUD, HERE
 from trivet.control import choice
-from trivet.core.errors import Code, FailedPrecondition, InvalidArgument
+from trivet.core.errors import Code, InvalidArgument
 
 IMAGES = "us-docker.pkg.dev/vertex-ai/prediction"
 
@@ -36,9 +36,15 @@ def test_an_image_of_ours_that_there_is_not_is_refused():
         choice.framework(document("trivet/nonesuch"))
 
 
-def test_images_of_ones_own_are_refused():
-    with pytest.raises(FailedPrecondition, match="images of one's own are not run yet"):
-        choice.framework(document("example.com/mine:1"))
+@pytest.mark.parametrize("image", ["example.com/mine:1", "/srv/mine", "file:///srv/mine", "mine"])
+def test_any_other_image_is_the_models_own_container(image):
+    assert choice.framework(document(image)) == "container"
+    assert choice.framework({"containerSpec": {"imageUri": image}}) == "container"
+
+
+def test_an_own_container_takes_any_files(tmp_path):
+    assert choice.detected(document("mine"), "container", tmp_path) == "container"
+    assert choice.to_load(document("mine"), tmp_path) == tmp_path
 
 
 def test_images_that_were_never_published_are_refused():

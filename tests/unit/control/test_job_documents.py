@@ -6,7 +6,7 @@ from tests.unit.control.test_jobs import JOB, JSONL
 from trivet.control.job_documents import TOLD, Asked, asked_of, kept, read
 from trivet.control.job_places import Place
 from trivet.core.batch import BatchPredictionJob, InstanceConfig
-from trivet.core.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from trivet.core.errors import InvalidArgument, Unimplemented
 from trivet.core.resources import Name
 
 MODEL = Name.parse(JOB["model"])
@@ -196,9 +196,13 @@ def test_a_rows_type_may_be_chosen_natively():
     assert read({**document, "trivet": {"native": True}}).instances.type == "object"
 
 
-def test_an_image_that_is_not_run_is_refused():
-    model = {"artifactUri": "gs://b/m", "containerSpec": {"imageUri": "my/image"}}
-    with pytest.raises(
-        FailedPrecondition, match=r"unmanagedContainerModel.containerSpec.imageUri 'my/image'"
-    ):
+def test_a_container_that_is_not_sound_is_refused():
+    model = {"artifactUri": "gs://b/m", "containerSpec": {"imageUri": "My Image"}}
+    with pytest.raises(InvalidArgument, match=r"^unmanagedContainerModel.containerSpec.imageUri 'My Image'"):
         read({**without("model"), "unmanagedContainerModel": model})
+
+
+def test_an_own_container_needs_no_files():
+    model = {"containerSpec": {"imageUri": "/apps/echo"}}
+    asked = read({**without("model"), "unmanagedContainerModel": model})
+    assert (asked.unmanaged.uri, asked.unmanaged.framework) == ("", "container")
