@@ -8,7 +8,7 @@ import pytest
 from tests.contract.catalog_values import HERE, START, at, deployed, endpoint, model, operation, pool
 from trivet.catalog import Catalog
 from trivet.core.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from trivet.core.resources import Artifact, Failure, Location, Node, Query
+from trivet.core.resources import Artifact, Failure, Image, Location, Node, Query
 
 FIVE = HERE.child("models", "5")
 FULL = "projects/acme/locations/us-central1"
@@ -168,6 +168,18 @@ def test_an_artifact_is_used_as_long_as_a_version_has_it(one):
     one.add_version(model())
     assert one.artifact_is_used("a")
     assert not one.artifact_is_used("b")
+    one.delete_model(FIVE)
+    assert not one.artifact_is_used("a")
+
+
+def test_an_image_comes_back_and_its_folder_is_used_as_long_as_a_version_has_it(one):
+    folder = Artifact("a", "s", "d", 1)
+    for image in (Image(folder), Image(id="sha256:1"), None):
+        added = one.add_version(model(image=image))
+        assert added.image == image
+        assert one.version(FIVE.at(added.version)).image == image
+    assert one.artifact_is_used("a")
+    assert one.put_version(replace(one.version(FIVE, "1"), display_name="other")).image == Image(folder)
     one.delete_model(FIVE)
     assert not one.artifact_is_used("a")
 

@@ -78,6 +78,25 @@ def test_a_database_of_any_age_becomes_todays(url, database, seen):
     assert found == expected
 
 
+def test_versions_from_before_there_were_containers_have_none(url, database):
+    migrate(database, migrations.MIGRATIONS[:3])
+    row = {"parent": str(HERE), "text": "5", "json": "{}", "number": 1}
+    with database.begin() as connection:
+        connection.execute(text("INSERT INTO models VALUES (:parent, :text, :number)"), row)
+        connection.execute(
+            text(
+                "INSERT INTO model_versions VALUES (:parent, :text, :number, :number, :text, :number, "
+                ":number, :number, :json, :json, :text, NULL, :text, :text)"
+            ),
+            row,
+        )
+    catalog = Catalog(url)
+    with catalog.reading() as one:
+        assert one.version(HERE.child("models", "5")).image is None
+        assert one.artifact_is_used("5")
+    catalog.close()
+
+
 def test_text_sorts_by_code_point(url, database):
     Catalog(url).close()
     if database.dialect.name == "postgresql":

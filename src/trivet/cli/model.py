@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from trivet.cli import find
+from trivet.cli import find, image
 from trivet.cli.completions import ModelRefType
 from trivet.cli.control import Control, Json, asks, pairs
 from trivet.cli.deployed import titled
@@ -26,12 +26,7 @@ def command() -> None:
 @click.argument("name")
 @click.argument("path", metavar="[PATH_OR_URI]", required=False, type=ModelType())
 @click.option("--alias", "aliases", multiple=True, help="A name for this version, as champion; may repeat.")
-@click.option(
-    "--image",
-    metavar="URI",
-    help="Google's prebuilt container that the model is made for; or, for clients that insist on an image, "
-    "trivet/FRAMEWORK (as trivet/onnx) or trivet (the files tell).",
-)
+@image.options
 @click.option("--framework", help="Framework of the files.  [default: found from what is in them]")
 @click.option("--display-name", help="Name to show.  [default: that of the version before, or NAME]")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="May repeat.")
@@ -49,7 +44,8 @@ def upload(
     """Upload the model at PATH_OR_URI (a file, a folder, gs:// or s3://) as NAME.
 
     The server copies it. Where there is a model of that name, this is its next version. A framework that
-    needs no files, as `--framework echo`, needs no PATH_OR_URI.
+    needs no files, as `--framework echo`, needs no PATH_OR_URI, nor does a container of its own: an
+    application that is given by --image.
     """
     full = control.name("models", name)
     if full.version:
@@ -62,13 +58,13 @@ def upload(
     }
     if path:
         model["artifactUri"] = path if "://" in path else str(Path(path).absolute())
-    if given["image"]:
-        model["containerSpec"] = {"imageUri": given["image"]}
+    if container := image.spec(given):
+        model["containerSpec"] = container
     if given["framework"]:
         model["trivet"] = {"framework": given["framework"]}
     to = {"parentModel": str(full)} if before else {"modelId": full.id}
     begun = control.post(f"{full.parent}/models:upload", {"model": model, **to})
-    _tell(control, control.done(begun, f"Uploading {path or name}"))
+    _tell(control, control.done(begun, f"Uploading {path or given['image'] or name}"))
 
 
 def _existing(control: Control, name: Name) -> Json | None:
@@ -156,7 +152,7 @@ def show(control: Control, *, model: str, as_json: bool) -> None:
                 "display name": one["displayName"] if one["displayName"] != name.id else "",
                 "description": one.get("description", ""),
                 "framework": _framework(one),
-                "image": one.get("containerSpec", {}).get("imageUri", ""),
+                **image.facts(one.get("containerSpec", {})),
                 "copied from": one.get("artifactUri", ""),
                 "labels": ", ".join(f"{key}={value}" for key, value in one.get("labels", {}).items()),
                 "deployed at": _deployed(control, one),

@@ -1,16 +1,14 @@
 """Which files of an application's folder are no part of it, as its `.dockerignore` tells Docker."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
 _ALWAYS = ("**/.git", "**/.venv", "**/__pycache__", "**/.pytest_cache", "**/.mypy_cache", "**/.ruff_cache")
 """What is ignored unless a pattern with a `!` says otherwise."""
 
 _KEPT = ("Dockerfile", "Containerfile", "Procfile", ".dockerignore")
 """What an image is built by, which is there even if it is ignored."""
-
-_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^\]/]+\]|\\.|.", re.DOTALL)
-_MEANING = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class Ignored:
@@ -19,7 +17,7 @@ class Ignored:
     def __init__(self, text: str) -> None:
         given = (line.strip() for line in text.splitlines() if not line.startswith("#"))
         lines = [*_ALWAYS, *(line for line in given if line.strip("!/."))]
-        self._patterns = [(_compiled(line.removeprefix("!")), not line.startswith("!")) for line in lines]
+        self._patterns = [(_parts(line.removeprefix("!")), not line.startswith("!")) for line in lines]
         self._excepted = any(line.startswith("!") for line in lines)
 
     def __call__(self, name: str) -> bool:
@@ -28,7 +26,7 @@ class Ignored:
             return False
         ignored = False
         for pattern, ignores in self._patterns:
-            if ignored != ignores and any(pattern.fullmatch(one) for one in _within(name)):
+            if ignored != ignores and any(_matches(pattern, one) for one in _within(name)):
                 ignored = ignores
         return ignored
 
@@ -37,24 +35,31 @@ class Ignored:
         return not self._excepted and self(name)
 
 
-def _within(name: str) -> Iterator[str]:
-    """Yield a name, and those of the folders it is in."""
-    while name:
-        yield name
-        name = name.rpartition("/")[0]
+def _within(name: str) -> Iterator[Sequence[str]]:
+    """Yield the parts of a name, and those of each folder it is in."""
+    parts = name.split("/")
+    for size in range(len(parts), 0, -1):
+        yield parts[:size]
 
 
-def _compiled(line: str) -> re.Pattern[str]:
-    found = _TOKEN.findall(re.sub(r"/+", "/", line.strip()).removeprefix("./").strip("/"))
-    try:
-        return re.compile("".join(map(_meaning, found)), re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(line))
+def _parts(line: str) -> Sequence[str]:
+    """Return a pattern's parts between slashes, written as `fnmatch` has it."""
+    plain = re.sub(r"\\(.)", r"[\1]", line.strip()).replace("[^", "[!")
+    return [part for part in plain.split("/") if part not in ("", ".")]
 
 
-def _meaning(token: str) -> str:
-    if token in _MEANING:
-        return _MEANING[token]
-    if token.startswith("[") and len(token) > 2:
-        return token.replace("\\", "\\\\") if token[1] != "!" else f"[^{token[2:]}"
-    return re.escape(token[-1])
+def _matches(pattern: Sequence[str], name: Sequence[str]) -> bool:
+    """Whether a pattern matches the whole name. To go back to the last `**` alone is enough."""
+    at = stars = back = done = 0
+    while done < len(name):
+        part = pattern[at] if at < len(pattern) else ""
+        if part == "**":
+            at, stars, back = at + 1, at + 1, done
+        elif part and fnmatchcase(name[done], part):
+            at, done = at + 1, done + 1
+        elif stars:
+            back += 1
+            at, done = stars, back
+        else:
+            return False
+    return all(part == "**" for part in pattern[at:])
