@@ -20,6 +20,7 @@ from trivet.core.signature import EXPLANATIONS, DType, Parameters, Signature, Te
 from trivet.runtimes import classifier, explained, pickles, sklearn_files
 from trivet.runtimes.base import Artifact, need
 from trivet.runtimes.sklearn_columns import Inputs, framed, inputs_of, parts
+from trivet.runtimes.sklearn_trees import asks
 from trivet.runtimes.sklearn_weights import Weighed, Weights
 
 _KINDS: dict[str, DType] = {"i": "int64", "f": "float64", "b": "bool", "U": "string"}
@@ -32,6 +33,7 @@ class SklearnPredictor(Weighed):
 
     def __init__(self, model: Any, inputs: Inputs, probe: Column | None) -> None:
         self._model = model
+        self._ask = asks(model).predict
         self._inputs = inputs
         self.weights = _weights(model, inputs)
         output = TensorSpec("prediction", "json", nullable=True)
@@ -43,7 +45,7 @@ class SklearnPredictor(Weighed):
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Predict; what scikit-learn finds wrong with values is the caller's to mend."""
-        prediction = _ask(self._model.predict, self._inputs, instances)
+        prediction = _ask(self._ask, self._inputs, instances)
         if parameters.get("output") == EXPLANATIONS:
             return explained.of_values(prediction, self._terms(instances))
         return Predictions({"prediction": prediction}, instances.count)
@@ -56,6 +58,7 @@ class SklearnClassifier(Weighed):
 
     def __init__(self, model: Any, inputs: Inputs) -> None:
         self._model = model
+        self._asks = asks(model)
         self._inputs = inputs
         self._classes = np.asarray(model.classes_)
         classes = tuple(self._classes.tolist())
@@ -73,16 +76,23 @@ class SklearnClassifier(Weighed):
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Ask for labels, scores, or both."""
         if parameters["output"] == EXPLANATIONS:
-            scores = _ask(self._model.predict_proba, self._inputs, instances)
-            labels = _ask(self._model.predict, self._inputs, instances).reshape(-1)
+            scores = self._scores(instances)
+            labels = self._labels(instances)
             index = np.searchsorted(self._classes, labels)
             return explained.of_classes(labels, index, scores, self._terms(instances))
         return classifier.answer(
             parameters["output"],
             self._classes,
-            labels=lambda: _ask(self._model.predict, self._inputs, instances).reshape(-1),
-            scores=lambda: _ask(self._model.predict_proba, self._inputs, instances),
+            labels=lambda: self._labels(instances),
+            scores=lambda: self._scores(instances),
         )
+
+    def _labels(self, instances: Instances) -> Column:
+        return _ask(self._asks.predict, self._inputs, instances).reshape(-1)
+
+    def _scores(self, instances: Instances) -> Column:
+        assert self._asks.scores is not None  # the signature has no such output otherwise
+        return _ask(self._asks.scores, self._inputs, instances)
 
 
 class SklearnRuntime:
