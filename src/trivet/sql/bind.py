@@ -109,7 +109,10 @@ class _Conversion:
         if given.item is not None and wanted.item is None:
             return self.of(self._only(value), given.item, wanted)
         if given.coerces_to(wanted):
-            return _cast(value, wanted.duckdb)
+            as_it_is = (
+                given == wanted == FLOAT64
+            )  # FLOAT becomes DOUBLE without the CAST, which is slow to plan
+            return value if as_it_is else _cast(value, wanted.duckdb)
         one, other = (given.item, wanted.item) if given.item and wanted.item else (given, wanted)
         if not self.casts or one.kind not in _CASTS.get(other.kind, ()):
             return None

@@ -8,7 +8,8 @@ becomes
      FROM (SELECT *, ml_1f2e(CAST("a" AS DOUBLE), ..) AS __r FROM (inner) AS __i) AS __j) AS p
 
 The function gives all outputs at once, so that a model runs once for each row, whatever is made of it; DuckDB
-moves filters on other columns below it, and does not call it where no output is used.
+moves filters on other columns below it, and does not call it where no output is used. Where the model has but
+one output, the inner select is left out: a query for one row is planned in less time than the model takes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -91,26 +92,24 @@ def _scored(
     if refused:
         no_row = [exp.If(this=one, true=exp.Null()) for one in refused]
         answer = exp.Case(ifs=no_row, default=answer)
-    rows = exp.Select(
-        expressions=[exp.Star(), exp.Alias(this=answer, alias=exp.to_identifier(hidden, quoted=True))],
-        from_=exp.From(this=exp.Subquery(this=inner, alias=_alias("__i"))),
-    )
+    rows = exp.Subquery(this=inner, alias=_alias("__i"))
     outputs = outputs_of(model)
+    if len(outputs) > 1:
+        made = exp.Alias(this=answer, alias=exp.to_identifier(hidden, quoted=True))
+        once = exp.Select(expressions=[exp.Star(), made], from_=exp.From(this=rows))
+        rows, answer = exp.Subquery(this=once, alias=_alias("__j")), _named(hidden)
     shadowed = {one.name.lower() for one in outputs}
-    answers: list[exp.Expression] = [_output(one, hidden) for one in outputs]
-    passed = [
-        exp.column(exp.to_identifier(one.name, quoted=True))
-        for one in columns
-        if one.name.lower() not in shadowed
-    ]
-    return exp.Select(
-        expressions=answers + passed, from_=exp.From(this=exp.Subquery(this=rows, alias=_alias("__j")))
-    )
+    answers: list[exp.Expression] = [_output(one, answer) for one in outputs]
+    passed = [_named(one.name) for one in columns if one.name.lower() not in shadowed]
+    return exp.Select(expressions=answers + passed, from_=exp.From(this=rows))
 
 
-def _output(field: Field, hidden: str) -> exp.Expression:
-    answer = exp.column(exp.to_identifier(hidden, quoted=True))
-    value = exp.Anonymous(this="struct_extract", expressions=[answer, exp.Literal.string(field.name)])
+def _named(column: str) -> exp.Expression:
+    return exp.column(exp.to_identifier(column, quoted=True))
+
+
+def _output(field: Field, answer: exp.Expression) -> exp.Expression:
+    value = exp.Anonymous(this="struct_extract", expressions=[answer.copy(), exp.Literal.string(field.name)])
     return exp.Alias(this=value, alias=exp.to_identifier(field.name, quoted=True))
 
 

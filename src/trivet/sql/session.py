@@ -129,8 +129,10 @@ class Connection:
         for number, tree in enumerate(trees):
             source = Source(text, number)
             plan = self._plan(tree, known, into if number == len(trees) - 1 else None, source)
+            if keeps := key and len(trees) == 1 and plan.kept:
+                plan = plan.parse(self.cursor)
             result = self._runs(partial(self._run, plan, known, streams))
-            if key and len(trees) == 1 and plan.kept:
+            if keeps:
                 self.database.keep(key, plan, len(text))
             yield result
 
@@ -292,7 +294,7 @@ class Connection:
                     stream = StreamRows(relation, self._failing_later(plan, functions))
                     self._last = lambda: stream  # held: while it is open, DuckDB refuses any other
                     return Result(Done(plan.planned), stream)
-                self.cursor.execute(plan.text, values or None)
+                self.cursor.execute(plan.parsed or plan.text, values or None)
                 if plan.gives_rows:
                     rows = CursorRows(self.cursor)
                     self._last = ref(rows)

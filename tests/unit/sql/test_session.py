@@ -407,6 +407,16 @@ class TestPlans:
         rows(con, "SELECT * FROM t WHERE a = @a", {"a": 2.0})
         assert len(con.database.plans) == kept + 1
 
+    def test_a_kept_plan_gives_what_there_is_now(self, con):
+        con.sql("CREATE TABLE t AS SELECT 1 AS a")
+        for number in (2, 3, 4):
+            text = "SELECT MAX(a), COUNT(*), @b FROM t WHERE a > @a"
+            assert rows(con, text, {"a": 1, "b": f"{number}"}) == [
+                (number - 1 if number > 2 else None, number - 2, f"{number}")
+            ]
+            con.sql(f"INSERT INTO t VALUES ({number})")
+        assert all(plan.parsed is not None for plan in con.database.plans.values())
+
 
 class TestFiles:
     @pytest.fixture
