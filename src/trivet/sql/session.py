@@ -142,12 +142,11 @@ class Connection:
         Statements before it are only looked at, so that what they would have made is not there.
         """
         known = read(parameters)
-        planned = None
-        for number, tree in enumerate(self._parse(text)):
-            planned = self._plan(tree, known, None, Source(text, number)).planned
-        if planned is None:
+        trees = enumerate(self._parse(text))
+        plans = [self._plan(tree, known, None, Source(text, number)) for number, tree in trees]
+        if not plans:
             raise InvalidArgument(_NOTHING)
-        return planned
+        return plans[-1].planned
 
     def speak(self, dialect: str) -> None:
         """Have statements be of another dialect, `bigquery` or `duckdb`."""
@@ -336,8 +335,7 @@ class Connection:
         there = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'temp'"
         with told():
             tables = {one for (one,) in self.cursor.execute(there).fetchall()}
-        gone = [name for name, kind in self.temporary.items() if kind == "TABLE" and name not in tables]
-        for name in gone:
+        for name in [name for name, kind in self.temporary.items() if kind == "TABLE" and name not in tables]:
             del self.temporary[name]
         self.database.changed()
 
