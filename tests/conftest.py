@@ -12,6 +12,33 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
 threads.keep_to_one()  # as `trivet serve` does, before anything imports NumPy
 
 
+_without_podman = {}
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory):
+    """Return the engine podman, with images to build on and a store of its own; skips without it."""
+    from tests.contract import images
+    from trivet.containers.podman import ENGINE
+
+    if lacking := ENGINE.lacks():
+        _without_podman[lacking] = True
+        pytest.skip(f"WITHOUT PODMAN: {lacking}")
+    images.own_store(ENGINE)
+    images.stand_in(ENGINE, tmp_path_factory.mktemp("image"))
+    return ENGINE
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say it loudly where containers were not tested."""
+    for lacking in _without_podman:
+        skipped = sum(
+            "WITHOUT PODMAN" in str(one.longrepr) for one in terminalreporter.stats.get("skipped", ())
+        )
+        terminalreporter.section("CONTAINERS WERE NOT TESTED WITH PODMAN", sep="!", red=True, bold=True)
+        terminalreporter.write_line(f"{skipped} tests were left out: {lacking}")
+
+
 @pytest.fixture(scope="session")
 def zoo(tmp_path_factory):
     """Return a function from a case to the path of its trained model."""

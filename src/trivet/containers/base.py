@@ -27,6 +27,17 @@ class Prepared:
     environment: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Where a server of this machine must listen for applications to reach it, and the host they call.
+
+    `listen` may be an address that does not exist before the first application runs.
+    """
+
+    listen: str = "127.0.0.1"
+    called: str = "127.0.0.1"
+
+
 class Application(Protocol):
     """An application that was started. It listens on `port` of 127.0.0.1 once it is ready."""
 
@@ -65,6 +76,10 @@ class Engine(Protocol):
         Several processes may ask for the same at once; it is done once. Raises FailedPrecondition with the
         last lines of what failed, NotFound for an image that there is not.
         """
+        ...
+
+    def near(self) -> Near:
+        """Return how applications reach what listens here; asked after `prepare`."""
         ...
 
     def start(
