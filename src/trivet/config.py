@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
@@ -173,7 +173,7 @@ def _refuse_unknown(given: Mapping[str, _Given], types: Mapping[str, Any]) -> No
 
 def _convert(key: str, given: _Given, kind: Any) -> Any:
     value = given.value
-    if given.text and kind == tuple[str, ...]:
+    if given.text and get_origin(kind) is tuple:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         converted = msgspec.convert(value, kind, strict=not given.text)

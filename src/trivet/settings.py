@@ -154,7 +154,7 @@ class Containers:
     """What runs them: `auto` is the first there is of podman, docker and processes. Processes run only
     folders, each in a virtual environment of its own."""
 
-    images: tuple[str, ...] = ()
+    images: tuple[Annotated[str, Meta(pattern="^[^=]+=.+$")], ...] = ()
     """Folders of applications that stand for images: `IMAGE=FOLDER`, the image as models name it. What a
     client uploads as `us-docker.pkg.dev/p/r/fraud` is built from there, and fetched from nowhere."""
 

@@ -240,7 +240,7 @@ def test_any_artifact_is_uploaded_below_the_sdks_classes(aiplatform, client, pro
     ("image", "artifact", "said"),
     [
         (f"{PREDICTIONS}/tf2-cpu.2-15:latest", "constant-1", "takes TensorFlow models as saved_model.pb"),
-        ("us-docker.pkg.dev/me/mine/own:1", "constant-1", "images of one's own are not run yet"),
+        ("us-docker.pkg.dev/me/mine/own:1", "constant-1", "only the folder of an application can be run"),
         (f"{PREDICTIONS}/xgboost-cpu.3-7-1:latest", "constant-1", "there is no such prebuilt container"),
         (XGBOOST, "nothing", r"takes XGBoost models as model.bst or .*; the artifact has 1 file "),
         (XGBOOST, "missing", "missing"),
