@@ -10,6 +10,7 @@ from trivet.app.messages import (
 )
 from trivet.core.errors import ServingError, model_error
 from trivet.runtimes.base import Permissions
+from trivet.serving.container_replicas import ContainerReplicas
 from trivet.serving.lifecycle import LoadedModel, ModelSpec, load
 from trivet.serving.plane import DataPlane, DeployedModel, Route, local_replica
 from trivet.serving.process_replicas import ProcessReplicas
@@ -78,7 +79,7 @@ class Deployments:
     async def _leave(self, one: DeployedModel) -> None:
         """Close a deployed model when all its requests are answered, and forget what was measured of it."""
         # a signal would cost every request, and this little
-        while one.replicas.queue.rows or one.replicas.running:  # noqa: ASYNC110
+        while not one.is_idle:  # noqa: ASYNC110
             await asyncio.sleep(_LOOKS_EVERY)
         one.close()
         if one.id not in self._deployed:
@@ -104,8 +105,17 @@ class Deployments:
     def _open(self, where: "Remote | LoadedModel") -> DeployedModel:
         info = where.info
         replicas: Sequence[Replica]
+        passes = None
         if isinstance(where, LoadedModel):
             replicas = [local_replica(where)]
+        elif info.spec.container is not None:
+            passes = ContainerReplicas(
+                where.paths,
+                info.spec.container,
+                name=str(info.spec.ref),
+                idempotent=info.traits.idempotent,
+            )
+            replicas = [passes]
         else:
             # a slow model's requests wait here, where limits hold exactly; a quick one must not be kept idle
             replicas = [
@@ -117,7 +127,7 @@ class Deployments:
                     lanes=info.slots,
                 )
             ]
-        one = DeployedModel(info, replicas, self._plane.metrics)
+        one = DeployedModel(info, replicas, self._plane.metrics, passes)
         self._plane.metrics.histogram(
             "trivet_load_duration_seconds",
             "From the artifact to a predictor that is warmed up.",

@@ -273,6 +273,8 @@ class Generation:
             return child
 
         group, within = Group(spec, info), self.settings.artifacts.load_timeout
+        if spec.container is not None:  # it may have to be built before it is started
+            within += spec.container.start_timeout
         try:
             async with asyncio.timeout(within):
                 await group.open(self._folder, start, self._replaced)

@@ -1,4 +1,7 @@
-"""A replica process: one model, asked by every front over a unix socket."""
+"""A replica process: one model, asked by every front over a unix socket.
+
+One whose model is an application of its own only keeps that (`keeper`).
+"""
 
 import asyncio
 import os
@@ -11,7 +14,7 @@ from dataclasses import replace
 
 import uvloop
 
-from trivet.app import logs
+from trivet.app import keeper, logs
 from trivet.app.channel import BlockingChannel, Channel
 from trivet.app.child import settle
 from trivet.app.messages import (
@@ -24,6 +27,7 @@ from trivet.app.messages import (
     Message,
     Ready,
 )
+from trivet.containers.life import Listening
 from trivet.core.errors import model_error
 from trivet.core.predictor import Closing
 from trivet.serving import hop
@@ -56,6 +60,9 @@ def run_alone(control: socket.socket, listening: socket.socket) -> None:
         os._exit(1)  # whatever threads the model's code may have started
     settle()
     channel.send(Loaded([model.info]))
+    if isinstance(model.predictor, Listening):
+        status = keeper.run(control, listening, model, asked.grace)
+        os._exit(status)
     run(control, listening, model, asked.grace)
     # the model's own threads may run on, and must not keep the process
     os._exit(0)

@@ -15,7 +15,7 @@ from msgspec import Meta
 from trivet.codecs.json_rows import RowDecoder
 from trivet.codecs.json_types import REFUSALS, typed_rows
 from trivet.core.errors import Internal, InvalidArgument
-from trivet.core.instances import Column, Instances, Predictions
+from trivet.core.instances import Column, Instances, Predictions, object_column
 from trivet.core.signature import Signature, unknown
 
 KEYS = ("instances", "parameters", "signature_name", "labels")
@@ -45,14 +45,19 @@ class BodyDecoder:
     `decode(body)` returns instances, parameters, which are not checked yet, and shapes. Raises
     InvalidArgument for a body that is not JSON, has other keys, has too many instances, is nested too
     deeply, or has an instance that does not fit the signature.
+
+    `raw` instances are any JSON, and stay the texts that they are (`msgspec.Raw`), however deep.
     """
 
-    def __init__(self, signature: Signature, limits: BodyLimits) -> None:
+    def __init__(self, signature: Signature, limits: BodyLimits, *, raw: bool = False) -> None:
         self._rows = RowDecoder(signature)
         self._max_instances = limits.max_instances
         self._max_depth = limits.max_depth
         self._dynamic = tuple(spec.name for spec in signature.inputs if spec.dynamic)
-        decode = _fast_decoder(signature, limits, self._with_care) or self._with_care
+        if raw:
+            decode = _raw_decoder(signature, limits, self._with_care)
+        else:
+            decode = _fast_decoder(signature, limits, self._with_care) or self._with_care
         self.decode: Decode = self._with_shapes(decode) if self._dynamic else decode
 
     def _with_care(self, body: bytes) -> PredictBody:
@@ -202,6 +207,28 @@ def _fast_decoder(signature: Signature, limits: BodyLimits, with_care: Decode) -
         if request.parameters:
             _check_depth(request.parameters, limits.max_depth)
         return instances, request.parameters, None
+
+    return decode
+
+
+def _raw_decoder(signature: Signature, limits: BodyLimits, with_care: Decode) -> Decode:
+    """Build the decoder that only looks where each instance begins and ends.
+
+    Whatever it cannot take, it gives to `with_care`.
+    """
+    read, name = _body_decoder(msgspec.Raw, limits), signature.inputs[0].name
+
+    def decode(body: bytes) -> PredictBody:
+        try:
+            if not body.isascii():
+                body.decode()  # nobody else looks at what instances are made of
+            request = read(body)
+        except REFUSALS:
+            return with_care(body)
+        if request.parameters:
+            _check_depth(request.parameters, limits.max_depth)
+        rows = request.instances
+        return Instances({name: object_column(rows)}, len(rows)), request.parameters, None
 
     return decode
 

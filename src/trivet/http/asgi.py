@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trivet.core.errors import Internal
 from trivet.http.head import FIELD, Head
-from trivet.protocols.base import Headers, error_reply
+from trivet.protocols.base import BrokenOff, Headers, error_reply
 
 if TYPE_CHECKING:
     from trivet.http.connection import Connection
@@ -65,6 +65,9 @@ class Exchange:
             await app(scope, self.receive, self.send)
             if not self._done and not self._left.is_set():
                 raise RuntimeError("an ASGI application must answer before it returns")
+        except BrokenOff as error:
+            extra = {"request_id": connection.request_id(), "path": head.target.decode()}
+            log.error("an answer broke off: %s", error, extra=extra)
         except Exception:
             if self._done:  # the connection may be at another request already
                 log.exception("the server failed after its answer", extra={"path": head.target.decode()})

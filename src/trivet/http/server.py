@@ -220,7 +220,12 @@ class HttpServer:
 
     def status_line(self, status: int) -> bytes:
         """Return the first line of an answer, and the date below it."""
-        phrase = HTTPStatus(status).phrase if status != 499 else "Client Closed Request"
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:
+            if not 200 <= status < 600:
+                raise
+            phrase = "Client Closed Request" if status == 499 else ""  # or a container's own
         line = f"HTTP/1.1 {status} {phrase}\r\ndate: {formatdate(usegmt=True)}\r\n".encode()
         self.status_lines[status] = line
         return line

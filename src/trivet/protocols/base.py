@@ -116,6 +116,10 @@ class Reply(Struct, array_like=True):
     headers: dict[str, str] = {}
 
 
+class BrokenOff(Exception):
+    """An answer of which a part was sent cannot be continued: its caller must see that it breaks off."""
+
+
 class Unanswered(Unavailable):
     """Whoever was asked ended before it answered: what was asked may be done."""
 

@@ -8,7 +8,7 @@ several requests were read in one turn.
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 from msgspec import Meta
 
@@ -41,6 +41,16 @@ Answer = Predictions | ServingError
 Unwanted = Callable[[Sequence[int]], None]
 """Tells a replica that nobody waits any more for the answers to some parts of a batch. It answers the batch
 all the same: those parts at once, or when it would have, if it has begun."""
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """What tells a replica so, where that knows more of what it has been given."""
+
+    @property
+    def where(self) -> str:
+        """Say where a batch is."""
+        ...
 
 
 class Place(Protocol):
@@ -115,6 +125,8 @@ class Running:
     @property
     def where(self) -> str:
         """Say where its requests are."""
+        if isinstance(self.unwanted, Elsewhere):
+            return self.unwanted.where
         return "in the model" if self.unwanted is None else "with the replica process"
 
     def remains(self, now: float) -> float:

@@ -16,6 +16,7 @@ from trivet.core.names import ModelRef
 from trivet.core.signature import Parameters
 from trivet.core.traffic import choose
 from trivet.serving.batching import Answer, Pending
+from trivet.serving.container_replicas import ContainerReplicas
 from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec
 from trivet.serving.replica import Awaited, InlineReplica, Replica, ThreadReplica
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
@@ -35,13 +36,23 @@ _TOLD = 20
 
 
 class DeployedModel:
-    """A model behind its queue, with what is measured of it. `replicas` are what predicts for it."""
+    """A model behind its queue, with what is measured of it. `replicas` are what predicts for it.
 
-    def __init__(self, model: ModelInfo, replicas: Sequence[Replica], metrics: Metrics) -> None:
+    The model is a container of its own where `passes` takes requests that are passed on to it as they are.
+    """
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        replicas: Sequence[Replica],
+        metrics: Metrics,
+        passes: ContainerReplicas | None = None,
+    ) -> None:
         self.model = model
         self.ref = model.spec.ref
         self.id = model.spec.id
         self.labels = labels_of(model.spec)
+        self.passes = passes
         self.replicas = ReplicaSet(
             replicas, model.spec.limits, batch_metrics(metrics, self.labels), warm_up=model.warm_up
         )
@@ -54,7 +65,7 @@ class DeployedModel:
         metrics.gauge(
             "trivet_in_flight_requests",
             "Requests waiting or being predicted.",
-            lambda: len(self.replicas.queue) + self.replicas.running,
+            lambda: len(self.replicas.queue) + self.replicas.running + self._passing,
             **self.labels,
         )
         self.timeout = model.spec.limits.timeout
@@ -68,6 +79,15 @@ class DeployedModel:
         )
         self._codes: dict[str, Counter] = {}
         self._ok = self._count("OK")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not (self.replicas.queue.rows or self.replicas.running or self._passing)
+
+    @property
+    def _passing(self) -> int:
+        return 0 if self.passes is None else self.passes.passing
 
     def submit(  # noqa: PLR0913, PLR0917 - called for every request, and keywords cost
         self,
@@ -94,7 +114,8 @@ class DeployedModel:
     def decoder(self, limits: BodyLimits) -> BodyDecoder:
         """Return what reads the bodies of its requests; one for all addresses."""
         if limits not in self._decoders:
-            self._decoders[limits] = BodyDecoder(self.model.signature, limits)
+            raw = self.passes is not None
+            self._decoders[limits] = BodyDecoder(self.model.signature, limits, raw=raw)
         return self._decoders[limits]
 
     def served(self, pending: Pending) -> None:
@@ -103,6 +124,12 @@ class DeployedModel:
         seconds, histogram = self.replicas.now - pending.arrived, self._seconds
         histogram.counts[bisect_left(histogram.bounds, seconds)] += 1  # `observe`, without the call
         histogram.total += seconds
+
+    def passed(self, code: str, seconds: float) -> None:
+        """Count a request that was passed on, and how long it took to its answer's head."""
+        self._count(code).add()
+        if code == "OK":
+            self._seconds.observe(seconds)
 
     def refuse(self, error: ServingError) -> None:
         """Count a request that got no prediction."""

@@ -5,6 +5,7 @@
     POST ...:directPredict  :serverStreamingPredict                 tensors (`direct`)
     POST ...:directRawPredict                                       a prediction's body as bytes
     POST ...:explain                                                attributions, of models that have them
+    ANY  .../endpoints/E[/deployedModels/D]/invoke/PATH             passed on to a container (`passing`)
     POST /v1/models/M:predict    /v1/models/M/versions/V:predict
 
 An endpoint of the catalog has its own project and location. Any are taken where an endpoint's id is the
@@ -13,38 +14,25 @@ name of a model that settings name.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from starlette.routing import Route as AsgiRoute
 
-from trivet.codecs.json_body import BodyLimits
 from trivet.core.errors import Unimplemented
 from trivet.core.names import ModelRef
-from trivet.protocols.base import JSON, Caller, HotRoute, RequestHead, Services, encode_json, error_reply
+from trivet.protocols.base import Caller, HotRoute, RequestHead, Services, error_reply
 from trivet.protocols.predict import Envelope, ModelRoute, predict_route, split_route
+from trivet.protocols.vertex import passing
 from trivet.protocols.vertex.direct import DirectRawRoute, DirectRoute
 from trivet.protocols.vertex.explain import ExplainRoute
 from trivet.protocols.vertex.forward import routes
+from trivet.protocols.vertex.ids import ENDPOINT, Endpoint, endpoint, in_body, in_headers
+from trivet.protocols.vertex.passing import PASSED
 from trivet.protocols.vertex.raw import RawRoute
 from trivet.serving.batching import Pending
-from trivet.serving.plane import DeployedModel, Route
+from trivet.serving.plane import DeployedModel
 
-# printable ASCII alone, since the parent is given back in headers
-_ENDPOINT = re.compile(
-    r"/{1,2}v1(?:beta1)?/(?P<parent>projects/(?P<project>[!-.0-~]+)/locations/(?P<location>[!-.0-~]+))"
-    r"/endpoints/(?P<name>[^/:]+):(?P<verb>\w+)"
-)
+_ENDPOINT = re.compile(ENDPOINT + r":(?P<verb>\w+)")
 _MODEL = re.compile(r"/{1,2}v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+))?:predict")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An endpoint as a path names it, and what is served there."""
-
-    parent: str
-    name: str
-    route: Route
-    limits: BodyLimits
 
 
 class VertexProtocol:
@@ -66,28 +54,26 @@ class VertexProtocol:
         match = _ENDPOINT.fullmatch(path)
         if match is None or match["verb"] not in VERBS:
             return None
-        return VERBS[match["verb"]](self._endpoint(match))
+        at = endpoint(self._plane, match, self._limits)
+        if match["verb"] in PASSED and any(one.passes for one in at.route.deployed.values()):
+            return None  # it may have to be passed on to a container
+        return VERBS[match["verb"]](at)
 
     def routes(self) -> Sequence[AsgiRoute]:
-        """Return the routes to the control plane, which end with those that take every path of its own."""
-        return routes(self._services)
-
-    def _endpoint(self, match: re.Match[str]) -> Endpoint:
-        name = match["name"]
-        route = self._plane.endpoint(match["project"], match["location"], name)
-        return Endpoint(match["parent"], name, route, self._limits)
+        """Return the routes to containers, and to the control plane, which end with all paths of its own."""
+        return [*passing.routes(self._services), *routes(self._services)]
 
 
 def _predict(at: Endpoint) -> HotRoute:
-    return predict_route(at.route, lambda one: _in_body(at, one), at.limits)
+    return predict_route(at.route, lambda one: in_body(at, one), at.limits)
 
 
 def _raw(at: Endpoint) -> HotRoute:
-    return RawRoute(predict_route(at.route, lambda one: _in_headers(at, one), at.limits))
+    return RawRoute(predict_route(at.route, lambda one: in_headers(at, one), at.limits))
 
 
 def _stream_raw(at: Endpoint) -> HotRoute:
-    return RawRoute(predict_route(at.route, lambda one: _in_headers(at, one), at.limits), stream=True)
+    return RawRoute(predict_route(at.route, lambda one: in_headers(at, one), at.limits), stream=True)
 
 
 def _direct(at: Endpoint) -> HotRoute:
@@ -110,7 +96,7 @@ def _direct_raw(at: Endpoint) -> HotRoute:
 def _explain(at: Endpoint) -> HotRoute:
     def desk(one: DeployedModel) -> HotRoute:
         explains = one.model.signature.explains
-        return ExplainRoute(one, _in_body(at, one), at.limits) if explains else _NoExplanations(one)
+        return ExplainRoute(one, in_body(at, one), at.limits) if explains else _NoExplanations(one)
 
     return split_route(at.route, desk)
 
@@ -141,30 +127,3 @@ class _NoExplanations:
         self._deployed.refuse(error)
         caller.reply(*error_reply(error))
         return None
-
-
-def _model(at: Endpoint, deployed: DeployedModel) -> str:
-    return deployed.model.spec.model or f"{at.parent}/models/{deployed.ref.name}"
-
-
-def _in_body(at: Endpoint, deployed: DeployedModel) -> Envelope:
-    ids = encode_json(
-        {
-            "deployedModelId": deployed.id,
-            "model": _model(at, deployed),
-            "modelDisplayName": deployed.model.spec.display_name or deployed.ref.name,
-            "modelVersionId": deployed.ref.version,
-        }
-    )
-    return Envelope(after=b"," + ids[1:])
-
-
-def _in_headers(at: Endpoint, deployed: DeployedModel) -> Envelope:
-    ids = {
-        "endpoint-id": at.name,
-        "deployed-model-id": deployed.id,
-        "model": _model(at, deployed),
-        "model-version-id": deployed.ref.version,
-    }
-    lines = [f"x-vertex-ai-{name}: {value}\r\n".encode() for name, value in ids.items()]
-    return Envelope(headers=JSON + b"".join(lines))

@@ -5,6 +5,7 @@ back, on the same path. Its calls are told apart by their query, which names the
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -14,16 +15,27 @@ from trivet.protocols.vertex.proto import Message
 from trivet.serving.batching import Pending
 
 
-class _HttpBody(msgspec.Struct):
+class HttpBody(msgspec.Struct, rename="camel"):
+    """A body as Google's own client sends it."""
+
     data: bytes = b""
+    content_type: str = ""
 
 
 class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    http_body: _HttpBody
+    http_body: HttpBody
     endpoint: str = ""
 
 
-_unwrap = Message(_Wrapped).read
+_read = Message(_Wrapped).read
+
+
+def unwrapped(query: bytes, body: bytes) -> HttpBody | None:
+    """Take the wrapping off a body; None for one that has none."""
+    if b"alt=" in query and (b"httpBody" in body or b"http_body" in body):
+        with suppress(InvalidArgument, RecursionError):  # it is a body of the model's own
+            return _read(body).http_body
+    return None
 
 
 class RawRoute:
@@ -35,13 +47,9 @@ class RawRoute:
 
     def answer(self, caller: Caller, head: RequestHead, body: bytes, now: float) -> Pending | None:
         """Predict, having taken the wrapping off."""
-        if b"alt=" in head.query and (b"httpBody" in body or b"http_body" in body):
-            try:
-                body = _unwrap(body).http_body.data
-            except (InvalidArgument, RecursionError):
-                pass  # it is a body of the model's own
-            else:
-                caller = Translated(caller, self._wrap)
+        if (inner := unwrapped(head.query, body)) is not None:
+            body = inner.data
+            caller = Translated(caller, self._wrap)
         return self._inner.answer(caller, head, body, now)
 
 
@@ -66,9 +74,13 @@ class Translated:
         return self._caller.request_id()
 
 
-def _wrapped(body: bytes) -> bytes:
-    content_type = JSON.partition(b": ")[2].strip().decode()
+def wrapped(body: bytes, content_type: str) -> bytes:
+    """Put the wrapping around an answer, or a part of one."""
     return encode_json({"contentType": content_type, "data": body})
+
+
+def _wrapped(body: bytes) -> bytes:
+    return wrapped(body, JSON.partition(b": ")[2].strip().decode())
 
 
 def _wrapped_stream(body: bytes) -> bytes:

@@ -104,13 +104,6 @@ async def test_other_paths_are_not(client, control, method, path, status):
     assert control.calls == []
 
 
-@pytest.mark.parametrize("path", [f"{ENDPOINT}/invoke/v1/chat", f"{ENDPOINT}/deployedModels/1/invoke/x"])
-async def test_invoke_is_for_containers(client, control, path):
-    answer = await client.get(path)
-    assert (answer.status_code, answer.json()["error"]["status"]) == (501, "UNIMPLEMENTED")
-    assert control.calls == []
-
-
 async def test_without_a_control_plane_there_is_nothing(control):
     async with front(None) as client:
         answer = await client.get(f"{ENDPOINT}")
