@@ -139,6 +139,25 @@ def test_models_are_listed_and_shown(cli, fresh):
     assert cli("model show 'Our model' --json") == cli(f"model show {name} --json")
 
 
+def test_a_container_of_ones_own_is_uploaded_and_shown(cli, tmp_path):
+    folder = tmp_path / "my-predictor"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM python:3.13-slim\n")
+    asked = f"--image {folder} --env MODULE_NAME=main2 --port 9000 --predict-route /predict"
+    assert cli(f"model upload own {asked} --command 'python m.py'") == "own@1 (default)\n"
+    shown = rows(cli("model show own"))
+    for row in (
+        ["image", str(folder)], ["env", "MODULE_NAME=main2"], ["port", "9000"],
+        ["predict route", "/predict"], ["command", "python m.py"],
+    ):  # fmt: skip
+        assert row in shown
+    told = cli("model upload own --env A=b", status=1)
+    assert told == "Error: --env: it is said of the model's own container; name that with --image\n"
+    told = cli(f"model upload own --image {folder} --env AIP_MODE=x", status=1)
+    assert "AIP_MODE: the server sets all AIP_ variables" in told
+    cli("model rm own")
+
+
 def test_a_long_list_is_cut_and_says_so(cli, monkeypatch):
     monkeypatch.setattr("trivet.cli.model._LISTED", 1)
     cli("model upload many1 --framework echo")
