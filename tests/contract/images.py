@@ -19,8 +19,8 @@ from shutil import which
 
 from packaging.requirements import Requirement
 
-from trivet.containers import bases
 from trivet.containers.oci.engine import OciEngine
+from trivet.containers.recipes import bases
 
 PYTHON = "localhost/trivet-test-python"
 PACKAGES = ("pip", "fastapi", "uvicorn", "gunicorn", "httptools", "uvloop", "google-cloud-storage", "flask")

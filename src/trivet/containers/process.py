@@ -14,12 +14,14 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from trivet.containers import copying, environments, guard, inherited, packages, pythons, recipe, scratch
+from trivet.containers import inherited
 from trivet.containers.base import Near, Prepared, Says
-from trivet.containers.guarded import Guarded, Limits
-from trivet.containers.places import LOOPBACK, Places, on_loopback, on_port
-from trivet.containers.recipe import Recipe
-from trivet.containers.scratch import Scratch
+from trivet.containers.processes import copying, environments, guard, packages, pythons, scratch
+from trivet.containers.processes.guarded import Guarded, Limits
+from trivet.containers.processes.places import LOOPBACK, Places, on_loopback, on_port
+from trivet.containers.processes.scratch import Scratch
+from trivet.containers.recipes import recipe
+from trivet.containers.recipes.recipe import Recipe
 from trivet.containers.variables import expanded
 from trivet.core.containers import ContainerSpec, Resources
 from trivet.core.errors import FailedPrecondition
@@ -135,12 +137,11 @@ class ProcessEngine:
                 on_port(on_loopback(command), spec.ports[0], port) if spec.ports else on_loopback(command)
             )
             limits = Limits(spec.resources.memory, _cpus(spec.resources))
-            name = prepared.folder.name
             guarded = Guarded(
                 command,
                 env=whole,
                 folder=folder,
-                says=lambda line: log.info("%s, port %d: %s", name, port, line),
+                says=lambda line: log.info("%s, port %d: %s", spec.called, port, line),
                 limits=limits,
                 scratch=held,
             )
@@ -161,7 +162,7 @@ def _folder_of(spec: ContainerSpec) -> Path:
             f"the image {spec.image}: only the folder of an application can be run as a process"
         )
     if not spec.folder.is_dir():
-        raise FailedPrecondition(f"{spec.folder.name}: expected the folder of an application")
+        raise FailedPrecondition(f"{spec.called}: expected the folder of an application")
     return spec.folder
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trivet.containers import procfile
+from trivet.containers.recipes import procfile
 
 _OWN = ("Dockerfile", "Containerfile")
 

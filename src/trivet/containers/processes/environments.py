@@ -20,8 +20,8 @@ from pathlib import Path
 
 from trivet.containers import inherited
 from trivet.containers.base import Says
-from trivet.containers.guarded import Guarded
-from trivet.containers.pythons import Interpreter
+from trivet.containers.processes.guarded import Guarded
+from trivet.containers.processes.pythons import Interpreter
 from trivet.core.errors import FailedPrecondition
 
 _LAYOUT = 1

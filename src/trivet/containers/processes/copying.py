@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from trivet.containers.recipe import Copied
+from trivet.containers.recipes.recipe import Copied
 from trivet.core.errors import FailedPrecondition
 from trivet.storage.ignored import Ignored
 

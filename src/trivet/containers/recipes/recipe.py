@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from posixpath import join, normpath
 
-from trivet.containers import bases, dockerfile, pip_commands, procfile
-from trivet.containers.dockerfile import Instruction, replaced
+from trivet.containers.recipes import bases, dockerfile, pip_commands, procfile
+from trivet.containers.recipes.dockerfile import Instruction, replaced
 from trivet.core.errors import FailedPrecondition
 
 REQUIREMENTS = "requirements.txt"

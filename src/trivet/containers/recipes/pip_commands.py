@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trivet.containers.dockerfile import replaced
+from trivet.containers.recipes.dockerfile import replaced
 
 _PIP = re.compile(r"(.*/)?pip[0-9.]*")
 _PYTHON = re.compile(r"(.*/)?python[0-9.]*")

@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from trivet.containers import guard
 from trivet.containers.output import Output
-from trivet.containers.scratch import Scratch
+from trivet.containers.processes import guard
+from trivet.containers.processes.scratch import Scratch
 from trivet.core.errors import FailedPrecondition
 
 _STARTS_WITHIN = 30.0

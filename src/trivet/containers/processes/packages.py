@@ -5,11 +5,11 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from posixpath import join, normpath
+from posixpath import join
 
-from trivet.containers.environments import Install
-from trivet.containers.places import Places
-from trivet.containers.recipe import Installed, Recipe
+from trivet.containers.processes.environments import Install
+from trivet.containers.processes.places import Places
+from trivet.containers.recipes.recipe import Installed, Recipe
 from trivet.core.errors import FailedPrecondition
 
 _FILES = ("-r", "--requirement", "-c", "--constraint")
@@ -32,7 +32,7 @@ def _install(one: Installed, places: Places) -> Install:
     arguments: list[str] = []
     contents: list[bytes] = []
     for option, value in _pairs(one.arguments):
-        path = places.at(normpath(join(one.folder, value)))
+        path = places.at(join(one.folder, value))
         if option in _FILES and "://" not in value:
             if not path.is_file():
                 where = f"Dockerfile, line {one.line}: " if one.line else ""
@@ -41,10 +41,11 @@ def _install(one: Installed, places: Places) -> Install:
                 )
             contents += _texts(path, set())
             arguments += [option, os.path.relpath(path, folder)]
-        elif not option and _is_local(value) and path.exists():
+        elif (
+            not option and (local := _local(value)) and (path := places.at(join(one.folder, local))).exists()
+        ):
             contents += _all(path)
-            extras = value[value.index("[") :] if value.endswith("]") else ""
-            arguments.append(f"./{os.path.relpath(path, folder)}{extras}")
+            arguments.append(f"./{os.path.relpath(path, folder)}{value[len(local) :]}")
         else:
             arguments += [word for word in (option, value) if word]
     return Install(tuple(arguments), folder, b"".join(_framed(content) for content in contents))
@@ -65,8 +66,10 @@ def _pairs(arguments: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             yield "", word
 
 
-def _is_local(value: str) -> bool:
-    return value.startswith((".", "/")) or value.endswith((".whl", ".tar.gz", ".zip"))
+def _local(value: str) -> str:
+    """Return the path of a package that is a file or a folder, without its extras; empty for any other."""
+    path = value.partition("[")[0]
+    return path if path.startswith((".", "/")) or path.endswith((".whl", ".tar.gz", ".zip")) else ""
 
 
 def _texts(path: Path, seen: set[Path]) -> Iterator[bytes]:
@@ -78,11 +81,10 @@ def _texts(path: Path, seen: set[Path]) -> Iterator[bytes]:
     yield content
     for line in content.decode("utf-8", "replace").splitlines():
         for option, value in _pairs(tuple(_split(line))):
-            named = path.parent / value
             if option in _FILES:
-                yield from _texts(named, seen)
-            elif _is_local(value) and named.exists():
-                yield from _all(named)
+                yield from _texts(path.parent / value, seen)
+            elif (local := _local(value)) and (path.parent / local).exists():
+                yield from _all(path.parent / local)
 
 
 def _split(line: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""What runs applications as processes: their packages and files, and a guard that leaves nothing behind."""
