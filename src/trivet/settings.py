@@ -159,7 +159,7 @@ class Containers:
     client uploads as `us-docker.pkg.dev/p/r/fraud` is built from there, and fetched from nowhere."""
 
     cache: str = ""
-    """Folder for the virtual environments of applications; by default below `~/.cache/trivet`."""
+    """Folder for the virtual environments of applications, by default `~/.cache/trivet/containers`."""
 
     concurrency: Annotated[int, Meta(ge=1)] = 64
     """Requests that each front sends a container at once; the others wait in the front's queue."""

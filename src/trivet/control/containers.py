@@ -68,6 +68,7 @@ def container_spec(
         spec,
         image=version.image.id if version.image else "",
         folder=folder,
+        name=f"{version.name.id}@{version.version}",
         artifact_uri=_uri(version.artifact, store) if version.image else "",
     )
     return ready(spec, settings, at or At(version.name.project))

@@ -20,7 +20,7 @@ log = logging.getLogger("trivet")
 
 WHERE = "model.containerSpec.imageUri"
 
-BUILT_BY = ("Dockerfile", "Containerfile", "Procfile")
+BUILT_BY = ("Dockerfile", "Procfile")
 """Files of which one says how an application is started."""
 
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?"
@@ -64,7 +64,7 @@ def check_folder(path: Path, image: str, spec: ContainerSpec) -> None:
     if not spec.command and not any((path / name).is_file() for name in BUILT_BY):
         raise FailedPrecondition(
             f"{WHERE} {image!r}: the folder says nothing of how to start the application in it; expected a "
-            f"{' or '.join((BUILT_BY[0], BUILT_BY[-1]))}, or containerSpec.command"
+            f"{' or '.join(BUILT_BY)}, or containerSpec.command"
         )
 
 

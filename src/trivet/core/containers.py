@@ -75,3 +75,11 @@ class ContainerSpec:
     cache: Path = Path()
     about: tuple[tuple[str, str], ...] = ()
     """Further variables of the contract, as AIP_ENDPOINT_ID, by name."""
+
+    name: str = ""
+    """The model that it is of, as `fraud@2`; empty for one that has none."""
+
+    @property
+    def called(self) -> str:
+        """Return what logs and errors call it: by its model, since the folder of a copy says nothing."""
+        return self.name or self.image or (self.folder.name if self.folder else "container")

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 _ALWAYS = ("**/.git", "**/.venv", "**/__pycache__", "**/.pytest_cache", "**/.mypy_cache", "**/.ruff_cache")
 """What is ignored unless a pattern with a `!` says otherwise."""
 
-_KEPT = ("Dockerfile", "Containerfile", "Procfile", ".dockerignore")
+_KEPT = ("Dockerfile", "Procfile", ".dockerignore")
 """What an image is built by, which is there even if it is ignored."""
 
 

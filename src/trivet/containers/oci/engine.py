@@ -85,7 +85,7 @@ class OciEngine:
             return Prepared(image=self._id(spec.image) or self._fetch(spec.image, says))
         name = f"{_REPOSITORY}:{digest(spec.folder)[:32]}"
         with _alone(spec.cache / f"{self.name}-{name[-32:]}.lock"):
-            return Prepared(image=self._id(name) or self._build(spec.folder, name, says))
+            return Prepared(image=self._id(name) or self._build(spec, name, says))
 
     def start(
         self, spec: ContainerSpec, prepared: Prepared, env: Mapping[str, str], port: int, files: Path | None
@@ -116,7 +116,11 @@ class OciEngine:
         made = way.tool.run("create", *options, prepared.image, *arguments, variables=variables)
         if made.returncode:
             raise FailedPrecondition(f"{self.name} cannot make the container: {last_line(made.stderr)}")
-        return OciApplication(way.tool, made.stdout.split()[-1], port, spec.resources.memory, log.info)
+
+        def says(line: str) -> None:
+            log.info("%s, port %d: %s", spec.called, port, line)
+
+        return OciApplication(way.tool, made.stdout.split()[-1], port, spec.resources.memory, says)
 
     def _id(self, image: str) -> str:
         """Return the name of an image by its digest, or its id where it was made here; empty for none."""
@@ -136,14 +140,15 @@ class OciEngine:
             )
         return found
 
-    def _build(self, folder: Path, name: str, says: Says) -> str:
-        way = self.way()
+    def _build(self, spec: ContainerSpec, name: str, says: Says) -> str:
+        folder, way = spec.folder, self.way()
+        assert folder is not None
         with dockerfile(folder) as file:
             words = ("build", f"--file={file}", f"--tag={name}", *way.build, str(folder.resolve()))
             status, lines = way.tool.follow(words, says)
         if status or not (found := self._id(name)):
             last = "\n".join(lines[-_LAST:])
-            raise FailedPrecondition(f"{folder.name}: {self.name} cannot build the image:\n{last}")
+            raise FailedPrecondition(f"{spec.called}: {self.name} cannot build the image:\n{last}")
         return found
 
     def _resources(self, wanted: Resources, way: Way) -> Sequence[str]:
