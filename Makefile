@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/constraints.txt
 SDK1 := .venv-sdk1
+SCHEMAS := .schemas
 
-.PHONY: help demo test sdk1 lint format docs docs-serve bench bench-batch bench-abuse serve clean
+.PHONY: help demo test schemas sdk1 lint format docs docs-serve bench bench-batch bench-abuse serve clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,8 +15,10 @@ help:  ## show what can be made
 demo: $(VENV)/.demo  ## set up, train models on real data, serve them and call them
 	$(BIN)/python examples/01-tour/run.py
 
-test: $(VENV)/.test $(SDK1)/.ready  ## set up and run all tests
+test: $(VENV)/.test $(SDK1)/.ready $(SCHEMAS)/.ready  ## set up and run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+schemas: $(SCHEMAS)/.ready  ## fetch the schemas of custom resources that exported manifests are checked against
 
 sdk1: $(SDK1)/.ready  ## set up what tests run the last 1.x of Google's SDK in
 
@@ -54,7 +57,7 @@ serve: $(VENV)/.demo  ## serve MODEL: make serve MODEL=model.onnx
 	$(BIN)/trivet serve $(MODEL)
 
 clean:  ## remove what was made
-	rm -rf $(VENV) $(SDK1) site build
+	rm -rf $(VENV) $(SDK1) $(SCHEMAS) site build
 
 $(VENV)/.venv:
 	$(PYTHON) -m venv $(VENV)
@@ -67,7 +70,7 @@ $(VENV)/.demo: $(VENV)/.venv pyproject.toml constraints/constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "Installing everything the tests need (once, about two minutes) ..."
-	$(PIP) --editable '.[models,torch,gcs,s3,google,postgres,ray,sql,dev]'
+	$(PIP) --editable '.[models,torch,gcs,s3,google,postgres,ray,sql,export,dev]'
 	touch $@
 
 $(SDK1)/.ready: pyproject.toml constraints/sdk1.txt
@@ -75,4 +78,15 @@ $(SDK1)/.ready: pyproject.toml constraints/sdk1.txt
 	$(PYTHON) -m venv $(SDK1)
 	$(SDK1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/sdk1.txt \
 		--editable '.[google]' aiohttp pytest pytest-asyncio
+	touch $@
+
+# They are only read: nothing of these packages is installed or run. Without npm, tests say what they leave out.
+$(SCHEMAS)/.ready: $(VENV)/.venv
+	@echo "Fetching schemas of custom resources, for the tests (once) ..."
+	mkdir -p $(SCHEMAS)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+		--dest $(SCHEMAS) kserve==0.21.0
+	command -v npm > /dev/null && cd $(SCHEMAS) && npm pack --silent \
+		@kubernetes-models/gateway-api@0.5.1 @kubernetes-models/gke@4.3.0 \
+		|| echo "WITHOUT npm, THE MANIFESTS OF GKE'S GATEWAY ARE NOT CHECKED AGAINST THEIR SCHEMAS"
 	touch $@

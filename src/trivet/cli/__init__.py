@@ -26,6 +26,7 @@ COMMANDS = (
     "batch",
     "sql",
     "inspect",
+    "export",
     "config",
     "completion",
 )

@@ -70,7 +70,7 @@ def predicts(jobs: Jobs, model: str, endpoint: str | None) -> Json:
         return {"endpoint": str(jobs.home.child("endpoints", endpoint)) if plain else endpoint}
     from trivet.cli.models import parse
 
-    if _is_name(model):
+    if is_name(model):
         try:
             return {"model": jobs.model(model)}
         except (NotFound, InvalidArgument) as error:
@@ -81,7 +81,7 @@ def predicts(jobs: Jobs, model: str, endpoint: str | None) -> Json:
     return {"unmanagedContainerModel": container, "framework": framework}
 
 
-def _is_name(model: str) -> bool:
+def is_name(model: str) -> bool:
     """Whether this may be a registered model: no path, and no framework before one."""
     return model.startswith("projects/") or not re.search(r"[/\\:=]|^\.", model)
 

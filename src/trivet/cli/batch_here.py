@@ -91,7 +91,7 @@ class Here:
     def model(self, text: str) -> str:
         """Return the full name of a model and what version of it was asked for."""
         plain, at, version = text.partition("@")
-        with self._opened.catalog.reading() as tx:
+        with self.place.catalog.reading() as tx:
             try:
                 name = self._name("models", text)
                 found = tx.version(name)
@@ -106,7 +106,7 @@ class Here:
     def models(self, typed: str) -> Iterator[str]:
         """Yield the models whose ids begin so; after an `@` the versions and aliases of one."""
         plain, at, _ = typed.partition("@")
-        with self._opened.catalog.reading() as tx:
+        with self.place.catalog.reading() as tx:
             if not at:
                 query = Query(filter=f'id:"{typed}*"' if typed else "")
                 yield from (one.name.id for one in tx.models(self.home, query).items)
@@ -148,7 +148,7 @@ class Here:
                 )
             )
 
-        attempt = Attempt(self._opened, name, opens=self._open)
+        attempt = Attempt(self.place, name, opens=self._open)
         if attempt.runner is not None:
             attempt.runner.told = saw
         try:
@@ -194,7 +194,7 @@ class Here:
 
         job = self._jobs.cancel(name)
         if job.state == "CANCELLING" and (not job.owner or owners.is_gone(job.owner)):
-            job = Attempt(self._opened, name).run()
+            job = Attempt(self.place, name).run()
         return of_job(job)
 
     def delete(self, name: Name) -> None:
@@ -211,14 +211,14 @@ class Here:
 
         if asked.engine == DEFAULT and self._engine is not None:
             return self._engine
-        return self._opened.engine(asked)
+        return self.place.engine(asked)
 
     def _name(self, collection: str, text: str) -> Name:
         full = text if text.startswith("projects/") else f"{self.home}/{collection}/{text}"
         return Name.parse(full, collection)
 
     @property
-    def _opened(self) -> "Place":
+    def place(self) -> "Place":
         """The place of the jobs, opened when it is first needed: that takes a while."""
         if self._place is None:
             from trivet.app.jobs import open_place
@@ -233,7 +233,7 @@ class Here:
     def _jobs(self) -> "BatchJobs":
         from trivet.app.jobs import jobs_of
 
-        return jobs_of(self._opened)
+        return jobs_of(self.place)
 
 
 @contextmanager

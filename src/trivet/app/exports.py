@@ -1,0 +1,102 @@
+"""What is to be exported to another platform, as the catalog has it: values for `platforms`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trivet.app.jobs import Place
+from trivet.control import container_fields
+from trivet.control.choice import default_output
+from trivet.control.containers import OWN
+from trivet.control.options import options
+from trivet.core.containers import ContainerSpec
+from trivet.core.errors import FailedPrecondition
+from trivet.core.resources import DeployedModel, Document, ModelVersion, Name
+from trivet.platforms.base import Version
+
+PREDICT, HEALTH = "/predict", "/health"
+"""Routes of containers that name none: elsewhere nobody makes any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Versions with their shares of the traffic, and how they were deployed: 0 and empty where unsaid."""
+
+    name: str
+    versions: tuple[Version, ...]
+    least: int = 0
+    most: int = 0
+    machine_type: str = ""
+    gpus: int = 0
+
+
+def of_model(place: Place, name: Name) -> Exported:
+    """Return a version of a model, with all of the traffic; raises NotFound."""
+    with place.catalog.reading() as tx:
+        version = tx.version(name)
+    return Exported(version.name.id, (_version(place, version, {}),))
+
+
+def of_endpoint(place: Place, name: Name) -> Exported:
+    """Return what is deployed at an endpoint, by its split; raises NotFound."""
+    with place.catalog.reading() as tx:
+        endpoint = tx.endpoint(name)
+        found = [(one, tx.version(one.model.at(one.version))) for one in endpoint.deployed]
+    if not found:
+        raise FailedPrecondition(f"{name.id}: nothing is deployed there, so there is nothing to export")
+    versions: dict[str, Version] = {}
+    for deployed, version in found:
+        share = endpoint.traffic.get(deployed.id, 0)
+        ref = f"{version.name}@{version.version}"
+        if ref in versions:  # deployed twice
+            share += versions[ref].share
+        versions[ref] = _version(place, version, deployed.document, share)
+    resources = [_resources(deployed) for deployed, _ in found]
+    machines = (one["machineSpec"] for one in resources if one.get("machineSpec"))
+    machine: Mapping[str, Any] = next(machines, {})
+    return Exported(
+        name=name.id,
+        versions=tuple(versions.values()),
+        least=max(int(one.get("minReplicaCount") or 0) for one in resources),
+        most=max(int(one.get("maxReplicaCount") or 0) for one in resources),
+        machine_type=str(machine.get("machineType") or ""),
+        gpus=int(machine.get("acceleratorCount") or 0),
+    )
+
+
+def _resources(deployed: DeployedModel) -> dict[str, Any]:
+    document = deployed.document
+    return dict(document.get("dedicatedResources") or document.get("automaticResources") or {})
+
+
+def _version(place: Place, version: ModelVersion, deployed: Document, share: int = 100) -> Version:
+    files = place.store.path(version.artifact) if version.artifact else None
+    made = Version(name=version.name.id, version=version.version, share=share, files=files)
+    if version.framework == OWN:
+        return _with_container(place, version, made)
+    said = options(deployed, "deployedModel").over(options(version.document, "model"))
+    return replace(
+        made,
+        framework=version.framework,
+        named=said.framework is not None or files is None,
+        output=said.output or default_output(version.document),
+    )
+
+
+def _with_container(place: Place, version: ModelVersion, made: Version) -> Version:
+    spec = container_fields.read(version.document.get("containerSpec") or {})
+    if version.image is None:  # its files are the application
+        spec = replace(spec, image="", folder=made.files)
+        made = replace(made, files=None)
+    elif version.image.folder is not None:
+        spec = replace(spec, image="", folder=place.store.path(version.image.folder))
+    return replace(made, framework=OWN, container=routed(spec))
+
+
+def routed(spec: ContainerSpec) -> ContainerSpec:
+    """Return a spec with routes, where it names none."""
+    return replace(
+        spec,
+        predict_route=spec.predict_route or ("" if spec.invoke_prefix else PREDICT),
+        health_route=spec.health_route or HEALTH,
+    )

@@ -1,0 +1,107 @@
+"""Compose: a service for each version on one machine, and nginx before them where traffic is split.
+
+https://github.com/compose-spec/compose-spec
+"""
+
+from trivet.platforms import pods
+from trivet.platforms.base import Bundle, Json, Version, Wanted, port_of, same_routes
+from trivet.platforms.images import images
+from trivet.platforms.notes import models, notes
+from trivet.platforms.texts import filled
+from trivet.platforms.variables import variables
+
+_NGINX = "docker.io/library/nginx:1.28-alpine"
+_PORT = 8080
+_DRAINS = "60s"
+
+
+class _Compose:
+    title = "Compose"
+    least = 1
+
+    def bundle(self, wanted: Wanted) -> Bundle:
+        same_routes(wanted)
+        found = images(wanted)
+        made = models(wanted)
+        services: Json = {}
+        split = len(wanted.serving) > 1 or wanted.least > 1
+        for version in wanted.serving:
+            one = found[version.label]
+            made |= one.bundle
+            services[version.label] = _service(version, wanted, one.name, one.folder)
+            if not split:
+                services[version.label]["ports"] = [f"127.0.0.1:{_PORT}:{port_of(version)}"]
+        if split:
+            services["balancer"] = _balancer(wanted)
+            made |= Bundle({"nginx.conf": _nginx(wanted)})
+        text = notes(wanted, found, "compose.md")
+        document: Json = {"name": wanted.name, "services": services}
+        return made | Bundle({"README.md": text}, {"compose.yaml": [document]})
+
+
+def _service(version: Version, wanted: Wanted, name: str, folder: str) -> Json:
+    made: Json = {"image": name}
+    if folder:
+        made["build"] = {"context": folder}
+    own = version.container
+    if own is not None and own.command:
+        made["entrypoint"] = list(own.command)
+    if own is not None and own.args:
+        made["command"] = list(own.args)
+    made["environment"] = variables(version, wanted)
+    made["restart"] = "unless-stopped"
+    made["stop_grace_period"] = _DRAINS
+    made["init"] = True
+    if shared := version.contract.resources.shared_memory:
+        made["shm_size"] = f"{shared >> 20}m"
+    if (check := _health_check(version)) is not None:
+        made["healthcheck"] = check
+    limits = {"cpus": f"{wanted.cpus:g}", "memory": f"{wanted.memory}m"}
+    resources: Json = {"limits": limits}
+    if wanted.gpus:
+        device = {"driver": "nvidia", "count": wanted.gpus, "capabilities": ["gpu"]}
+        resources["reservations"] = {"devices": [device]}
+    made["deploy"] = {"replicas": max(1, wanted.least), "resources": resources}
+    return made
+
+
+def _health_check(version: Version) -> Json | None:
+    """Return how a container is asked: from within, so by a program that is known to be there."""
+    probe = version.contract.health
+    if probe.command:
+        test = ["CMD", *probe.command]
+    elif version.container is None:
+        url = f"http://127.0.0.1:{port_of(version)}{pods.health_route(version)}"
+        test = ["CMD", "python", "-c", f"import urllib.request; urllib.request.urlopen({url!r}, timeout=5)"]
+    else:
+        return None
+    return {"test": test, "interval": "10s", "timeout": "10s", "retries": 4, "start_period": "600s"}
+
+
+def _balancer(wanted: Wanted) -> Json:
+    return {
+        "image": _NGINX,
+        "ports": [f"127.0.0.1:{_PORT}:{_PORT}"],
+        "volumes": ["./nginx.conf:/etc/nginx/conf.d/default.conf:ro"],
+        "depends_on": [version.label for version in wanted.serving],
+        "restart": "unless-stopped",
+    }
+
+
+def _nginx(wanted: Wanted) -> str:
+    """Return nginx's configuration: the version is drawn for each request anew, by its share."""
+    shares = [f"    {version.share}% {version.label};" for version in wanted.serving[:-1]]
+    upstreams = [
+        f"upstream {version.label} {{ server {version.label}:{port_of(version)}; keepalive 32; }}"
+        for version in wanted.serving
+    ]
+    return filled(
+        "nginx.conf",
+        shares="\n".join([*shares, f"    * {wanted.serving[-1].label};"]),
+        upstreams="\n".join(upstreams),
+        port=str(_PORT),
+        timeout=str(wanted.timeout),
+    )
+
+
+PLATFORM = _Compose()
