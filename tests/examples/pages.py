@@ -21,6 +21,10 @@ from tests.integration.server import Server, serve, up
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LEFT_TO_CI = ("make ",)  # its run does these, on a clean clone
 KEPT = ("export ", "eval ")  # commands that change the shell for those that follow
+CONTAINERS = {  # base images cannot be fetched everywhere; environments are those of other pages, too
+    "TRIVET_CONTAINERS_ENGINE": "process",
+    "TRIVET_CONTAINERS_CACHE": str(Path("~/.cache/trivet/containers").expanduser()),
+}
 PORTS = {
     "http": ("localhost:8080", "127.0.0.1:8080"),
     "tls": ("localhost:8443",),
@@ -88,13 +92,13 @@ class Reader:
 
     def serve(self, command: str) -> str:
         self.stop()
-        self.server = serve(*arguments(self.placed(command)), cwd=self.folder)
+        self.server = serve(*arguments(self.placed(command)), cwd=self.folder, **CONTAINERS)
         self.move({"http": self.server.url})
         return ""
 
     def up(self, command: str) -> str:
         self.stop()
-        asked = {"TRIVET_GATEWAY_TLS_PORT": "0", "TRIVET_GATEWAY_PROXY_PORT": "0"}
+        asked = {"TRIVET_GATEWAY_TLS_PORT": "0", "TRIVET_GATEWAY_PROXY_PORT": "0", **CONTAINERS}
         data = self.folder / ".trivet"
         self.server = up(data, *arguments(self.placed(command)), cwd=self.folder, **asked)
         self.move(json.loads((data / "server.json").read_text()))
@@ -121,7 +125,7 @@ class Reader:
 
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return {"PATH": path, "HOME": str(self.folder), "COLUMNS": "100"}
+        return {"PATH": path, "HOME": str(self.folder), "COLUMNS": "100", **CONTAINERS}
 
 
 def arguments(command: str) -> list[str]:

@@ -22,6 +22,7 @@ COMMANDS = (
     "status",
     "env",
     "run",
+    "container",
     "predict",
     "batch",
     "sql",

@@ -1,0 +1,37 @@
+"""A CatBoost classifier, `model.cbm` among the model's files."""
+
+from typing import Any
+
+from catboost import CatBoostClassifier
+
+from app.files import files
+
+
+class Model:
+    """Made once in each worker, before it listens."""
+
+    def __init__(self) -> None:
+        self._model = CatBoostClassifier().load_model(str(files() / "model.cbm"))
+        self._classes = [str(one) for one in self._model.classes_]
+        self._width = len(self._model.feature_names_)
+
+    def predict(self, instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
+        """Return the probabilities of the classes, for each instance.
+
+        A ValueError is for what the caller should mend.
+        """
+        for index, instance in enumerate(instances):
+            if not isinstance(instance, list) or len(instance) != self._width:
+                raise ValueError(f"instances[{index}]: expected a list of {self._width} values")
+        return self._model.predict_proba(instances, thread_count=1).tolist() if instances else []
+
+    def detail(self, instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
+        """Return the probabilities of each instance with the classes that they are of, and the likeliest."""
+        return [
+            {
+                "classes": self._classes,
+                "scores": scores,
+                "predicted_class": self._classes[scores.index(max(scores))],
+            }
+            for scores in self.predict(instances, parameters)
+        ]

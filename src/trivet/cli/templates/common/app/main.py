@@ -1,0 +1,6 @@
+"""Answers with predictions alone."""
+
+from app.model import Model
+from app.web import application
+
+app = application(Model().predict)

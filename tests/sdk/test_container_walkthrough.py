@@ -1,0 +1,135 @@
+"""What people do with their own containers on Vertex AI, by the unmodified SDK.
+
+Two CatBoost models; one image, in which one application answers simply and another in detail; one endpoint,
+whose traffic moves from one to the other and back.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.sdk.place import BUCKET, started
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "07-containers"
+IMAGE = "us-central1-docker.pkg.dev/p/serving/fraud:latest"
+ROWS = np.random.default_rng(3).normal(size=(4, 30)).tolist()
+ROUTES = {
+    "serving_container_predict_route": "/predict",
+    "serving_container_health_route": "/health",
+    "serving_container_ports": [8080],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two models, whose probabilities differ, in the folder that is a bucket."""
+    catboost = pytest.importorskip("catboost")
+    folder = tmp_path_factory.mktemp("catboost")
+    rows = np.random.default_rng(1).normal(size=(500, 30))
+    for name, column in (("v1", 4), ("v2", 14)):
+        (folder / name).mkdir()
+        model = catboost.CatBoostClassifier(iterations=20, depth=3, verbose=False, allow_writing_files=False)
+        model.fit(rows, (rows[:, column] > 0).astype(int)).save_model(str(folder / name / "model.cbm"))
+    return folder
+
+
+def probabilities(folder, name):
+    from catboost import CatBoostClassifier
+
+    model = CatBoostClassifier().load_model(str(folder / name / "model.cbm"))
+    return model.predict_proba(ROWS).tolist()
+
+
+@pytest.fixture(scope="module")
+def aiplatform(trained, tmp_path_factory):
+    """The SDK, and a server for which the image is a folder."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import aiplatform
+
+    asked = {
+        "TRIVET_CONTAINERS_ENGINE": "process",
+        "TRIVET_CONTAINERS_IMAGES": f"{IMAGE}={EXAMPLE / 'fraud'}",
+    }
+    folder = tmp_path_factory.mktemp("server")
+    with pytest.MonkeyPatch.context() as patch, started(folder, trained, **asked) as place:
+        for name, value in place.environment.items():
+            patch.setenv(name, value)
+        aiplatform.init(
+            project="p",
+            location="us-central1",
+            credentials=AnonymousCredentials(),
+            api_endpoint=place.http,
+            api_transport="rest",
+        )
+        yield aiplatform
+
+
+def test_two_applications_of_one_image_at_one_endpoint(aiplatform, trained):
+    simple, detailed = probabilities(trained, "v1"), probabilities(trained, "v2")
+    expected = {
+        "1": simple,
+        "2": [
+            {"classes": ["0", "1"], "scores": scores, "predicted_class": "01"[scores[1] > scores[0]]}
+            for scores in detailed
+        ],
+    }
+
+    first = aiplatform.Model.upload(
+        display_name="fraud",
+        model_id="fraud",
+        artifact_uri=f"gs://{BUCKET}/v1",
+        serving_container_image_uri=IMAGE,
+        version_aliases=["simple"],
+        **ROUTES,
+    )
+    second = aiplatform.Model.upload(
+        display_name="fraud",
+        parent_model=first.resource_name,
+        artifact_uri=f"gs://{BUCKET}/v2",
+        serving_container_image_uri=IMAGE,
+        serving_container_environment_variables={"MODULE_NAME": "main2"},
+        is_default_version=False,
+        version_aliases=["detailed"],
+        **ROUTES,
+    )
+    assert (first.version_id, second.version_id) == ("1", "2")
+    assert aiplatform.Model("fraud").version_id == "1"
+    assert second.container_spec.image_uri == IMAGE
+    (variable,) = second.container_spec.env
+    assert (variable.name, variable.value) == ("MODULE_NAME", "main2")
+
+    endpoint = aiplatform.Endpoint.create(display_name="fraud", dedicated_endpoint_enabled=True)
+    endpoint.deploy(
+        first, deployed_model_display_name="simple", traffic_percentage=100, machine_type="n1-standard-4"
+    )
+    endpoint.deploy(
+        second, deployed_model_display_name="detailed", traffic_percentage=0, machine_type="n1-standard-4"
+    )
+    ids = {one.model_version_id: one.id for one in endpoint.list_models()}
+
+    def answers(version):
+        """Ask several times; each is answered by that version, with the numbers of the library itself."""
+        for _ in range(5):
+            answer = endpoint.predict(instances=ROWS)
+            assert (answer.model_version_id, answer.deployed_model_id) == (version, ids[version])
+            assert answer.predictions == expected[version]
+
+    answers("1")
+    endpoint.update(traffic_split={ids["1"]: 0, ids["2"]: 100})
+    answers("2")
+    raw = endpoint.raw_predict(
+        body=json.dumps({"instances": ROWS}), headers={"Content-Type": "application/json"}
+    )
+    assert raw.json() == {"predictions": expected["2"]}
+    endpoint.update(traffic_split={ids["1"]: 100, ids["2"]: 0})
+    answers("1")
+    endpoint.update(traffic_split={ids["1"]: 50, ids["2"]: 50})
+    assert {endpoint.predict(instances=ROWS[:1]).model_version_id for _ in range(60)} == {"1", "2"}
+    endpoint.update(traffic_split={ids["1"]: 0, ids["2"]: 100})
+    endpoint.undeploy(ids["1"])
+    answers("2")
+
+    endpoint.delete(force=True)
+    first.delete()
