@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Literal
 
 from trivet import storage
+from trivet.control.containers import At, ready
 from trivet.control.settings import OwnContainers
+from trivet.core.containers import ContainerSpec
 from trivet.core.errors import ServingError
 from trivet.core.names import ModelRef
 from trivet.runtimes import registry
-from trivet.runtimes.base import OwnProcess, Permissions
+from trivet.runtimes.base import Applications, OwnProcess, Permissions
 from trivet.serving.batching import BatchLimits
 from trivet.serving.lifecycle import ModelSpec, find
 from trivet.serving.wish import Address, Wish
 from trivet.settings import Model, Settings
+
+_CACHE = "~/.cache/trivet/containers"
 
 Where = Literal["shared", "apart", "own"]
 """Which process loads a model. `shared` ones are loaded once, by the loader, which then forks fronts and
@@ -35,7 +39,7 @@ def wish_of(settings: Settings, scratch: Path) -> Wish:
         except ServingError as error:
             error.add_note(name)
             raise
-        specs.append(spec(name, model, path, settings.batching))
+        specs.append(_started(spec(name, model, path, settings.batching), model, settings))
     by_name: dict[str, list[ModelSpec]] = {}
     for one in specs:
         by_name.setdefault(one.ref.name, []).append(one)
@@ -45,7 +49,10 @@ def wish_of(settings: Settings, scratch: Path) -> Wish:
 def where(spec: ModelSpec) -> Where:
     """Say who loads a model; raises NotFound or InvalidArgument where its framework cannot be told."""
     framework, _ = find(spec.path, spec.framework)
-    forks = not isinstance(registry.get_runtime(framework), OwnProcess)
+    runtime = registry.get_runtime(framework)
+    if isinstance(runtime, Applications):
+        return "apart"
+    forks = not isinstance(runtime, OwnProcess)
     if spec.placement == "process" or (spec.placement == "auto" and not forks):
         return "apart"
     return "shared" if forks else "own"
@@ -66,7 +73,7 @@ def containers_of(settings: Settings) -> OwnContainers:
         allowed=settings.artifacts.allow_containers,
         engine=own.engine,
         images=own.folders,
-        cache=Path(own.cache).expanduser().absolute() if own.cache else Path(),
+        cache=Path(own.cache or _CACHE).expanduser().absolute(),
         concurrency=own.concurrency,
         start_timeout=own.start_timeout,
         limited=own.limit,
@@ -86,6 +93,19 @@ def spec(name: str, model: Model, path: Path, batching: BatchLimits) -> ModelSpe
         model.replicas,
         limits,
     )
+
+
+def _started(spec: ModelSpec, model: Model, settings: Settings) -> ModelSpec:
+    """Say, of the folder of an application, how that is run: each of its requests is asked alone."""
+    try:
+        framework, path = find(spec.path, spec.framework)
+    except ServingError:  # whoever loads it says so
+        return spec
+    if not isinstance(registry.get_runtime(framework), Applications):
+        return spec
+    container = ready(ContainerSpec(folder=path), containers_of(settings), At())
+    limits = spec.limits if model.max_rows else replace(spec.limits, max_rows=1)
+    return replace(spec, framework=framework, container=container, limits=limits)
 
 
 def _address(name: str, versions: Sequence[ModelSpec]) -> Address:

@@ -21,8 +21,9 @@ from trivet.jobs.shape import Batch, Shape, Ways, refused
 from trivet.jobs.values import ValueShape
 from trivet.jobs.work import Prepared, Work
 from trivet.serving import lifecycle
+from trivet.serving.lifecycle import ModelSpec
 from trivet.serving.replica import FAULTS
-from trivet.serving.scoring import score
+from trivet.serving.scoring import Scoring, score
 from trivet.sinks import registry as sinks
 from trivet.sinks.base import Failed, Results, Writer
 from trivet.sources import registry as sources
@@ -111,9 +112,18 @@ def _model(work: Work) -> tuple[Predictor, Signature, Parameters, str]:
         return asked, asked.signature, {}, ""
     if work.model is None:
         raise FailedPrecondition(f"{work.job}: it has neither a model nor an endpoint")
-    loaded = lifecycle.load(work.model, work.permissions)
-    predictor = loaded.predictor if loaded.predictor.traits.native else _Written(loaded.predictor)
+    loaded = lifecycle.load(_with_rows(work.model, work.batch_size), work.permissions)
+    predictor = loaded.predictor
+    if not predictor.traits.native and not isinstance(predictor, Scoring):
+        predictor = _Written(predictor)
     return predictor, loaded.info.signature, loaded.info.defaults, loaded.info.framework
+
+
+def _with_rows(model: ModelSpec, rows: int) -> ModelSpec:
+    """Return a model whose container, if it is one, gets so many instances in each request."""
+    if model.container is None or not rows:
+        return model
+    return replace(model, container=replace(model.container, rows=rows))
 
 
 def _rows(traits: Traits) -> int:

@@ -115,6 +115,16 @@ class OwnProcess(Protocol):
 
 
 @runtime_checkable
+class Applications(Protocol):
+    """A runtime whose models are applications, each beside the process that started it, wherever that is.
+
+    A model of it need not have files: its path is `Path()` then.
+    """
+
+    applications: Literal[True]
+
+
+@runtime_checkable
 class Answered(Protocol):
     """A predictor of a framework whose models one of several libraries answers: `library` is which."""
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -16,9 +16,16 @@ from trivet.core.names import ModelRef
 from trivet.core.predictor import AsyncPredictor, Predictor, Traits
 from trivet.core.signature import Parameters, Signature, declare
 from trivet.runtimes import registry
-from trivet.runtimes.base import Answered, Artifact, OwnProcess, Permissions, WithoutArtifact
+from trivet.runtimes.base import (
+    Answered,
+    Applications,
+    Artifact,
+    OwnProcess,
+    Permissions,
+    WithoutArtifact,
+)
 from trivet.serving.batching import BatchLimits
-from trivet.serving.placement import Asked, Placement, WarmUp, place
+from trivet.serving.placement import CONTAINER, Asked, Placement, WarmUp, place
 from trivet.serving.replica import FAULTS, Awaited
 
 log = logging.getLogger("trivet")
@@ -97,9 +104,13 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     started = time.perf_counter()
     framework, path = find(spec.path, spec.framework)
     runtime = registry.get_runtime(framework)
-    folder = path if path.is_dir() else path.parent
-    artifact = Artifact(path, signature_json.read(folder), permissions, spec.container)
+    declared = None
+    if not isinstance(runtime, Applications):  # which alone know what they take
+        declared = signature_json.read(path if path.is_dir() else path.parent)
+    artifact = Artifact(path, declared, permissions, spec.container)
     loaded = runtime.load(artifact)
+    if isinstance(runtime, Applications):
+        return _application(spec, framework, loaded, time.perf_counter() - started)
     predictor: Predictor = Awaited(loaded) if isinstance(loaded, AsyncPredictor) else loaded
     signature = predictor.signature
     if artifact.declared:
@@ -127,12 +138,37 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     return LoadedModel(info, predictor)
 
 
+def _application(
+    spec: ModelSpec, framework: str, started: Predictor | AsyncPredictor, seconds: float
+) -> LoadedModel:
+    """Return an application that is well: asking it for an example would say nothing of how fast it is."""
+    from trivet.runtimes.container import ContainerPredictor  # and with it the library's HTTP
+    from trivet.serving.application import ApplicationPredictor
+
+    assert isinstance(started, ContainerPredictor)
+    predictor = ApplicationPredictor(started)
+    size = 0 if spec.path == Path() else size_of(spec.path)
+    info = ModelInfo(
+        spec=replace(spec, container=predictor.container),
+        framework=framework,
+        traits=predictor.traits,
+        signature=predictor.signature,
+        defaults={},
+        placement=CONTAINER,
+        warm_up=None,
+        size=size,
+        load_seconds=seconds,
+        slots=predictor.container.concurrency,
+    )
+    return LoadedModel(info, predictor)
+
+
 def find(path: Path, framework: str = "") -> tuple[str, Path]:
     """Return the framework and the model file or folder; only detected where no framework is named."""
     if not framework:
         return registry.detect(path)
     runtime = registry.get_runtime(framework)
-    if isinstance(runtime, WithoutArtifact):
+    if isinstance(runtime, WithoutArtifact | Applications):
         return framework, path
     if not path.exists():
         raise NotFound(f"{path}: there is no such file or folder")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from trivet.core.predictor import Traits
 
-Where = Literal["inline", "thread", "process"]
+Where = Literal["inline", "thread", "process", "container"]
 Asked = Literal["auto", "inline", "thread", "process"]
 
 INLINE_BATCH_SECONDS = 0.001
@@ -19,6 +19,10 @@ class Placement:
 
     where: Where
     reason: str
+
+
+CONTAINER = Placement("container", "it is an application of its own, which is asked over HTTP")
+"""Where all models are that are custom containers, whatever the user asks for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,18 @@ while costs time alone; what it cannot answer is halved until the bad row stands
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
-import msgspec
-
-from trivet.core.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument, ServingError
-from trivet.core.instances import Column, Instances, Predictions, object_column
+from trivet.core.errors import Cancelled, DeadlineExceeded, Internal, ServingError
+from trivet.core.instances import Instances, Predictions, object_column
 from trivet.core.predictor import Traits
 from trivet.core.signature import Parameters, Signature, TensorSpec
-from trivet.serving.remote_call import Asked, Caller, Refusal
+from trivet.serving.remote_call import Asked, Caller, Calls, Refusal
+from trivet.serving.remote_texts import around, json_texts
 from trivet.serving.throttle import Throttle
 
 SIGNATURE = Signature(
@@ -103,22 +103,31 @@ _OPEN = object()
 class EndpointPredictor:
     """Asks an endpoint about any JSON values, in requests of at most `rows` of them.
 
-    Several threads may ask at once; they share what the server takes.
+    Several threads may ask at once; they share what the server takes. `connects` makes each connection, where
+    it is no endpoint that is asked but something else that takes the same requests.
     """
 
     signature = SIGNATURE
     traits = Traits(native=True, frees_gil=True)
 
-    def __init__(self, asked: Asked, rows: int = ROWS, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        asked: Asked,
+        rows: int = ROWS,
+        *,
+        patience: float = PATIENCE,
+        connects: Callable[[], Calls] | None = None,
+    ) -> None:
         self.throttle = Throttle(asked.concurrency)
         self._asked = asked
         self._rows = rows
         self._patience = patience
+        self._connects = connects or partial(Caller, asked)
         self._changed = threading.Condition()
         # what follows is read and written with `_changed` held
         self._waiting: deque[_Request] = deque()
         self._under_way = 0
-        self._callers: list[Caller] = []
+        self._callers: list[Calls] = []
         self._good: bytes | None = None  # an instance that was answered
         self._reached = self._closed = False
 
@@ -128,6 +137,8 @@ class EndpointPredictor:
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance; raises what keeps any of them from being answered."""
         answers = list(self.score(instances, parameters))
+        if not answers:
+            return Predictions({"prediction": object_column([])}, 0)
         for start, _, answer in answers:
             if isinstance(answer, ServingError):
                 raise type(answer)(f"instances[{start}]: {answer}")
@@ -143,8 +154,8 @@ class EndpointPredictor:
         while, or the endpoint does not exist or may not be asked; Cancelled once it is closed. Where
         `partly`, only those rows fail that went unanswered since nobody was there or had the time.
         """
-        texts, errors = _texts(*instances.columns.values())
-        question = _Question(texts, _around(parameters), len(texts), [_OPEN] * len(texts), errors)
+        texts, errors = json_texts(*instances.columns.values())
+        question = _Question(texts, around(parameters), len(texts), [_OPEN] * len(texts), errors)
         requests = list(_cut(question, self._rows))
         question.open = sum(request.count for request in requests)
         with self._changed:
@@ -176,11 +187,11 @@ class EndpointPredictor:
         """Have a thread for each request that may be under way, as far as there are requests."""
         wanted = min(int(self.throttle.limit), len(self._waiting) + self._under_way)
         while len(self._callers) < wanted and not self._closed:
-            caller = Caller(self._asked)
+            caller = self._connects()
             self._callers.append(caller)
             threading.Thread(target=self._ask, args=(caller,), name="endpoint", daemon=True).start()
 
-    def _ask(self, caller: Caller) -> None:
+    def _ask(self, caller: Calls) -> None:
         while (request := self._take()) is not None:
             try:
                 answer = caller.ask(request.body(), request.count)
@@ -283,33 +294,6 @@ class EndpointPredictor:
         """Ask nothing more of a question."""
         question.failure = error
         self._waiting = deque(one for one in self._waiting if one.question is not question)
-
-
-_encode = msgspec.json.Encoder().encode
-_is_json = msgspec.json.Decoder(msgspec.Raw).decode
-
-
-def _texts(values: Column) -> tuple[list[bytes], dict[int, ServingError]]:
-    """Return the JSON texts of instances, and why some have none; those texts are empty."""
-    texts: list[bytes] = []
-    errors: dict[int, ServingError] = {}
-    for index, value in enumerate(values):
-        try:
-            if isinstance(value, msgspec.Raw):
-                text = bytes(value)
-                _is_json(text)  # what is two values, or ends the request's array, must not get into it
-            else:
-                text = _encode(value)
-        except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            text = b""
-            errors[index] = InvalidArgument(f"not valid JSON: {error}")
-        texts.append(text)
-    return texts, errors
-
-
-def _around(parameters: Parameters) -> tuple[bytes, bytes]:
-    after = b',"parameters":' + _encode(parameters) if parameters else b""
-    return b'{"instances":[', b"]" + after + b"}"
 
 
 def _cut(question: _Question, rows: int) -> Iterator[_Request]:

@@ -75,6 +75,22 @@ class Refusal:
     sent: bool = True
 
 
+class Calls(Protocol):
+    """Asks, over one connection that is kept; not for several threads, but for `end`."""
+
+    def ask(self, body: bytes, count: int) -> list[Any] | Refusal:
+        """Return one prediction for each of `count` instances, or why there are none."""
+        ...
+
+    def end(self) -> None:
+        """Ask nothing more; may be called from any thread, and breaks the connection of one that asks."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
 class _Answer(msgspec.Struct):
     predictions: list[Any]
 
@@ -102,7 +118,7 @@ _JOB: Mapping[int, type[ServingError]] = {
 
 
 class Caller:
-    """Asks one endpoint, over one connection that is kept; not for several threads, but for `end`."""
+    """Asks one endpoint of a server. See `Calls`."""
 
     def __init__(self, asked: Asked) -> None:
         url = urlsplit(asked.url)

@@ -1,0 +1,88 @@
+"""Asks an application about instances, over one connection that is kept."""
+
+import http.client
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+from trivet.containers.started import Started
+from trivet.core.errors import DeadlineExceeded, FailedPrecondition, Unavailable
+
+_GONE = (OSError, http.client.HTTPException)
+_ENDED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+_END_WITHIN = 0.5
+"""Seconds after a connection broke in which the end of the application is what broke it."""
+
+
+class Lost(Unavailable):
+    """The application had a request, and did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, whatever it says."""
+
+    status: int
+    retry_after: str | None
+    content: bytes
+
+
+class Asking:
+    """One connection; for one thread at a time, but for `end`. A request may take `timeout` seconds."""
+
+    def __init__(self, started: Started, timeout: float) -> None:
+        self._started = started
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+        self._ended = False
+
+    def post(self, body: bytes) -> Reply:
+        """Post a body to the predict route, and return the answer.
+
+        Raises Unavailable and FailedPrecondition as `Started.port` does, where nothing was sent; Lost where
+        no answer came, and DeadlineExceeded where none came in time.
+        """
+        if not self._started.spec.predict_route:
+            raise FailedPrecondition("the container has no predict route, but an invoke route prefix")
+        port = self._started.port()
+        if self._connection is None or self._connection.port != port:
+            self.close()
+            self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._timeout)
+        kept = self._connection.sock is not None
+        try:
+            try:
+                return self._post(self._connection, body)
+            except _ENDED:
+                if not kept or self._ended or self._started.state.port != port:
+                    raise
+                # it had ended a connection that was idle, which says nothing about this request
+                self._connection.close()
+                return self._post(self._connection, body)
+        except _GONE as error:
+            self.close()
+            if isinstance(error, TimeoutError):
+                told = f"the container gave no answer within {self._timeout:g} s"
+                raise DeadlineExceeded(told) from None
+            told = f"the container gave no answer: {error or type(error).__name__}"
+            raise Lost(self._started.why(_END_WITHIN) or told) from None
+
+    def end(self) -> None:
+        """Break the connection; may be called by any thread."""
+        self._ended = True
+        connected = None if self._connection is None else self._connection.sock
+        if connected is not None:
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _post(self, connection: http.client.HTTPConnection, body: bytes) -> Reply:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", self._started.spec.predict_route, body, headers)
+        response = connection.getresponse()
+        return Reply(response.status, response.headers.get("Retry-After"), response.read())
