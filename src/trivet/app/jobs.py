@@ -217,7 +217,9 @@ def _complete(place: Place, job: BatchPredictionJob, asked: Asked, work: Work) -
     if asked.unmanaged is not None:
         spec = _unmanaged(place, asked.unmanaged, scratch)
         if asked.unmanaged.uri:
-            _expect_same(asked.unmanaged.uri, spec.path, scratch, begun=bool(job.prepared))
+            _expect_same(asked.unmanaged.uri, spec.path, scratch / "model.json", begun=bool(job.prepared))
+        if spec.container is not None and (folder := spec.container.folder) is not None:
+            _expect_same(str(folder), folder, scratch / "application.json", begun=bool(job.prepared))
         return replace(work, model=spec)
     name = Name.parse(job.model, "models")
     with place.catalog.reading() as tx:
@@ -263,14 +265,15 @@ def _fetched(place: Place, into: Path, uri: str) -> Path:
     return storage.fetch(uri, into, settings.storage.folders)
 
 
-def _expect_same(uri: str, path: Path, scratch: Path, *, begun: bool) -> None:
+def _expect_same(uri: str, path: Path, kept: Path, *, begun: bool) -> None:
     """Refuse a model that has changed since its job was begun, some of whose shards are the old one's.
+
+    `kept` is the file of the job's scratch folder that keeps what it was.
 
     Hidden files do not count, nor what has been added to its folder since: code is compiled where it is.
     """
-    if path.is_relative_to(scratch):  # a copy, which has another time whenever it is made
+    if path.is_relative_to(kept.parent):  # a copy, which has another time whenever it is made
         return
-    kept = scratch / "model.json"
     files = sorted(path.rglob("[!.]*")) if path.is_dir() else [path]
     stats = {str(one): one.stat() for one in files if one.is_file() and one.parent.name != "__pycache__"}
     now = {name: [about.st_size, about.st_mtime_ns] for name, about in stats.items()}

@@ -1,5 +1,8 @@
 """What becomes of the files of a job, from one attempt to the next, and when it is deleted."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from tests.unit.jobs.test_crashes import Crash, InProcess, Steps
@@ -23,6 +26,21 @@ class CrashesAfter(InProcess):
             if event is None and len(self.begun) > self.most:
                 raise Crash
             yield event
+
+
+class AsEcho(CrashesAfter):
+    """Runs no container, and notes which it would have run."""
+
+    def prepare(self, work):
+        self.container = work.model.container
+        return super().prepare(as_echo(work))
+
+    def run(self, work, parts):
+        return super().run(as_echo(work), parts)
+
+
+def as_echo(work):
+    return replace(work, model=replace(work.model, framework="echo", path=Path(), container=None))
 
 
 @pytest.fixture
@@ -119,3 +137,29 @@ def test_what_a_deleted_job_shows_is_its_users(place, asked, tmp_path, kept):
         (folder / ERRORS).unlink()  # it was empty
     delete(place, job.name)
     assert len(list(folder.glob("prediction.results-*"))) == 3
+
+
+def test_a_job_runs_the_container_of_a_folder_that_stays_as_it_was(place, asked, tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM python:3.13-slim\n")
+    asked["unmanagedContainerModel"] |= {"containerSpec": {"imageUri": str(folder), "predictRoute": "/p"}}
+    asked["trivet"] = {name: value for name, value in asked["trivet"].items() if name != "framework"}
+    name = jobs_of(place).create(HOME, asked, job_id="j").name
+    engine = AsEcho(1)
+    with pytest.raises(Crash):
+        Attempt(place, name, opens=lambda asked: engine).run()
+    container = engine.container
+    assert (container.folder, container.image, container.predict_route) == (folder, "", "/p")
+    assert container.artifact_uri == "gs://trivet-models/echo.bin"
+    (folder / "Dockerfile").write_text("FROM python:3.14-slim\n")
+    job, _ = run(place, name)
+    assert job.state == "FAILED"
+    assert "Dockerfile: has changed since the job was begun" in job.failure.message
+
+
+def test_a_job_says_what_its_container_lacks(place, asked, tmp_path):
+    asked["unmanagedContainerModel"] = {"containerSpec": {"imageUri": str(tmp_path / "app")}}
+    del asked["trivet"]["framework"]
+    job, _ = run(place, jobs_of(place).create(HOME, asked, job_id="j").name)
+    assert (job.state, "there is no such file or folder" in job.failure.message) == ("FAILED", True)
