@@ -39,7 +39,7 @@ def wish_of(settings: Settings, scratch: Path) -> Wish:
         except ServingError as error:
             error.add_note(name)
             raise
-        specs.append(_started(spec(name, model, path, settings.batching), model, settings))
+        specs.append(with_container(spec(name, model, path, settings.batching), model, settings))
     by_name: dict[str, list[ModelSpec]] = {}
     for one in specs:
         by_name.setdefault(one.ref.name, []).append(one)
@@ -95,8 +95,11 @@ def spec(name: str, model: Model, path: Path, batching: BatchLimits) -> ModelSpe
     )
 
 
-def _started(spec: ModelSpec, model: Model, settings: Settings) -> ModelSpec:
-    """Say, of the folder of an application, how that is run: each of its requests is asked alone."""
+def with_container(spec: ModelSpec, model: Model, settings: Settings) -> ModelSpec:
+    """Add how it is run to a model that is the folder of an application; others stay as they are.
+
+    Each of its requests is asked alone, unless the model's own settings say how many rows may be together.
+    """
     try:
         framework, path = find(spec.path, spec.framework)
     except ServingError:  # whoever loads it says so

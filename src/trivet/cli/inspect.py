@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 @click.option("--trust-type", multiple=True, help="Trust a type in skops files; may repeat.")
 @click.option("--allow-pickle", is_flag=True, help="Load pickles: they run code.")
 @click.option("--allow-python", is_flag=True, help="Run Python predictors.")
+@click.option("--allow-containers", is_flag=True, help="Build and start applications.")
 def command(
-    model: str, as_json: bool, trust_type: tuple[str, ...], allow_pickle: bool, allow_python: bool
+    model: str,
+    as_json: bool,
+    trust_type: tuple[str, ...],
+    allow_pickle: bool,
+    allow_python: bool,
+    allow_containers: bool,
 ) -> None:
     """Show a model's framework, signature, size, where it would run, and an example request.
 
@@ -29,19 +35,24 @@ def command(
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from trivet import storage
-    from trivet.app.models import spec
+    from trivet import config, storage
+    from trivet.app.models import spec, with_container
+    from trivet.core.predictor import Closing
     from trivet.runtimes.base import Permissions
     from trivet.serving.batching import BatchLimits
     from trivet.serving.lifecycle import load
     from trivet.settings import Model
 
     name, framework, path = parse(model)
-    permissions = Permissions(allow_pickle, allow_python, trust_type)
+    permissions = Permissions(allow_pickle, allow_python, trust_type, allow_containers)
     with TemporaryDirectory(prefix="trivet-") as scratch:
         local = storage.fetch(path, Path(scratch)) if path else Path()  # as echo has
         asked = Model(path=path, framework=framework)
-        loaded = load(spec(name, asked, local, BatchLimits()), permissions).info
+        told = with_container(spec(name, asked, local, BatchLimits()), asked, config.load())
+        inspected = load(told, permissions)
+        if isinstance(inspected.predictor, Closing):
+            inspected.predictor.close()
+    loaded = inspected.info
     if as_json:
         from trivet.protocols.status import described
 

@@ -46,6 +46,9 @@ Without MODEL, the models of trivet.toml are served. Every option below is also 
 @click.option("--trust-type", multiple=True, help="Trust a type in skops files; may repeat.")
 @click.option("--allow-pickle", is_flag=True, default=None, help="Load pickles: they run code.")
 @click.option("--allow-python/--no-python", default=None, help="Run Python predictors.  [default: allow]")
+@click.option(
+    "--allow-containers/--no-containers", default=None, help="Start applications.  [default: allow]"
+)
 @click.option("--log-requests", type=click.Choice(["errors", "all", "none"]), help="[default: errors]")
 def command(
     models: Sequence[str], output: str | None, placement: str | None, replicas: int | None, **given: Any
@@ -66,6 +69,7 @@ def command(
         "allow_pickle": "artifacts.allow_pickle",
         "trust_type": "artifacts.trusted_types",
         "allow_python": "artifacts.allow_python",
+        "allow_containers": "artifacts.allow_containers",
         "log_requests": "log.requests",
     }
     flags = {keys[name]: value for name, value in given.items() if value not in (None, ())}

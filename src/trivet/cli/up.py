@@ -35,6 +35,9 @@ setting; `trivet config` lists them all.
 @click.option("--catalog", help="PostgreSQL URL of a catalog that several servers share.")
 @click.option("--allow-pickle", is_flag=True, default=None, help="Load pickles: they run code.")
 @click.option("--allow-python/--no-python", default=None, help="Run Python predictors.  [default: allow]")
+@click.option(
+    "--allow-containers/--no-containers", default=None, help="Start applications.  [default: allow]"
+)
 @click.option("--log-requests", type=click.Choice(["errors", "all", "none"]), help="[default: errors]")
 def command(**given: Any) -> None:
     """Keep models and endpoints, and serve them, until stopped.
@@ -55,6 +58,7 @@ def command(**given: Any) -> None:
         "proxy_port": "gateway.proxy_port",
         "allow_pickle": "artifacts.allow_pickle",
         "allow_python": "artifacts.allow_python",
+        "allow_containers": "artifacts.allow_containers",
         "log_requests": "log.requests",
     }
     flags = {keys[name]: value for name, value in given.items() if value is not None}

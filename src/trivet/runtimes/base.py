@@ -64,7 +64,7 @@ class Artifact:
         if not self.permissions.containers:
             raise PermissionDenied(
                 "the model is a container, and running such is not allowed here; allow it with "
-                "artifacts.allow_containers = true"
+                "--allow-containers or artifacts.allow_containers = true"
             )
 
 
