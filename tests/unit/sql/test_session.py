@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import signal
 import threading
+import time
 from decimal import Decimal
 
 import pyarrow as pa
@@ -416,6 +417,27 @@ class TestPlans:
             ]
             con.sql(f"INSERT INTO t VALUES ({number})")
         assert all(plan.parsed is not None for plan in con.database.plans.values())
+
+
+def test_a_table_that_is_written_does_not_wait_in_memory(con):
+    """Tables on disk, that is; five groups of rows of ten columns are 50 MB."""
+    held = 0
+    looks = con.database.root.cursor()
+
+    def look():
+        nonlocal held
+        while writes.is_alive():
+            tag = "SELECT memory_usage_bytes FROM duckdb_memory() WHERE tag = 'IN_MEMORY_TABLE'"
+            held = max(held, *looks.execute(tag).fetchone())
+            time.sleep(0.005)
+
+    con.cursor.execute("SET threads = 1")
+    columns = ", ".join(f"RAND() AS a{index}" for index in range(10))
+    text = f"CREATE TABLE t AS SELECT {columns} FROM UNNEST(GENERATE_ARRAY(1, 700000)) AS n"
+    writes = threading.Thread(target=con.sql, args=(text,))
+    writes.start()
+    look()
+    assert 0 < held < 35e6
 
 
 class TestFiles:
