@@ -1,4 +1,7 @@
-"""What podman has beyond what every engine has: limits, networks, and the store of images."""
+"""What podman and docker have beyond what every engine has: images, limits, networks, and no orphans.
+
+Docker is tested where TRIVET_WITH_DOCKER=1 says that its images may be replaced.
+"""
 
 import os
 import signal
@@ -14,7 +17,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.contract import images
+from trivet.containers.docker import ENGINE as DOCKER
 from trivet.containers.oci import owners
+from trivet.containers.podman import Podman, _trouble, _ways
 from trivet.core.containers import ContainerSpec, Resources
 from trivet.core.errors import FailedPrecondition, NotFound
 
@@ -30,6 +36,18 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 http.server.HTTPServer(("0.0.0.0", int(os.environ["AIP_HTTP_PORT"])), Answers).serve_forever()
 """
+
+
+WITH_DOCKER = os.environ.get("TRIVET_WITH_DOCKER") == "1"
+
+
+@pytest.fixture(scope="module", params=["podman", *(["docker"] if WITH_DOCKER else [])])
+def oci(request, tmp_path_factory):
+    if request.param == "podman":
+        return request.getfixturevalue("podman")
+    assert DOCKER.lacks() == ""
+    images.stand_in(DOCKER, tmp_path_factory.mktemp("image"))
+    return DOCKER
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +66,15 @@ def spec(folder, tmp_path):
 
 
 @pytest.fixture
-def start(podman, free_port):
+def start(oci, free_port):
     """Return a function that starts an application, and waits until it answers."""
     running = []
 
-    def started(spec, env=(), files=None):
+    def started(spec, env=(), files=None, engine=oci):
         port = free_port()
-        prepared = podman.prepare(spec, print)
+        prepared = engine.prepare(spec, print)
         variables = {"AIP_HTTP_PORT": str(port), **dict(env)}
-        running.append(podman.start(spec, prepared, variables, port, files))
+        running.append(engine.start(spec, prepared, variables, port, files))
         wait_for(lambda: running[-1].ended or answers(running[-1]))
         return running[-1]
 
@@ -100,27 +118,27 @@ def wait_for(thing, seconds=20):
     raise AssertionError("it took too long")
 
 
-def test_a_folder_is_built_once(podman, spec):
+def test_a_folder_is_built_once(oci, spec):
     said = []
-    first = podman.prepare(spec, said.append)
+    first = oci.prepare(spec, said.append)
     again = []
-    assert podman.prepare(spec, again.append) == first
+    assert oci.prepare(spec, again.append) == first
     assert again == []
-    assert first.image.isalnum()
+    assert first.image.removeprefix("sha256:").isalnum()
 
 
-def test_a_build_that_fails_says_why(podman, tmp_path):
+def test_a_build_that_fails_says_why(oci, tmp_path):
     (tmp_path / "Dockerfile").write_text(
         "FROM localhost/trivet-test-python\nRUN python -c 'raise SystemExit(\"out of luck\")'\n"
     )
     with pytest.raises(FailedPrecondition, match="cannot build the image") as raised:
-        podman.prepare(ContainerSpec(folder=tmp_path, cache=tmp_path / "cache"), print)
+        oci.prepare(ContainerSpec(folder=tmp_path, cache=tmp_path / "cache"), print)
     assert "out of luck" in str(raised.value)
 
 
-def test_an_image_that_there_is_not_is_not_found(podman, tmp_path):
+def test_an_image_that_there_is_not_is_not_found(oci, tmp_path):
     with pytest.raises(NotFound, match="no image 'localhost/none'"):
-        podman.prepare(ContainerSpec(image="localhost/none", cache=tmp_path), print)
+        oci.prepare(ContainerSpec(image="localhost/none", cache=tmp_path), print)
 
 
 def test_an_image_is_found_by_its_name_as_docker_has_it(podman, tmp_path):
@@ -162,9 +180,9 @@ def test_it_reads_the_files_of_its_model_and_cannot_write_them(start, spec, tmp_
     assert not running.run(["touch", "/trivet/model/more"], 5)
 
 
-def test_it_has_no_more_memory_than_it_may(start, spec, podman):
-    if not podman.way().limits:
-        pytest.skip("podman has no limits here")
+def test_it_has_no_more_memory_than_it_may(start, spec, oci):
+    if not oci.way().limits:
+        pytest.skip("there are no limits here")
     limited = ContainerSpec(
         folder=spec.folder, cache=spec.cache, resources=Resources(cpus=0.5, memory=64 << 20)
     )
@@ -176,9 +194,9 @@ def test_it_has_no_more_memory_than_it_may(start, spec, podman):
     assert "lack of memory, of which it may use 64 MiB" in told
 
 
-def test_it_reaches_what_listens_near(start, spec, podman):
-    podman.prepare(spec, print)
-    near = podman.near()
+def test_it_reaches_what_listens_near(start, spec, oci):
+    oci.prepare(spec, print)
+    near = oci.near()
 
     class Near(HTTPServer):
         def server_bind(self):
@@ -205,6 +223,25 @@ def test_it_reaches_what_listens_near(start, spec, podman):
             thread.join()
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_every_way_to_run_it_that_works_here_builds_and_runs(podman, number, start, folder, tmp_path):
+    ways = list(_ways())
+    if number >= len(ways) or (trouble := _trouble(ways[number])):
+        pytest.skip(
+            f"podman does not work like that here: {trouble if number < len(ways) else 'no such way'}"
+        )
+    (tmp_path / "main.py").write_bytes((folder / "main.py").read_bytes())
+    text = (folder / "Dockerfile").read_text()
+    (tmp_path / "Dockerfile").write_text(f"{text}RUN python -c 'print({number}, {os.getpid()})'\n")
+    engine = Podman()
+    engine._way = ways[number]
+    limits = Resources(memory=1 << 30)
+    spec = ContainerSpec(folder=tmp_path, cache=tmp_path / "cache", resources=limits)
+    running = start(spec, engine=engine)
+    listens = "8080" if ways[number].bridged else str(running.port)
+    assert ask(running, "os.environ['AIP_HTTP_PORT']") == listens
+
+
 def test_a_command_that_there_is_not(start, spec):
     running = start(
         ContainerSpec(folder=spec.folder, cache=spec.cache, command=("/none", "$(AIP_HTTP_PORT)"))
@@ -216,9 +253,10 @@ def test_a_command_that_there_is_not(start, spec):
 OWNER = textwrap.dedent(
     """
     import pathlib, sys, threading
-    from trivet.containers.podman import ENGINE
+    from trivet.containers.registry import engines
     from trivet.core.containers import ContainerSpec
-    folder, cache, port = sys.argv[1:]
+    name, folder, cache, port = sys.argv[1:]
+    ENGINE = engines()[name]
     spec = ContainerSpec(folder=pathlib.Path(folder), cache=pathlib.Path(cache))
     prepared = ENGINE.prepare(spec, lambda _: None)
     running = ENGINE.start(spec, prepared, {"AIP_HTTP_PORT": port}, int(port), None)
@@ -229,9 +267,9 @@ OWNER = textwrap.dedent(
 
 
 @pytest.fixture
-def owner(podman, spec, free_port):
+def owner(oci, spec, free_port):
     """Return a process that has a container, with the container and the guard."""
-    command = [sys.executable, "-c", OWNER, str(spec.folder), str(spec.cache), str(free_port())]
+    command = [sys.executable, "-c", OWNER, oci.name, str(spec.folder), str(spec.cache), str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             container, guard = process.stdout.readline().split()
@@ -240,19 +278,19 @@ def owner(podman, spec, free_port):
             process.kill()
 
 
-def test_a_container_ends_with_its_process(podman, owner):
+def test_a_container_ends_with_its_process(oci, owner):
     process, container, _ = owner
     process.kill()
     process.wait()
-    wait_for(lambda: podman.way().tool.run("container", "exists", container).returncode, seconds=10)
+    wait_for(lambda: oci.way().tool.run("container", "inspect", container).returncode, seconds=10)
 
 
-def test_a_container_whose_guard_was_killed_too_is_removed_by_the_next(podman, owner):
+def test_a_container_whose_guard_was_killed_too_is_removed_by_the_next(oci, owner):
     process, container, guard = owner
     os.kill(guard, signal.SIGKILL)
     process.kill()
     process.wait()
-    tool = podman.way().tool
-    assert not tool.run("container", "exists", container).returncode
-    owners.sweep(tool, podman.label_of)
-    assert tool.run("container", "exists", container).returncode
+    tool = oci.way().tool
+    assert not tool.run("container", "inspect", container).returncode
+    owners.sweep(tool, oci.label_of)
+    assert tool.run("container", "inspect", container).returncode
