@@ -93,7 +93,7 @@ class Versions:
     def known_spec(self, model: SqlModel) -> ModelSpec:
         """Return what is loaded for a model, without asking the catalog where that is known."""
         known = self._specs.get(model.model)
-        if known is not None and known.path.exists():
+        if known is not None and _is_there(known):
             return known
         return self.spec(self.of(model))
 
@@ -139,13 +139,18 @@ class Versions:
         return names
 
 
+def _is_there(spec: ModelSpec) -> bool:
+    folder = spec.container.folder if spec.container else None
+    return spec.path.exists() and (folder is None or folder.exists())
+
+
 def _of_source(error: ServingError, version: ModelVersion) -> ServingError:
-    """Return an error with the name that its user knows the files by, instead of that of their copy."""
-    if version.artifact is None or version.artifact.key not in str(error):
-        return error
-    key, source = version.artifact.key, version.artifact.source.rstrip("/")
-    said = re.sub(rf"[^\s'\"]*/{re.escape(key)}", lambda _: source, str(error))
-    return type(error)(said.replace(key, source))
+    """Return an error with the names that its user knows the files by, instead of those of their copies."""
+    said = str(error)
+    for copy in version.copies:
+        source = copy.source.rstrip("/").replace("\\", "\\\\")
+        said = re.sub(rf"(?:[^\s'\"]*/)?{re.escape(copy.key)}", source, said)
+    return error if said == str(error) else type(error)(said)
 
 
 def _copy(source: Path, folder: Target, name: str) -> None:
