@@ -84,6 +84,7 @@ def started(folder: Path, models: Path, **environment: str) -> Iterator[Place]:
             "TRIVET_STORAGE_BUCKETS": f"gs://{BUCKET}={models}",
             "TRIVET_ARTIFACTS_ALLOW_PICKLE": "true",
             "TRIVET_CONTAINERS_ENGINE": "process",
+            "TRIVET_CONTAINERS_CACHE": str(folder / "containers"),
         }
         with up(data, **{**asked, **environment}) as server:
             said = json.loads((data / "server.json").read_text())

@@ -7,12 +7,34 @@ from google.api_core import exceptions
 
 from tests.sdk.place import BUCKET
 
+MAIN = """
+import json, os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(200 if self.path == os.environ["AIP_HEALTH_ROUTE"] else 404, {})
+
+    def do_POST(self):
+        instances = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+        told = {name: os.environ.get(name) for name in ("MODULE_NAME", "AIP_STORAGE_URI", "AIP_ENDPOINT_ID")}
+        found = self.path == os.environ["AIP_PREDICT_ROUTE"]
+        self.answer(200 if found else 404, {"predictions": [[one, told] for one in instances]})
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+HTTPServer(("127.0.0.1", int(os.environ["AIP_HTTP_PORT"])), Handler).serve_forever()
+"""
+
 
 @pytest.fixture
 def application(tmp_path):
-    """The folder of an application, which nothing starts here."""
+    """The folder of an application that repeats its instances, and what it was told by variables."""
     (tmp_path / "Dockerfile").write_text("FROM python:3.13-slim\nCOPY . /app\nCMD python /app/main.py\n")
-    (tmp_path / "main.py").write_text("print('up')\n")
+    (tmp_path / "main.py").write_text(MAIN)
     return tmp_path
 
 
@@ -73,6 +95,21 @@ def test_versions_have_variables_of_their_own(aiplatform, own):
         aiplatform.Model(one.versioned_resource_name).container_spec.env[0].value for one in (first, second)
     ]
     assert names == ["main", "main2"]
+
+
+def test_it_is_told_what_it_is_of_and_where_it_is_asked(own, project):
+    """With no route of its own it listens where the variables say, which is another path at each endpoint."""
+    model = own(
+        artifact_uri=f"gs://{BUCKET}/nothing",
+        serving_container_environment_variables={"MODULE_NAME": "main2"},
+    )
+    endpoints = [model.deploy(machine_type="n1-standard-2") for _ in range(2)]
+    for endpoint in endpoints:
+        told = {"MODULE_NAME": "main2", "AIP_STORAGE_URI": f"gs://{BUCKET}/nothing"}
+        answer = endpoint.predict([1.5, {"a": ["b"]}])
+        told["AIP_ENDPOINT_ID"] = endpoint.name
+        assert answer.predictions == [[1.5, told], [{"a": ["b"]}, told]]
+        assert (answer.model_version_id, answer.model_resource_name) == ("1", model.resource_name)
 
 
 def test_a_version_and_a_copy_outlive_the_folder(own, application):

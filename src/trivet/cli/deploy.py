@@ -59,8 +59,15 @@ def command(
     if traffic is not None:
         body["trafficSplit"] = _split(at, endpoint, traffic)
     begun = control.post(f"{at['name']}:deployModel", body)
-    done = control.done(begun, f"Deploying {name.id}@{name.version} at {endpoint}")
+    done = control.done(begun, f"Deploying {name.id}@{name.version} at {endpoint}{_slowly(version)}")
     _tell(control, control.get(at["name"]), done["deployedModel"]["id"])
+
+
+def _slowly(version: Json) -> str:
+    """Return where to look while a container is being built, which may take minutes."""
+    from trivet.control.choice import is_own
+
+    return " (its container is built and started; the server's log tells of it)" if is_own(version) else ""
 
 
 def _split(at: Json, endpoint: str, share: int) -> dict[str, int]:
