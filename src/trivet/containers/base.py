@@ -57,7 +57,11 @@ class Application(Protocol):
         ...
 
     def stop(self, grace: float) -> None:
-        """Ask it to end (SIGTERM), make it end after `grace` seconds with all it started, and clean up."""
+        """Ask it to end (SIGTERM), make it end after `grace` seconds with all it started, and clean up.
+
+        Afterwards `ended` and `tail` say what they would have said without the cleaning; a second call does
+        nothing.
+        """
         ...
 
 

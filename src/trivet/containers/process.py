@@ -101,6 +101,7 @@ class ProcessEngine:
         _command(spec, made)
         for note in made.notes:
             says(f"as a process: {note}")
+        copying.found(folder, made.copies)
         python = pythons.find(made.base.python, says)
         cache = _cache(spec)
         held = scratch.make(cache / "runs")

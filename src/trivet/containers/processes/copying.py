@@ -24,8 +24,7 @@ def lay_out(folder: Path, copies: Sequence[Copied], root: Path) -> None:
     is not in the folder.
     """
     ignored = _Ignored(folder)
-    for one in copies:
-        sources = [found for pattern in one.sources for found in _matches(folder, pattern, one, ignored)]
+    for one, sources in found(folder, copies):
         target = root / one.target.strip("/")
         into = one.target.endswith("/") or len(sources) > 1 or target.is_dir()
         for source in sources:
@@ -33,6 +32,15 @@ def lay_out(folder: Path, copies: Sequence[Copied], root: Path) -> None:
                 _copy_folder(source, target, ignored, root)
             else:
                 _copy_file(source, target / source.name if into else target)
+
+
+def found(folder: Path, copies: Sequence[Copied]) -> list[tuple[Copied, list[Path]]]:
+    """Return the files and folders that are to be copied; raises as `lay_out` does."""
+    ignored = _Ignored(folder)
+    return [
+        (one, [path for pattern in one.sources for path in _matches(folder, pattern, one, ignored)])
+        for one in copies
+    ]
 
 
 class _Ignored:
