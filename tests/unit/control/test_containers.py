@@ -249,6 +249,15 @@ def test_a_deployment_gives_routes_and_variables(server):
     }
 
 
+def test_the_files_of_a_model_may_be_its_application(server):
+    version = server.upload("fraud", artifactUri=str(application(server)))
+    assert (version.framework, version.image) == ("container", None)
+    server.deploy(server.endpoint("scoring"))
+    [spec] = server.plane.wish().models
+    assert spec.container.folder == spec.path == server.store.path(version.artifact)
+    assert (spec.container.artifact_uri, spec.container.called) == ("", "fraud@1")
+
+
 def test_each_deployment_of_a_version_has_routes_of_its_own(server):
     upload(server, application(server))
     endpoint = server.endpoint("scoring")
