@@ -16,7 +16,7 @@ from shutil import rmtree
 
 from trivet import storage
 from trivet.app import owners
-from trivet.app.models import containers_of, permissions_of
+from trivet.app.models import containers_of, permissions_of, with_container
 from trivet.catalog import Catalog
 from trivet.control.artifacts import ArtifactStore
 from trivet.control.choice import default_output, is_own, to_load
@@ -249,13 +249,14 @@ def _unmanaged(place: Place, asked: Unmanaged, scratch: Path) -> ModelSpec:
         container = unmanaged_spec(
             asked.document, own, partial(_fetched, place, scratch / "application"), asked.uri
         )
-    return ModelSpec(
+    spec = ModelSpec(
         ref=ModelRef(name_from(Path(asked.uri).stem)),
         path=folder,
         framework=asked.framework,
         output=default_output(asked.document),
         container=container,
     )
+    return spec if container is not None else with_container(spec, place.settings)
 
 
 def _fetched(place: Place, into: Path, uri: str) -> Path:

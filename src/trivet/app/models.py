@@ -39,7 +39,10 @@ def wish_of(settings: Settings, scratch: Path) -> Wish:
         except ServingError as error:
             error.add_note(name)
             raise
-        specs.append(with_container(spec(name, model, path, settings.batching), model, settings))
+        made = with_container(spec(name, model, path, settings.batching), settings)
+        if made.container is not None and not model.max_rows:  # what it may be asked at once only it knows
+            made = replace(made, limits=replace(made.limits, max_rows=1))
+        specs.append(made)
     by_name: dict[str, list[ModelSpec]] = {}
     for one in specs:
         by_name.setdefault(one.ref.name, []).append(one)
@@ -95,11 +98,8 @@ def spec(name: str, model: Model, path: Path, batching: BatchLimits) -> ModelSpe
     )
 
 
-def with_container(spec: ModelSpec, model: Model, settings: Settings) -> ModelSpec:
-    """Add how it is run to a model that is the folder of an application; others stay as they are.
-
-    Each of its requests is asked alone, unless the model's own settings say how many rows may be together.
-    """
+def with_container(spec: ModelSpec, settings: Settings) -> ModelSpec:
+    """Add how it is run to a model that is the folder of an application; others stay as they are."""
     try:
         framework, path = find(spec.path, spec.framework)
     except ServingError:  # whoever loads it says so
@@ -107,8 +107,7 @@ def with_container(spec: ModelSpec, model: Model, settings: Settings) -> ModelSp
     if not isinstance(registry.get_runtime(framework), Applications):
         return spec
     container = ready(ContainerSpec(folder=path), containers_of(settings), At())
-    limits = spec.limits if model.max_rows else replace(spec.limits, max_rows=1)
-    return replace(spec, framework=framework, container=container, limits=limits)
+    return replace(spec, framework=framework, container=container)
 
 
 def _address(name: str, versions: Sequence[ModelSpec]) -> Address:

@@ -48,7 +48,7 @@ def command(
     with TemporaryDirectory(prefix="trivet-") as scratch:
         local = storage.fetch(path, Path(scratch)) if path else Path()  # as echo has
         asked = Model(path=path, framework=framework)
-        told = with_container(spec(name, asked, local, BatchLimits()), asked, config.load())
+        told = with_container(spec(name, asked, local, BatchLimits()), config.load())
         inspected = load(told, permissions)
         if isinstance(inspected.predictor, Closing):
             inspected.predictor.close()

@@ -34,6 +34,8 @@ class _Asked:
 class ApplicationPredictor(EndpointPredictor):
     """Asks an application in requests of as many rows as its spec says. It is `Listening`, too."""
 
+    _halved_after = 1  # it has most likely ended for what it was asked, and starting it takes a while
+
     def __init__(self, predictor: ContainerPredictor) -> None:
         self.container: ContainerSpec = predictor.container
         self._predictor = predictor
@@ -79,7 +81,7 @@ class _Calls:
             try:
                 return answers.predictions(reply.content, count)
             except Internal as error:
-                return Refusal("doubtful", error)
+                return Refusal("rows", error)
         refusal = answers.refusal(reply.status, reply.retry_after, reply.content)
         return Refusal(_concerns(reply.status), refusal)
 

@@ -109,6 +109,8 @@ class EndpointPredictor:
 
     signature = SIGNATURE
     traits = Traits(native=True, frees_gil=True)
+    _halved_after = _MISSES
+    """Answers that did not come after which a request of several rows is halved."""
 
     def __init__(
         self,
@@ -270,7 +272,7 @@ class EndpointPredictor:
         if answer.concerns == "lost" or (answer.sent and others):
             request.misses += 1
         slow = isinstance(answer.error, DeadlineExceeded)  # fewer rows may take less than the time they have
-        if request.count > 1 and (request.misses >= _MISSES or slow):
+        if request.count > 1 and (request.misses >= self._halved_after or slow):
             self._halve(request, answer.error)
         elif request.misses >= _MISSES and others:
             told = f"it went unanswered {_MISSES} times while other requests were answered: {answer.error}"
