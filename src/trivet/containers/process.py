@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trivet.containers import inherited
 from trivet.containers.base import Near, Prepared, Says
-from trivet.containers.processes import copying, environments, guard, packages, pythons, scratch
+from trivet.containers.processes import copying, environments, guard, listening, packages, pythons, scratch
 from trivet.containers.processes.guarded import Guarded, Limits
 from trivet.containers.processes.places import LOOPBACK, Places, on_loopback, on_port
 from trivet.containers.processes.scratch import Scratch
@@ -133,10 +133,9 @@ class ProcessEngine:
             folder.mkdir(parents=True, exist_ok=True)
             given = {**env, **({"TRIVET_MODEL_DIR": str(files)} if files else {})}
             whole = _environment(made, places, prepared.environment, given, held)
-            command = _here(expanded(_command(spec, made), whole), places, folder)
-            command = (
-                on_port(on_loopback(command), spec.ports[0], port) if spec.ports else on_loopback(command)
-            )
+            command = on_loopback(_here(expanded(_command(spec, made), whole), places, folder))
+            if spec.ports:
+                command = on_port(command, spec.ports[0], port)
             limits = Limits(spec.resources.memory, _cpus(spec.resources))
             guarded = Guarded(
                 command,
@@ -154,6 +153,7 @@ class ProcessEngine:
             raise
         finally:
             held.let_go()
+        listening.watch(port, spec.called, lambda: guarded.ended)
         return ProcessApplication(guarded, port, whole, folder)
 
 
@@ -192,10 +192,10 @@ def _environment(
     if image.get("HOME") == made.env.get("HOME"):  # it is no folder of the image
         image.pop("HOME", None)
     own = {}
-    for name in ("HOME", "TMPDIR"):
-        folder = held.folder / name.lower()
+    for variable, name in (("HOME", "home"), ("TMPDIR", "tmp")):
+        folder = held.folder / name
         folder.mkdir()
-        own[name] = str(folder)
+        own[variable] = str(folder)
     own |= {"PYTHONUNBUFFERED": "1", "HOST": LOOPBACK}
     whole = {**host, **own, **image, **given, "VIRTUAL_ENV": str(environment)}
     folders = os.pathsep.join((str(environment / "bin"), whole["PATH"], host["PATH"])).split(os.pathsep)

@@ -74,6 +74,12 @@ def test_the_copy_can_be_written_to_and_the_folder_stays_as_it_was(folder):
     assert (folder / "a.txt").read_text() == "a.txt"
 
 
+def test_the_copy_of_what_is_read_only_can_be_written_to(folder):
+    (folder / "a.txt").chmod(0o444)
+    laid_out(folder, (["a.txt"], "/"))
+    assert (folder.parent / "root/a.txt").stat().st_mode & 0o777 == 0o644
+
+
 def test_a_later_file_takes_the_place_of_an_earlier_one(folder):
     assert laid_out(folder, (["a.txt"], "/x"), (["b.txt"], "/x")) == ["x"]
     assert (folder.parent / "root/x").read_text() == "b.txt"

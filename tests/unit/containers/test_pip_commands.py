@@ -14,7 +14,7 @@ from trivet.containers.recipes import pip_commands
         ("apt-get update; /usr/local/bin/pip install flask", [("flask",)]),
         ("uv pip install --system 'numpy<2'", [("numpy<2",)]),
         ("PIP_NO_CACHE_DIR=1 pip --no-cache-dir install flask", [("flask",)]),
-        ("pip install torch --index-url=$INDEX", [("torch", "--index-url=https://a.example/simple")]),
+        ("pip install torch -i $INDEX", [("torch", "-i", "https://a.example/simple")]),
         ("pip install --target /packages --root-user-action=ignore flask", [("flask",)]),
         ("pip install -e .", [(".",)]),
         ("pip install --upgrade pip", []),

@@ -91,6 +91,7 @@ def test_files_of_other_images_are_told_to_be_missing():
         ("FROM a b", "line 1: expected FROM IMAGE"),
         ("FROM $NONE", "line 1: expected FROM IMAGE"),
         ("FROM a AS b\nFROM c\nCOPY --from=b x y", "line 3: COPY --from=b copies from another stage"),
+        ("FROM a AS b\nFROM c\nCOPY --from=0 x y", "line 3: COPY --from=0 copies from another stage"),
         ("FROM a\nCOPY x", "line 2: COPY: expected files"),
         ("FROM a\nADD https://x.example/a.bin /a", "line 2: ADD https://x.example/a.bin: expected files"),
         ("FROM a\nADD a.tar.gz /a", "nothing is fetched or unpacked"),

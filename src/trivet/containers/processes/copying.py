@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -106,3 +107,4 @@ def _copy_file(source: Path, target: Path) -> None:
             target.symlink_to(source.resolve())
         else:
             shutil.copy(source, target)
+            target.chmod(target.stat().st_mode | stat.S_IWUSR)  # it is the application's own

@@ -97,7 +97,7 @@ class _Reader:
     def __init__(self) -> None:
         self.recipe: Recipe | None = None
         self._stages: dict[str, Recipe] = {}
-        self._stage = ""
+        self._names: tuple[str, ...] = ("-1",)  # of the stage: its number, and the name that it may have
         self._arguments: dict[str, str] = {}  # before the first FROM
         self._variables: dict[str, str] = {}
         self._shell: tuple[str, ...] = _SHELL
@@ -113,8 +113,7 @@ class _Reader:
             raise one.wrong(f"expected FROM before {one.name}")
         elif step := _STEPS.get(one.name):
             self.recipe = step(self, one, self.recipe)
-            if self._stage:
-                self._stages[self._stage] = self.recipe
+            self._keep(self.recipe)
 
     def _arg(self, one: Instruction) -> None:
         known = self._arguments if self.recipe is None else self._variables
@@ -130,7 +129,7 @@ class _Reader:
         if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS") or not words[0]:
             raise one.wrong(f"expected FROM IMAGE or FROM IMAGE AS NAME, got FROM {one.text}")
         image = words[0]
-        self._stage = words[2].lower() if len(words) == 3 else str(len(self._stages))
+        self._names = (str(int(self._names[0]) + 1), *(name.lower() for name in words[2:]))
         self._shell = _SHELL
         if image.lower() in self._stages:
             self.recipe = self._stages[image.lower()]
@@ -141,7 +140,10 @@ class _Reader:
             self.recipe = Recipe(base, base.folder, env=base.env, command=base.command, notes=notes)
             self._has_command = False
         self._variables = dict(self.recipe.env)
-        self._stages[self._stage] = self.recipe
+        self._keep(self.recipe)
+
+    def _keep(self, recipe: Recipe) -> None:
+        self._stages |= dict.fromkeys(self._names, recipe)
 
     def _workdir(self, one: Instruction, so_far: Recipe) -> Recipe:
         return replace(so_far, folder=normpath(join(so_far.folder, replaced(one.text, self._variables))))

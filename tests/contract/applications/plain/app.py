@@ -82,7 +82,8 @@ class Answers(BaseHTTPRequestHandler):
 def main():
     """Serve until SIGTERM, which `STUBBORN` has it ignore."""
     print("it starts", *sys.argv[1:], flush=True)
-    server = ThreadingHTTPServer(("0.0.0.0", int(os.environ["AIP_HTTP_PORT"])), Answers)
+    host = os.environ.get("HOST", "0.0.0.0")
+    server = ThreadingHTTPServer((host, int(os.environ["AIP_HTTP_PORT"])), Answers)
 
     def end(*_):
         print("it ends", flush=True)
