@@ -3,12 +3,16 @@
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from trivet.containers.oci.tool import Tool, last_line
 from trivet.containers.output import Output
 
 _KILLED = 137
+_SHORTLY = 5.0
+"""Seconds in which the tool notices what has happened already."""
+
 _GUARD = 'read -r over || exec "$@"'
 """Waits for the end of this process, or its word that nothing is left to do."""
 
@@ -23,6 +27,7 @@ class OciApplication:
         self._tool = tool
         self._container = container
         self._memory = memory
+        self._removed = False
         self._probe: subprocess.Popen[bytes] | None = None
         remove = tool.command("rm", "--force", "--volumes", container)
         self._guard = subprocess.Popen(
@@ -64,20 +69,25 @@ class OciApplication:
 
     def stop(self, grace: float) -> None:
         """Ask it to end, make it end after `grace` seconds, and remove it."""
+        if self._removed:
+            return
+        self._removed = True
         if self._attached.poll() is None:
             self._tool.run("stop", f"--time={max(0, round(grace))}", self._container, timeout=grace + 30.0)
+            with suppress(subprocess.TimeoutExpired):
+                self._attached.wait(_SHORTLY)
         _ = self.ended  # which can be told only before it is removed
         removed = self._tool.run("rm", "--force", "--volumes", self._container)
         # the guard tries once more where that was in vain
         self._guard.communicate(b"over\n" if not removed.returncode else b"")
         self._attached.wait()
-        self._output.wait(1.0)
+        self._output.wait(_SHORTLY)
         if self._probe is not None:
             self._probe.wait()
 
     @cached_property
     def _end(self) -> str:
-        self._output.wait(1.0)
+        self._output.wait(_SHORTLY)
         template = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}"
         found = self._tool.run("inspect", f"--format={template}", self._container)
         if found.returncode:
