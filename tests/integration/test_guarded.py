@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trivet.containers.processes import scratch
+from trivet.containers.processes import guard, scratch
 from trivet.containers.processes.guarded import Guarded, Limits
 from trivet.core.errors import FailedPrecondition
 
@@ -166,6 +166,15 @@ def test_it_has_no_environment_signals_or_files_of_its_parents(monkeypatch):
     assert not [line for line in said if "SECRET" in line]
     assert [line for line in said if line.isdigit()] == ["0", "1", "2", "3"]  # the last is what ls reads
     assert [line.split()[1].strip("0") for line in said if line.startswith("Sig")] == ["", ""]
+
+
+def test_children_are_found_where_the_kernel_does_not_list_them():
+    run = guarded("sleep 1000 & sleep 1000 & echo ready; wait")
+    until(lambda: run.output.tail(1))
+    assert sorted(guard._searched(run.pid)) == sorted(guard.children(run.pid))
+    assert len(guard.children(run.pid)) == 2
+    assert guard.children(2**22 + 1) == []
+    run.stop(0)
 
 
 PARENT = textwrap.dedent(

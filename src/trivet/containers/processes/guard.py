@@ -34,14 +34,24 @@ _KILLS_FOR = 10.0
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes whose parent is `pid`, where /proc has them."""
+    """Return the processes whose parent is `pid`, those that have ended unnoticed among them; Linux alone."""
     found: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
                 found += map(int, file.read().split())
     except OSError:
-        pass  # it has ended, or this is not Linux
+        if os.path.exists(f"/proc/{pid}/stat"):  # of a kernel that does not list them
+            return _searched(pid)
+    return found
+
+
+def _searched(parent: int) -> list[int]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            if int(file.read().rpartition(b")")[2].split()[1]) == parent:
+                found.append(int(name))
     return found
 
 
@@ -166,19 +176,32 @@ class _Guard:
             self._reap()
 
     def _reap(self) -> None:
-        try:
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == self._leader:
-                    self._status = os.waitstatus_to_exitcode(status)
-                elif not pid:
-                    return
-        except ChildProcessError:
-            self._childless = True
+        """Take notice of what has ended."""
+        for pid in children(os.getpid()):
+            if pid != self._leader:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        if self._status is None:
+            self._status = _status(self._leader)
+        self._childless = self._status is not None and set(children(os.getpid())) <= {self._leader}
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
             self._control.sendall(" ".join(text.split()).encode() + b"\n")
+
+
+def _status(pid: int) -> int | None:
+    """Return how a child has ended, None while it runs.
+
+    It is kept as it is, ended unnoticed: its number, which is the group's, must not become another's.
+    """
+    if hasattr(os, "waitid"):
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+    found, status = os.waitpid(pid, os.WNOHANG)  # macOS
+    return os.waitstatus_to_exitcode(status) if found else None
 
 
 def _in_group(pid: int, group: int) -> bool:
