@@ -1,4 +1,4 @@
-"""Every document of every platform is what the platform takes, by its published schema, and a changed one is not."""
+"""Every document of every platform is what that takes, by its published schema; a changed one is not."""
 
 import copy
 from dataclasses import replace

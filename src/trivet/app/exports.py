@@ -1,6 +1,6 @@
 """What is to be exported to another platform, as the catalog has it: values for `platforms`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,11 @@ from trivet.control.choice import default_output
 from trivet.control.containers import OWN
 from trivet.control.options import options
 from trivet.core.containers import ContainerSpec
-from trivet.core.errors import FailedPrecondition
+from trivet.core.errors import FailedPrecondition, PermissionDenied
 from trivet.core.resources import DeployedModel, Document, ModelVersion, Name
 from trivet.platforms.base import Version
+from trivet.runtimes.pickles import is_pickle
+from trivet.serving.lifecycle import find
 
 PREDICT, HEALTH = "/predict", "/health"
 """Routes of containers that name none: elsewhere nobody makes any."""
@@ -91,6 +93,19 @@ def _with_container(place: Place, version: ModelVersion, made: Version) -> Versi
     elif version.image.folder is not None:
         spec = replace(spec, image="", folder=place.store.path(version.image.folder))
     return replace(made, framework=OWN, container=routed(spec))
+
+
+def refuse_pickles(versions: Sequence[Version]) -> None:
+    """Raise PermissionDenied for a model that is a pickle, which the server there would not load unasked."""
+    for one in versions:
+        if one.files is None or one.container is not None:
+            continue
+        _, file = find(one.files, one.framework if one.named else "")
+        if is_pickle(file):
+            raise PermissionDenied(
+                f"{file.name} of {one.name}@{one.version} is a pickle: loading it runs whatever code its "
+                "author put in; --allow-pickle lets the server there load it"
+            )
 
 
 def routed(spec: ContainerSpec) -> ContainerSpec:

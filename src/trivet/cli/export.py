@@ -74,6 +74,7 @@ def command(platform: str, model: str | None, output: str, endpoint: str | None,
     Images, manifests with probes, resources, autoscaling and traffic split, a script that deploys them, and
     notes. Documents are checked against the platforms' schemas where `trivet[export]` has them.
     """
+    from trivet.app.exports import refuse_pickles
     from trivet.platforms import registry, schemas, writing
     from trivet.platforms.asked import check
 
@@ -81,6 +82,8 @@ def command(platform: str, model: str | None, output: str, endpoint: str | None,
         raise InvalidArgument("expected what to export: either MODEL or --endpoint")
     there = registry.platform(platform)
     with _exported(model, endpoint, given) as exported:
+        if not given["allow_pickle"]:
+            refuse_pickles(exported.versions)
         wanted = _wanted(platform, exported, given, least=there.least)
         check(wanted)
         bundle = there.bundle(wanted)

@@ -18,7 +18,7 @@ _FORMS = {
     "--service-account": (r"[a-z0-9.-]+@[a-z0-9.-]+", "an account, as NAME@PROJECT.iam.gserviceaccount.com"),
     "--machine-type": (r"[a-z0-9-]{1,63}", "a machine type, as n1-standard-4"),
     "--gpu-type": (r"[a-z0-9-]{1,63}", "the name of an accelerator, as nvidia-l4"),
-    "--install": (r"[\w\[\],=.<>!~/ +-]+", "a requirement, as trivet[onnx]==0.1.0; a wheel; or none"),
+    "--install": (r"[\w\[\],=.<>!~/+-]+", "a requirement, as trivet[onnx]==0.1.0; a wheel; or none"),
 }
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -15,6 +15,9 @@ from trivet.core.errors import InvalidArgument
 
 Json = dict[str, Any]
 
+BESIDE = ("signature.json",)
+"""What belongs to a model file where it is in the same folder."""
+
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9-]+")
 CPUS, MEMORY, MOST = 2.0, 4096, 5
 """CPUs and MiB of one replica, and how many there are at most, where nobody says."""
@@ -124,6 +127,17 @@ class Platform(Protocol):
     def bundle(self, wanted: Wanted) -> Bundle:
         """Make the files; raises InvalidArgument for what the platform cannot do, naming the option."""
         ...
+
+
+def copied(version: Version, folder: str) -> dict[str, Path]:
+    """Return which local files and folders make a version's files in a folder of the bundle."""
+    files = version.files
+    if files is None:
+        return {}
+    if files.is_dir():
+        return {folder: files}
+    beside = [files.with_name(name) for name in BESIDE]
+    return {f"{folder}/{one.name}": one for one in (files, *beside) if one.is_file()}
 
 
 def label(text: str) -> str:

@@ -24,8 +24,7 @@ _RESERVED = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 _FOR_GPU = (4, 16 * 1024)  # CPUs and MiB
 
 _EVERYONE = """gcloud run services add-iam-policy-binding {} --project "$PROJECT" --region "$REGION" \\
-  --member allUsers --role roles/run.invoker
-"""
+  --member allUsers --role roles/run.invoker"""
 
 
 class _CloudRun:

@@ -3,6 +3,8 @@
 https://github.com/compose-spec/compose-spec
 """
 
+from typing import Any
+
 from trivet.platforms import pods
 from trivet.platforms.base import Bundle, Json, Version, Wanted, port_of, same_routes
 from trivet.platforms.images import images
@@ -30,11 +32,12 @@ class _Compose:
             made |= one.bundle
             services[version.label] = _service(version, wanted, one.name, one.folder)
             if not split:
-                services[version.label]["ports"] = [f"127.0.0.1:{_PORT}:{port_of(version)}"]
+                services[version.label]["ports"] = [_published(wanted, port_of(version))]
         if split:
             services["balancer"] = _balancer(wanted)
             made |= Bundle({"nginx.conf": _nginx(wanted)})
-        text = notes(wanted, found, "compose.md")
+        copy = f"\nCopy what is in `models/` to {wanted.storage} first." if wanted.storage else ""
+        text = notes(wanted, found, "compose.md", copy=copy)
         document: Json = {"name": wanted.name, "services": services}
         return made | Bundle({"README.md": text}, {"compose.yaml": [document]})
 
@@ -49,6 +52,7 @@ def _service(version: Version, wanted: Wanted, name: str, folder: str) -> Json:
     if own is not None and own.args:
         made["command"] = list(own.args)
     made["environment"] = variables(version, wanted)
+    made = {key: _literal(value) for key, value in made.items()}
     made["restart"] = "unless-stopped"
     made["stop_grace_period"] = _DRAINS
     made["init"] = True
@@ -65,6 +69,15 @@ def _service(version: Version, wanted: Wanted, name: str, folder: str) -> Json:
     return made
 
 
+def _literal(value: Any) -> Any:
+    """Return texts as Compose takes them for what they are: it puts variables in the place of `$NAME`."""
+    if isinstance(value, dict):
+        return {key: _literal(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_literal(one) for one in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
 def _health_check(version: Version) -> Json | None:
     """Return how a container is asked: from within, so by a program that is known to be there."""
     probe = version.contract.health
@@ -75,17 +88,21 @@ def _health_check(version: Version) -> Json | None:
         test = ["CMD", "python", "-c", f"import urllib.request; urllib.request.urlopen({url!r}, timeout=5)"]
     else:
         return None
-    return {"test": test, "interval": "10s", "timeout": "10s", "retries": 4, "start_period": "600s"}
+    return {"test": _literal(test), "interval": "10s", "timeout": "10s", "retries": 4, "start_period": "600s"}
 
 
 def _balancer(wanted: Wanted) -> Json:
     return {
         "image": _NGINX,
-        "ports": [f"127.0.0.1:{_PORT}:{_PORT}"],
+        "ports": [_published(wanted, _PORT)],
         "volumes": ["./nginx.conf:/etc/nginx/conf.d/default.conf:ro"],
         "depends_on": [version.label for version in wanted.serving],
         "restart": "unless-stopped",
     }
+
+
+def _published(wanted: Wanted, port: int) -> str:
+    return f"{'' if wanted.public else '127.0.0.1:'}{_PORT}:{port}"
 
 
 def _nginx(wanted: Wanted) -> str:

@@ -4,6 +4,7 @@ An image's tag says the version and, by a digest, what is in it: the same tag ne
 a platform which looks at the tag alone notices a change.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from trivet import storage
 from trivet.core.errors import FailedPrecondition, InvalidArgument
-from trivet.platforms.base import Bundle, Version, Wanted, port_of
+from trivet.platforms.base import Bundle, Version, Wanted, copied, port_of
 from trivet.platforms.texts import filled
 from trivet.platforms.variables import FILES
 
@@ -33,6 +34,9 @@ _LIBRARIES = {
 
 _PACKAGES = {"lightgbm": ("libgomp1",)}
 """Debian's packages that a framework's wheels need, and slim images have not."""
+
+_PYTHON = ("python", "torch")
+"""Frameworks whose models may bring code of their own."""
 
 _CHUNK = 1 << 20
 
@@ -60,9 +64,11 @@ def image(version: Version, wanted: Wanted) -> Image:
         made = _application(version, wanted, folder, version.container.folder)
     elif version.files is not None and not wanted.storage:
         text = f"FROM {version.container.image}\nCOPY model/ {FILES}/\n"
-        made = Bundle({f"{folder}/Dockerfile": text}, copies={f"{folder}/model": version.files})
+        made = Bundle({f"{folder}/Dockerfile": text}, copies=copied(version, f"{folder}/model"))
     else:
         return Image(version.container.image, "", Bundle())
+    if not wanted.image:
+        raise InvalidArgument("--image: required, as REGISTRY/FOLDER/NAME; or --gcp-project, that names it")
     return Image(f"{wanted.image}:{version.label}-{_digest(made)}", folder, made)
 
 
@@ -93,22 +99,33 @@ def _trivet(version: Version, wanted: Wanted, folder: str) -> Bundle:
     copies = {f"{folder}/{wheel.name}": wheel} if wheel else {}
     if inside and version.files is not None:
         steps.append("COPY model/ model/")
-        copies[f"{folder}/model{'' if version.files.is_dir() else f'/{version.files.name}'}"] = version.files
+        copies |= copied(version, f"{folder}/model")
     if inside or version.named:
         steps.append("COPY trivet.toml ./")
         texts[f"{folder}/trivet.toml"] = _settings(version, inside=inside)
     base = wanted.base_image or f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
     texts[f"{folder}/Dockerfile"] = filled(
-        "Dockerfile", base=base, steps="\n".join(steps), port=str(port_of(version))
+        "Dockerfile",
+        base=base,
+        steps="\n".join(steps),
+        port=str(port_of(version)),
+        permissions=" ".join(f"{name}=false" for name in _refused(version)),
     )
     return Bundle(texts, copies=copies)
+
+
+def _refused(version: Version) -> list[str]:
+    """Return the permissions that a model does not need."""
+    refused = ["TRIVET_ARTIFACTS_ALLOW_CONTAINERS"]
+    return refused if version.framework in _PYTHON else [*refused, "TRIVET_ARTIFACTS_ALLOW_PYTHON"]
 
 
 def _settings(version: Version, *, inside: bool) -> str:
     """Return the `trivet.toml` of an image, whose paths are relative to it."""
     lines = [f'[models."{version.name}@{version.version}"]']
     if inside and version.files is not None:
-        lines.append('path = "model"' if version.files.is_dir() else f'path = "model/{version.files.name}"')
+        path = "model" if version.files.is_dir() else f"model/{version.files.name}"
+        lines.append(f"path = {json.dumps(path)}")
     if version.named:
         lines.append(f'framework = "{version.framework}"')
     if version.output:
@@ -156,9 +173,8 @@ def _application(version: Version, wanted: Wanted, folder: str, application: Pat
         text = file.read_text().rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise FailedPrecondition(f"{file}: cannot be read: {error}") from None
-    inside = f"{folder}/trivet-model{'' if version.files.is_dir() else f'/{version.files.name}'}"
-    copied = f"{text}\n\n# The files of the model, which AIP_STORAGE_URI names\nCOPY trivet-model/ {FILES}/\n"
-    return bundle | Bundle({f"{folder}/Dockerfile": copied}, copies={inside: version.files})
+    more = f"{text}\n\n# The files of the model, which AIP_STORAGE_URI names\nCOPY trivet-model/ {FILES}/\n"
+    return bundle | Bundle({f"{folder}/Dockerfile": more}, copies=copied(version, f"{folder}/trivet-model"))
 
 
 def _digest(bundle: Bundle) -> str:

@@ -79,11 +79,14 @@ def _service(version: Version, wanted: Wanted, image_name: str, *, canary: bool)
         predictor["nodeSelector"] = {"cloud.google.com/gke-accelerator": wanted.gpu_type}
     if volumes := pods.shared_memory(version, made):
         predictor["volumes"] = volumes
-    mode = {"serving.kserve.io/deploymentMode": "Serverless"}
+    meta: Json = {"name": wanted.name, "namespace": wanted.namespace}
+    if not wanted.public:
+        meta["labels"] = {"networking.kserve.io/visibility": "cluster-local"}
+    meta["annotations"] = {"serving.kserve.io/deploymentMode": "Serverless"}
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": wanted.name, "namespace": wanted.namespace, "annotations": mode},
+        "metadata": meta,
         "spec": {"predictor": predictor},
     }
 

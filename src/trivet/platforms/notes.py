@@ -1,8 +1,9 @@
 """What every bundle says of itself: how its images are built, how traffic is split, and how it is asked."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from trivet.platforms.base import Bundle, Version, Wanted
+from trivet.platforms.base import Bundle, Version, Wanted, copied
 from trivet.platforms.images import Image
 from trivet.platforms.texts import filled
 
@@ -34,13 +35,10 @@ def stored(wanted: Wanted) -> list[Version]:
 
 def models(wanted: Wanted) -> Bundle:
     """Return the files that are to be copied to the storage."""
-    return Bundle(
-        copies={
-            f"{MODELS}/{one.label}{'' if one.files.is_dir() else f'/{one.files.name}'}": one.files
-            for one in stored(wanted)
-            if one.files is not None
-        }
-    )
+    copies: dict[str, Path] = {}
+    for one in stored(wanted):
+        copies |= copied(one, f"{MODELS}/{one.label}")
+    return Bundle(copies=copies)
 
 
 def split(wanted: Wanted, images: Mapping[str, Image]) -> str:

@@ -9,8 +9,8 @@ class _Text(Template):
 
 
 def filled(file: str, /, **values: str) -> str:
-    """Return a text with its values in place; lines that are empty twice over become one."""
-    text = _Text(files(__package__).joinpath(file).read_text(encoding="utf-8")).substitute(values)
-    while "\n\n\n" in text:
-        text = text.replace("\n\n\n", "\n\n")
-    return text.strip("\n") + "\n"
+    """Return a text with its values in place; a line that is nothing but an empty value is left out."""
+    text = files(__package__).joinpath(file).read_text(encoding="utf-8")
+    empty = {f"%{{{name}}}" for name, value in values.items() if not value}
+    kept = [line for line in text.splitlines() if line not in empty]
+    return _Text("\n".join(kept)).substitute(values) + "\n"

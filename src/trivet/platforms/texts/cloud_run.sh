@@ -10,4 +10,5 @@ cd "$(dirname "$0")"
 for file in %{files}; do
   gcloud run services replace "$file" --project "$PROJECT" --region "$REGION"
 done
-%{everyone}gcloud run services describe %{name} --project "$PROJECT" --region "$REGION" --format 'value(status.url)'
+%{everyone}
+gcloud run services describe %{name} --project "$PROJECT" --region "$REGION" --format 'value(status.url)'

@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 
 %{build}
 
+kubectl apply --dry-run=server --filename . > /dev/null  # all of it is sound, or nothing is changed
 if [ -f account.yaml ]; then
   kubectl apply --filename account.yaml
 fi
