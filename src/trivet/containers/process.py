@@ -112,7 +112,7 @@ class ProcessEngine:
                 copying.lay_out(folder, made.copies, places.at("/"))
                 installs = packages.wanted(made, places)
             kept = cache / "environments"
-            environment = environments.environment(kept, python, installs, made.env, says)
+            environment = environments.environment(kept, python, installs, packages.variables(made), says)
         finally:
             held.remove()
             held.let_go()

@@ -1,7 +1,7 @@
 """The text of a Dockerfile."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivet.containers.recipes import dockerfile
@@ -85,6 +85,7 @@ def test_other_forms_than_a_list_of_texts_are_none():
     assert one("CMD [1]").list is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text):
     try:

@@ -47,6 +47,11 @@ def test_another_content_makes_another_environment(tmp_path, changed):
     assert before.content != wanted(tmp_path, text, **{**files, changed: "changed"})[0].content
 
 
+def test_pip_gets_the_images_variables_but_for_its_places():
+    text = "FROM tiangolo/uvicorn-gunicorn\nENV PIP_PRE=1 CFLAGS=-O3 PATH=/opt/bin HOME=/root PYTHONHOME=/x"
+    assert packages.variables(recipe.of_dockerfile(text)) == {"PIP_PRE": "1", "CFLAGS": "-O3"}
+
+
 def test_files_that_name_each_other_are_read_once(tmp_path):
     (found,) = wanted(tmp_path, "FROM a\nRUN pip install -ra.txt", a_txt="-r b.txt", b_txt="-r a.txt\n'")
     assert found.arguments == ("-r", "a.txt")

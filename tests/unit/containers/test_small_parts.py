@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivet.containers import inherited, ports
@@ -143,6 +143,7 @@ def test_folders_of_runs_that_are_over_are_removed_and_others_stay(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=10))
 def test_any_bytes_are_lines(parts):
     kept, _ = printed(*parts)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from trivet.containers.processes.places import Places
 from trivet.containers.recipes.recipe import Installed, Recipe
 from trivet.core.errors import FailedPrecondition
 
+_PLACES = re.compile(r"PATH$|HOME$|TMPDIR$|VIRTUAL_ENV$|PYTHON|LD_")
 _FILES = ("-r", "--requirement", "-c", "--constraint")
 
 
@@ -24,6 +26,11 @@ def wanted(recipe: Recipe, places: Places) -> list[Install]:
     top = places.at("/")
     base = [Install(recipe.base.packages, top)] if recipe.base.packages else []
     return [*base, *(_install(one, places) for one in recipe.installs)]
+
+
+def variables(recipe: Recipe) -> dict[str, str]:
+    """Return the image's variables that `pip` gets: those that name places would mislead it here."""
+    return {name: value for name, value in recipe.env.items() if not _PLACES.match(name)}
 
 
 def _install(one: Installed, places: Places) -> Install:
