@@ -97,6 +97,29 @@ def test_command_and_arguments_go_in_place_of_the_images(engine, spec, given, pr
         assert printed in one.application.tail()
 
 
+def test_a_procfile_starts_it_as_well(engine, spec, tmp_path):
+    for name in ("app.py", "greeting.txt"):
+        shutil.copy(spec.folder / name, tmp_path)
+    (tmp_path / "requirements.txt").write_text("# nothing\n")
+    (tmp_path / "Procfile").write_text('release: false\nweb: exec python app.py "$MINE" :$PORT\n')
+    with started(engine, replace(spec, folder=tmp_path), env={"MINE": "a b"}) as one:
+        assert one.predict([1]) == [1]
+        port = one.ask("/environment")["AIP_HTTP_PORT"]
+        assert f"it starts a b :{port}" in one.application.tail()
+
+
+def test_files_that_the_dockerignore_names_are_not_in_it(engine, spec, tmp_path):
+    shutil.copytree(spec.folder, tmp_path / "folder")
+    (tmp_path / "folder/secret.txt").write_text("s")
+    (tmp_path / "folder/.dockerignore").write_text("secret*\n")
+    file = (tmp_path / "folder/Dockerfile").read_text().replace("COPY greeting.txt app.py ./", "COPY . .")
+    (tmp_path / "folder/Dockerfile").write_text(file)
+    with started(engine, replace(spec, folder=tmp_path / "folder")) as one:
+        names = one.ask("/write/new.txt")
+    assert {"app.py", "new.txt"} <= set(names)
+    assert "secret.txt" not in names
+
+
 def test_its_last_lines_are_kept_and_logged(engine, spec, caplog):
     caplog.set_level("INFO", "trivet")
     with started(engine, spec) as one:
@@ -114,8 +137,6 @@ def test_how_it_ended_and_its_last_words_are_known(engine, spec):
 
 
 def test_one_that_is_killed_has_perhaps_had_too_little_memory(engine, spec):
-    if engine.name != "process":
-        pytest.skip("the first process of a container cannot kill itself; the next test has it killed")
     # below a shell: the first process of a container cannot be killed from within
     with started(engine, replace(spec, command=("sh", "-c", "python app.py & wait $!"))) as one:
         ended = one.does("/kill/9")
