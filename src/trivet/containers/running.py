@@ -45,9 +45,6 @@ class Running:
         self._prepared = prepared
         self._env = env
         self._files = files
-        self.name = _name(spec)
-        """What the log calls it."""
-
         self._application: Application | None = None
         self._began = threading.Event()
         self._stopping = threading.Event()
@@ -191,7 +188,7 @@ class Running:
         if self._stopping.is_set():
             return
         if rotation.well:
-            log.warning("%s: the container is well again, and gets requests", self.name)
+            log.warning("%s: the container is well again, and gets requests", self._spec.name)
             self._tell(well=True)
             return
         reason = f"the container is not well: {rotation.reason}, {self._spec.health.failures} times"
@@ -200,7 +197,7 @@ class Running:
 
     def _log(self, told: str) -> None:
         assert self._application is not None
-        log.error("%s: %s", self.name, _with_lines(told, self._application))
+        log.error("%s: %s", self._spec.name, _with_lines(told, self._application))
 
     def _tell(self, *, well: bool, over: bool = False, reason: str = "") -> None:
         with self._lock:
@@ -216,10 +213,3 @@ def _with_lines(told: str, application: Application) -> str:
     """Add an application's last lines to what is told of it."""
     lines = application.tail(_LINES)
     return f"{told}; its last lines:\n" + "\n".join(lines) if lines else f"{told}; it printed nothing"
-
-
-def _name(spec: ContainerSpec) -> str:
-    """Return what the log calls an application."""
-    about = dict(spec.about)
-    folder = "" if spec.folder is None else spec.folder.name
-    return about.get("AIP_DEPLOYED_MODEL_ID") or spec.image or folder

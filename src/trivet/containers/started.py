@@ -34,6 +34,8 @@ class Started:
         """
         if spec.cache == Path():
             spec = replace(spec, cache=CACHE.expanduser())
+        if not spec.name:
+            spec = replace(spec, name=spec.image if spec.folder is None else spec.folder.name)
         self.spec = spec
         self._files = files
         self._engine = choose(spec)
@@ -75,7 +77,7 @@ class Started:
                 if self._closed:
                     raise Cancelled("the container was stopped")
                 if self._running.state.over:  # not started by another thread meanwhile
-                    log.info("%s: the container is started again", self._running.name)
+                    log.info("%s: the container is started again", self.spec.name)
                     self._running = self._made()
                     self._running.start()
                 state = self._running.state

@@ -33,13 +33,15 @@ class Artifact:
     """The files of a model on the local disk.
 
     `path` is the model file, or the folder for a framework that takes a folder; `declared` is what
-    `signature.json` beside it says. `container` is what the model says of its own, where it has one.
+    `signature.json` beside it says. `container` is what the model says of its own, where it has one. The log
+    calls the model by `name`.
     """
 
     path: Path
     declared: Signature | None = None
     permissions: Permissions = field(default_factory=Permissions)
     container: ContainerSpec | None = None
+    name: str = ""
 
     def require_pickle(self) -> None:
         """Ask the operator's permission to unpickle; every runtime that would must call this first."""

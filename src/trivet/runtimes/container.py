@@ -6,6 +6,7 @@ requests asks it directly.
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +108,7 @@ class ContainerRuntime:
         """
         artifact.require_containers()
         spec = artifact.container or ContainerSpec(folder=artifact.path)
+        spec = replace(spec, name=spec.name or artifact.name)
         files = None if artifact.path in (Path(), spec.folder) else artifact.path
         for folder in (spec.folder, files):
             if folder is not None and not folder.exists():

@@ -35,6 +35,7 @@ class ApplicationPredictor(EndpointPredictor):
     """Asks an application in requests of as many rows as its spec says. It is `Listening`, too."""
 
     _halved_after = 1  # it has most likely ended for what it was asked, and starting it takes a while
+    _is_there = True  # or is started again
 
     def __init__(self, predictor: ContainerPredictor) -> None:
         self.container: ContainerSpec = predictor.container

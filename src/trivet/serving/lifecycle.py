@@ -107,7 +107,7 @@ def load(spec: ModelSpec, permissions: Permissions) -> LoadedModel:
     declared = None
     if not isinstance(runtime, Applications):  # which alone know what they take
         declared = signature_json.read(path if path.is_dir() else path.parent)
-    artifact = Artifact(path, declared, permissions, spec.container)
+    artifact = Artifact(path, declared, permissions, spec.container, str(spec.ref))
     loaded = runtime.load(artifact)
     if isinstance(runtime, Applications):
         return _application(spec, framework, loaded, time.perf_counter() - started)

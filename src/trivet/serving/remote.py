@@ -112,6 +112,9 @@ class EndpointPredictor:
     _halved_after = _MISSES
     """Answers that did not come after which a request of several rows is halved."""
 
+    _is_there = False
+    """Whether a request is to blame for answers that do not come, even if nobody else gets any."""
+
     def __init__(
         self,
         asked: Asked,
@@ -274,8 +277,9 @@ class EndpointPredictor:
         slow = isinstance(answer.error, DeadlineExceeded)  # fewer rows may take less than the time they have
         if request.count > 1 and (request.misses >= self._halved_after or slow):
             self._halve(request, answer.error)
-        elif request.misses >= _MISSES and others:
-            told = f"it went unanswered {_MISSES} times while other requests were answered: {answer.error}"
+        elif request.misses >= _MISSES and (others or self._is_there):
+            others_too = " while other requests were answered" if others else ""
+            told = f"it went unanswered {_MISSES} times{others_too}: {answer.error}"
             self._halve(request, Internal(told))
         else:
             if before == answers and self._good is not None:

@@ -29,6 +29,7 @@ FRAMEWORKS: Mapping[str, str] = {
     "CATBOOST": "catboost",
     "PYTORCH": "torch",
     "PYTHON": "python",
+    "CONTAINER": "container",
 }
 """The runtime of each MODEL_TYPE; the first three are BigQuery's, the others Trivet's own."""
 

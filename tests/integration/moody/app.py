@@ -87,4 +87,4 @@ if "BROKEN" in os.environ:
 time.sleep(float(os.environ.get("STARTS_IN", "0")))
 say(f"listening on {os.environ['AIP_HTTP_PORT']}")
 Mood.health = int(os.environ.get("HEALTH", "200"))
-ThreadingHTTPServer(("", int(os.environ["AIP_HTTP_PORT"])), Handler).serve_forever()
+ThreadingHTTPServer((os.environ.get("HOST", ""), int(os.environ["AIP_HTTP_PORT"])), Handler).serve_forever()

@@ -27,6 +27,7 @@ _ALSO = {"SCIKIT_LEARN": "SKLEARN", "TORCH": "PYTORCH"}
 _REFUSED = {
     "PYTORCH": "export it with torch.onnx.export(.., opset_version=17), and import that as ONNX",
     "PYTHON": "deploy it, and create a remote model over its endpoint",
+    "CONTAINER": "deploy it, and create a remote model over its endpoint",
 }
 
 
