@@ -79,6 +79,29 @@ def test_trivets_image_keeps_the_container_contract(model, tmp_path):
         assert server.client.get("/v1/models/fraud").json()["name"] == "fraud"
 
 
+def test_trivets_image_does_what_vertex_tells_it(model, tmp_path):
+    """Which makes up the routes, and says that there is no artifact where it knows of none."""
+    export("vertex", model, "--output", tmp_path / "out", "--gcp-project", "p")
+    route = "/v1/endpoints/123/deployedModels/456"
+    told = {"AIP_STORAGE_URI": "", "AIP_HEALTH_ROUTE": route, "AIP_PREDICT_ROUTE": f"{route}:predict"}
+    with started(tmp_path / "out/images/fraud-1", **told) as server:
+        assert server.client.get(route).status_code == 200
+        assert server.client.post(f"{route}:predict", json={"instances": ROWS}).status_code == 200
+
+
+def test_trivets_image_finds_files_in_a_storage(model, tmp_path):
+    out = tmp_path / "out"
+    export("kserve", f"fraud@7={model}", "--output", out, "--image", "r.io/p/f", "--storage", "gs://bucket/x")
+    (document,) = yaml.safe_load_all((out / "1-fraud-7.yaml").read_text())
+    (container,) = document["spec"]["predictor"]["containers"]
+    told = {one["name"]: one["value"] for one in container["env"]}
+    assert told.pop("STORAGE_URI") == "gs://bucket/x/fraud-7"
+    told["AIP_STORAGE_URI"] = str(out / "models/fraud-7")  # where KServe would put them
+    with started(out / "images/fraud-7", **told) as server:
+        assert server.predict("fraud", ROWS).status_code == 200
+        assert server.client.post("/predict", json={"instances": ROWS}).status_code == 200
+
+
 def test_the_readme_says_how_to_go_on(model, tmp_path):
     printed = export("cloud-run", model, "--output", tmp_path / "out", "--gcp-project", "my-project")
     assert "service-1-fraud-1.yaml  (checked against the API of Cloud Run)" in printed

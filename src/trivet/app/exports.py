@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trivet.app.jobs import Place
 from trivet.control import container_fields
@@ -10,11 +10,14 @@ from trivet.control.choice import default_output
 from trivet.control.containers import OWN
 from trivet.control.options import options
 from trivet.core.containers import ContainerSpec
-from trivet.core.errors import FailedPrecondition, PermissionDenied
-from trivet.core.resources import DeployedModel, Document, ModelVersion, Name
+from trivet.core.errors import FailedPrecondition, NotFound, PermissionDenied
+from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name, Query
 from trivet.platforms.base import Version
 from trivet.runtimes.pickles import is_pickle
 from trivet.serving.lifecycle import find
+
+if TYPE_CHECKING:
+    from trivet.catalog import Transaction
 
 PREDICT, HEALTH = "/predict", "/health"
 """Routes of containers that name none: elsewhere nobody makes any."""
@@ -42,10 +45,12 @@ def of_model(place: Place, name: Name) -> Exported:
 def of_endpoint(place: Place, name: Name) -> Exported:
     """Return what is deployed at an endpoint, by its split; raises NotFound."""
     with place.catalog.reading() as tx:
-        endpoint = tx.endpoint(name)
+        endpoint = _endpoint(tx, name)
         found = [(one, tx.version(one.model.at(one.version))) for one in endpoint.deployed]
     if not found:
-        raise FailedPrecondition(f"{name.id}: nothing is deployed there, so there is nothing to export")
+        raise FailedPrecondition(
+            f"{endpoint.name.id}: nothing is deployed there, so there is nothing to export"
+        )
     versions: dict[str, Version] = {}
     for deployed, version in found:
         share = endpoint.traffic.get(deployed.id, 0)
@@ -57,13 +62,25 @@ def of_endpoint(place: Place, name: Name) -> Exported:
     machines = (one["machineSpec"] for one in resources if one.get("machineSpec"))
     machine: Mapping[str, Any] = next(machines, {})
     return Exported(
-        name=name.id,
+        name=endpoint.name.id,
         versions=tuple(versions.values()),
         least=max(int(one.get("minReplicaCount") or 0) for one in resources),
         most=max(int(one.get("maxReplicaCount") or 0) for one in resources),
         machine_type=str(machine.get("machineType") or ""),
         gpus=int(machine.get("acceleratorCount") or 0),
     )
+
+
+def _endpoint(tx: "Transaction", name: Name) -> Endpoint:
+    """Return an endpoint by its id, or by its display name where only one has that; raises NotFound."""
+    try:
+        return tx.endpoint(name)
+    except NotFound:
+        query = Query(filter=f'display_name="{name.id}"')
+        named = tx.endpoints(name.parent, query).items
+        if len(named) != 1:
+            raise
+        return named[0]
 
 
 def _resources(deployed: DeployedModel) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import click
 from trivet.cli import warn
 from trivet.cli.completions import AnyModelType, EndpointType
 from trivet.core.errors import InvalidArgument, NotFound
+from trivet.platforms.registry import NAMES
 
 if TYPE_CHECKING:
     from trivet.app.exports import Exported
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 EPILOG = """
 \b
 MODEL is a registered model (fraud, fraud@2, fraud@champion), or [NAME[@VERSION]=][FRAMEWORK:]PATH as
-`trivet serve` takes it; a folder with a Dockerfile is an application of its own:
+`trivet serve` takes it; a folder with a Dockerfile or Procfile is an application:
   trivet export compose models/fraud.cbm --output out/
   trivet export cloud-run fraud@champion --gcp-project my-project --min 0 --output out/
   trivet export gke --endpoint scoring --image europe-docker.pkg.dev/my-project/models/scoring --output out/
@@ -31,11 +32,9 @@ MODEL is a registered model (fraud, fraud@2, fraud@champion), or [NAME[@VERSION]
 The folder gets a README.md that says how to build, deploy and ask it, and who needs which rights.
 """
 
-PLATFORMS = ("cloud-run", "gke", "vertex", "kserve", "compose")
-
 
 @click.command(epilog=EPILOG)
-@click.argument("platform", type=click.Choice(PLATFORMS))
+@click.argument("platform", type=click.Choice(NAMES))
 @click.argument("model", type=AnyModelType(), required=False)
 @click.option("--output", required=True, metavar="FOLDER", help="Folder to write; empty, or not there yet.")
 @click.option("--endpoint", type=EndpointType(), help="Export all that has traffic there, with its split.")
@@ -131,6 +130,7 @@ def _local(text: str, scratch: Path) -> "Exported":
     from trivet import storage
     from trivet.app.exports import Exported, routed
     from trivet.cli.models import parse
+    from trivet.control.containers import OWN
     from trivet.core.containers import ContainerSpec
     from trivet.core.names import ModelRef
     from trivet.platforms.base import Version
@@ -141,11 +141,11 @@ def _local(text: str, scratch: Path) -> "Exported":
     if not path:
         return Exported(ref.name, (Version(ref.name, ref.version, framework=framework, named=True),))
     local = storage.fetch(path, scratch)
-    if local.is_dir() and (local / "Dockerfile").is_file() and framework in ("", "container"):
+    found = framework or detect(local)[0]
+    if found == OWN:
         own = routed(ContainerSpec(folder=local.absolute(), predict_route="", health_route=""))
-        version = Version(ref.name, ref.version, framework="container", container=own)
+        version = Version(ref.name, ref.version, framework=found, container=own)
     else:
-        found = framework or detect(local)[0]
         version = Version(ref.name, ref.version, files=local, framework=found, named=bool(framework))
     return Exported(ref.name, (version,))
 

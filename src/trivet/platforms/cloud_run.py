@@ -8,6 +8,7 @@ https://cloud.google.com/run/docs/reference/yaml/v1
 import json
 from typing import Any
 
+from trivet.containers.variables import expanded
 from trivet.core.containers import Probe
 from trivet.core.errors import InvalidArgument
 from trivet.platforms import pods
@@ -102,6 +103,10 @@ def _template(version: Version, wanted: Wanted, name: str) -> Json:
         spec["nodeSelector"] = {"run.googleapis.com/accelerator": wanted.gpu_type}
     made = pods.container(version, wanted, name)
     made["ports"] = [{"name": "http1", "containerPort": port_of(version)}]
+    told = {one["name"]: one["value"] for one in made["env"]}
+    made["env"] = [one for one in made["env"] if one["name"] not in _RESERVED]
+    for words in (key for key in ("command", "args") if key in made):  # Cloud Run replaces no variables
+        made[words] = list(expanded(made[words], told))
     made["startupProbe"] = pods.startup(_asked_by_http(version), version, _STARTS_WITHIN)
     if version.container is None:
         made["livenessProbe"] = _lives(version)

@@ -5,6 +5,7 @@ https://github.com/compose-spec/compose-spec
 
 from typing import Any
 
+from trivet.containers.variables import expanded
 from trivet.platforms import pods
 from trivet.platforms.base import Bundle, Json, Version, Wanted, port_of, same_routes
 from trivet.platforms.images import images
@@ -46,12 +47,13 @@ def _service(version: Version, wanted: Wanted, name: str, folder: str) -> Json:
     made: Json = {"image": name}
     if folder:
         made["build"] = {"context": folder}
+    told = variables(version, wanted)
     own = version.container
     if own is not None and own.command:
-        made["entrypoint"] = list(own.command)
+        made["entrypoint"] = list(expanded(own.command, told))
     if own is not None and own.args:
-        made["command"] = list(own.args)
-    made["environment"] = variables(version, wanted)
+        made["command"] = list(expanded(own.args, told))
+    made["environment"] = told
     made = {key: _literal(value) for key, value in made.items()}
     made["restart"] = "unless-stopped"
     made["stop_grace_period"] = _DRAINS

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from trivet import storage
+from trivet.containers.oci.folders import dockerfile
 from trivet.core.errors import FailedPrecondition, InvalidArgument
 from trivet.platforms.base import Bundle, Version, Wanted, copied, port_of
 from trivet.platforms.texts import filled
@@ -161,20 +162,29 @@ def _pins(names: tuple[str, ...]) -> list[str]:
 
 def _application(version: Version, wanted: Wanted, folder: str, application: Path) -> Bundle:
     """Return the folder of a user's application, with the model's files unless they are fetched."""
-    file = application / "Dockerfile"
-    if not file.is_file():
-        raise InvalidArgument(
-            f"{application}: expected a Dockerfile in it: other platforms build the image from that"
-        )
-    bundle = Bundle(copies={folder: application})
-    if version.files is None or wanted.storage:
-        return bundle
+    if not (application / "Dockerfile").is_file() and not _starts(version, application):
+        raise InvalidArgument(f"{application}: expected a Dockerfile or a Procfile in it, or a command")
     try:
-        text = file.read_text().rstrip("\n")
+        with dockerfile(application) as file:
+            text = file.read_text("utf-8").rstrip("\n")
+        ignores = application / ".dockerignore"
+        ignored = ignores.read_text("utf-8").rstrip("\n") if ignores.is_file() else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise FailedPrecondition(f"{file}: cannot be read: {error}") from None
-    more = f"{text}\n\n# The files of the model, which AIP_STORAGE_URI names\nCOPY trivet-model/ {FILES}/\n"
-    return bundle | Bundle({f"{folder}/Dockerfile": more}, copies=copied(version, f"{folder}/trivet-model"))
+        raise FailedPrecondition(f"{application}: its Dockerfile cannot be read: {error}") from None
+    texts, copies = {}, {folder: application}
+    if version.files is not None and not wanted.storage:
+        text += f"\n\n# The files of the model, which AIP_STORAGE_URI names\nCOPY trivet-model/ {FILES}/"
+        copies |= copied(version, f"{folder}/trivet-model")
+        if ignored:
+            texts[f"{folder}/.dockerignore"] = f"{ignored}\n!trivet-model\n"
+    texts[f"{folder}/Dockerfile"] = f"{text}\n"  # also where it ignores itself
+    return Bundle(texts, copies=copies)
+
+
+def _starts(version: Version, application: Path) -> bool:
+    """Whether an application without a Dockerfile says how it is started."""
+    said = version.container is not None and version.container.command
+    return bool(said) or any((application / name).is_file() for name in ("Containerfile", "Procfile"))
 
 
 def _digest(bundle: Bundle) -> str:

@@ -12,7 +12,10 @@ _READY_WITHIN = 600.0
 
 
 def container(version: Version, wanted: Wanted, image: str, window: int = 0) -> Json:
-    """Return a container without its probes; `window` as `variables` has it."""
+    """Return a container without its probes; `window` as `variables` has it.
+
+    `$(NAME)` in its command and arguments stays: whoever starts it puts the variable in its place.
+    """
     made: Json = {"name": "predictor", "image": image}
     own = version.container
     if own is not None and own.command:

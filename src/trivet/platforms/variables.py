@@ -30,6 +30,8 @@ def variables(version: Version, wanted: Wanted, window: int = 0) -> dict[str, st
         told["TRIVET_SERVER_DRAIN_WINDOW"] = str(window)
     if version.container is not None and version.files and not wanted.storage:
         told["TRIVET_MODEL_DIR"] = FILES
+    if version.container is not None:
+        told["PORT"] = str(port_of(version))
     return {name: value for name, value in told.items() if value} | own(version, wanted)
 
 

@@ -64,6 +64,13 @@ def test_an_application_is_not_restarted_for_its_health():
     assert container(wanted())["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
+def test_variables_are_put_into_commands_which_cloud_run_does_not():
+    spec = ContainerSpec(image="r.io/p/echo:1", args=("--port=$(PORT)", "$(AIP_HEALTH_ROUTE)"), ports=(9000,))
+    made = container(wanted(Version("echo", container=spec)))
+    assert made["args"] == ["--port=9000", "/health"]
+    assert "PORT" not in {one["name"] for one in made["env"]}
+
+
 def test_a_gpu_is_asked_for_by_limit_and_node():
     made = template(wanted(gpus=1, cpus=4, memory=16384))
     assert made["spec"]["nodeSelector"] == {"run.googleapis.com/accelerator": "nvidia-l4"}

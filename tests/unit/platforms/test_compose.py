@@ -32,9 +32,9 @@ def test_replicas_are_behind_a_balancer_too():
 
 def test_a_dollar_is_a_dollar():
     """Compose would put a variable of its own in its place."""
-    spec = ContainerSpec(image="r.io/p/echo:1", args=("$HOME",), env=(("PASSWORD", "a$b"),))
+    spec = ContainerSpec(image="r.io/p/echo:1", args=("$HOME", "$(PORT)"), env=(("PASSWORD", "a$b"),))
     one = services(wanted(Version("echo", container=spec)))["echo-1"]
-    assert one["command"] == ["$$HOME"]
+    assert one["command"] == ["$$HOME", "8080"]
     assert one["environment"]["PASSWORD"] == "a$$b"
 
 

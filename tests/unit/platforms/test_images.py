@@ -123,15 +123,26 @@ def test_files_are_put_into_an_image_that_is_named(model):
 
 
 def test_an_application_is_built_from_its_own_dockerfile(application, model):
+    (application / ".dockerignore").write_text("*\n!app")
     spec = ContainerSpec(folder=application)
-    assert image(Version("echo", container=spec), wanted(Version("echo", container=spec))).bundle.texts == {}
+    assert text(wanted(Version("echo", container=spec)), "Dockerfile") == "FROM python:3.11-slim\nCMD serve\n"
     asked = wanted(Version("echo", files=model, container=spec))
     assert text(asked, "Dockerfile").startswith("FROM python:3.11-slim\nCMD serve\n\n")
     assert text(asked, "Dockerfile").endswith("COPY trivet-model/ /model/\n")
+    assert text(asked, ".dockerignore").endswith("!trivet-model\n")
     assert copies(asked) == {"": application, "/trivet-model/model.cbm": model}
 
 
-def test_an_application_without_a_dockerfile_cannot_be_built(tmp_path):
+def test_an_application_with_a_procfile_gets_a_dockerfile(tmp_path):
+    (tmp_path / "Procfile").write_text("web: gunicorn main:app\n")
+    made = text(wanted(Version("echo", container=ContainerSpec(folder=tmp_path))), "Dockerfile")
+    assert made.endswith('CMD ["sh", "-c", "gunicorn main:app"]\n')
+
+
+def test_an_application_that_nothing_starts_is_refused(tmp_path):
+    (tmp_path / "main.py").write_text("")
     version = Version("echo", container=ContainerSpec(folder=tmp_path))
-    with pytest.raises(InvalidArgument, match="expected a Dockerfile"):
+    with pytest.raises(InvalidArgument, match="expected a Dockerfile or a Procfile in it, or a command"):
         image(version, wanted(version))
+    started = Version("echo", container=ContainerSpec(folder=tmp_path, command=("python", "main.py")))
+    assert image(started, wanted(started)).folder == "images/echo-1"
