@@ -19,20 +19,27 @@ from tests.integration.test_batch_formats import (  # noqa: F401 - the same jobs
 )
 
 ECHO = Path(__file__).parents[2] / "examples" / "07-containers" / "echo"
-PROCESS = {"TRIVET_CONTAINERS_ENGINE": "process"}
+
+
+@pytest.fixture(scope="module", params=["process", "podman"])
+def engine(request):
+    """What tells a server to run containers so."""
+    if request.param == "podman":
+        request.getfixturevalue("podman")
+    return {"TRIVET_CONTAINERS_ENGINE": request.param}
 
 
 @pytest.fixture
-def model(place):  # noqa: F811
+def model(place, engine):  # noqa: F811
     """Take the container in place of the runtime."""
-    place.variables |= PROCESS
+    place.variables |= engine
     return str(ECHO)
 
 
 @pytest.fixture(scope="module")
-def plane(tmp_path_factory):
+def plane(tmp_path_factory, engine):
     """A server with the container deployed at the endpoint `echo`."""
-    with up(tmp_path_factory.mktemp("data"), **PROCESS) as server:
+    with up(tmp_path_factory.mktemp("data"), **engine) as server:
         server.client.timeout = 120
         plane = Plane(server.client)
         container = {"imageUri": str(ECHO), "predictRoute": "/predict", "healthRoute": "/health"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.sdk.place import BUCKET, started
+from tests.sdk.place import BUCKET, lines, started
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "07-containers"
 IMAGE = "us-central1-docker.pkg.dev/p/serving/fraud:latest"
@@ -50,6 +50,7 @@ def aiplatform(trained, tmp_path_factory):
 
     asked = {
         "TRIVET_CONTAINERS_ENGINE": "process",
+        "TRIVET_CONTAINERS_CACHE": "",  # the usual one: to install CatBoost takes half a minute
         "TRIVET_CONTAINERS_IMAGES": f"{IMAGE}={EXAMPLE / 'fraud'}",
     }
     folder = tmp_path_factory.mktemp("server")
@@ -131,5 +132,19 @@ def test_two_applications_of_one_image_at_one_endpoint(aiplatform, trained):
     endpoint.undeploy(ids["1"])
     answers("2")
 
+    (trained / "in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS))
+    job = second.batch_predict(
+        job_display_name="detailed",
+        gcs_source=f"gs://{BUCKET}/in.jsonl",
+        gcs_destination_prefix=f"gs://{BUCKET}/out",
+        machine_type="n1-standard-4",
+    )
+    (results,) = (trained / "out").glob("*/*results*")
+    assert lines(results.read_text()) == [
+        {"instance": row, "prediction": prediction}
+        for row, prediction in zip(ROWS, expected["2"], strict=True)
+    ]
+
     endpoint.delete(force=True)
+    job.delete()
     first.delete()

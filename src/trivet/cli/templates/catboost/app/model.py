@@ -13,17 +13,15 @@ class Model:
     def __init__(self) -> None:
         self._model = CatBoostClassifier().load_model(str(files() / "model.cbm"))
         self._classes = [str(one) for one in self._model.classes_]
-        self._width = len(self._model.feature_names_)
+        self._names = self._model.feature_names_
 
     def predict(self, instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
         """Return the probabilities of the classes, for each instance.
 
         A ValueError is for what the caller should mend.
         """
-        for index, instance in enumerate(instances):
-            if not isinstance(instance, list) or len(instance) != self._width:
-                raise ValueError(f"instances[{index}]: expected a list of {self._width} values")
-        return self._model.predict_proba(instances, thread_count=1).tolist() if instances else []
+        rows = [self._row(instance, f"instances[{index}]") for index, instance in enumerate(instances)]
+        return self._model.predict_proba(rows, thread_count=1).tolist() if rows else []
 
     def detail(self, instances: list[Any], parameters: dict[str, Any]) -> list[Any]:
         """Return the probabilities of each instance with the classes that they are of, and the likeliest."""
@@ -35,3 +33,11 @@ class Model:
             }
             for scores in self.predict(instances, parameters)
         ]
+
+    def _row(self, instance: Any, name: str) -> list[Any]:
+        """Return the features of an instance, a list or, as SQL sends it, an object."""
+        if isinstance(instance, dict) and instance.keys() >= set(self._names):
+            return [instance[feature] for feature in self._names]
+        if not isinstance(instance, list) or len(instance) != len(self._names):
+            raise ValueError(f"{name}: expected a list or an object of {', '.join(self._names)}")
+        return instance

@@ -12,7 +12,7 @@ def test_it_is_healthy(app):
 
 
 def test_there_is_a_prediction_for_each_instance():
-    status, answer = ask(main.app, '{"instances": [[2, 0, 0], [0, 0, 2]]}')
+    status, answer = ask(main.app, '{"instances": [[2, 0, 0], {"a": 0, "b": 0, "c": 2}]}')
     assert status == 200
     assert [round(scores[1]) for scores in answer["predictions"]] == [1, 0]
 
@@ -28,7 +28,7 @@ def test_main2_answers_in_detail():
 
 def test_what_is_wrong_is_named():
     status, answer = ask(main.app, '{"instances": [[2, 0, 0], [2, 0]]}')
-    assert (status, answer["detail"]) == (400, "instances[1]: expected a list of 3 values")
+    assert (status, answer["detail"]) == (400, "instances[1]: expected a list or an object of a, b, c")
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[]", '{"instances": 1}'])

@@ -19,7 +19,8 @@ class Model:
 
 
 def numbers(instance: Any, name: str) -> list[float]:
-    """Return the numbers of an instance; `name` is what the caller would call it."""
-    if not isinstance(instance, list) or not all(type(one) in (int, float) for one in instance):
+    """Return the numbers of an instance, which is a list or, as SQL sends it, an object."""
+    values = list(instance.values()) if isinstance(instance, dict) else instance
+    if not isinstance(values, list) or not all(type(one) in (int, float) for one in values):
         raise ValueError(f"{name}: expected a list of numbers")
-    return instance
+    return values

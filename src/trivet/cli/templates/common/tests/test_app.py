@@ -12,7 +12,7 @@ def test_it_is_healthy(app):
 
 
 def test_there_is_a_prediction_for_each_instance():
-    assert ask(main.app, '{"instances": [[1, 2], [3.5]]}') == (200, {"predictions": [3, 3.5]})
+    assert ask(main.app, '{"instances": [[1, 2], {"a": 3.5}]}') == (200, {"predictions": [3, 3.5]})
 
 
 def test_main2_answers_in_detail():
