@@ -54,6 +54,7 @@ def test_an_application_has_the_contracts_variables_the_images_and_none_of_the_s
     assert env["GREETING"] == "from the image"
     assert env["AIP_HEALTH_ROUTE"] == "/well"
     assert env["AIP_HTTP_PORT"].isdigit()
+    assert all(env["PATH"].split(":"))
     assert not {"TRIVET_TEST_SECRET", "GOOGLE_APPLICATION_CREDENTIALS", "PYTEST_CURRENT_TEST"} & env.keys()
 
 

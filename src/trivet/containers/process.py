@@ -199,7 +199,7 @@ def _environment(
     own |= {"PYTHONUNBUFFERED": "1", "HOST": LOOPBACK}
     whole = {**host, **own, **image, **given, "VIRTUAL_ENV": str(environment)}
     folders = os.pathsep.join((str(environment / "bin"), whole["PATH"], host["PATH"])).split(os.pathsep)
-    whole["PATH"] = os.pathsep.join(dict.fromkeys(folders))
+    whole["PATH"] = os.pathsep.join(dict.fromkeys(filter(None, folders)))
     return whole
 
 

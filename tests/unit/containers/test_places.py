@@ -28,6 +28,7 @@ def root(tmp_path):
         ("/usr/bin/env", "/usr/bin/env"),
         ("/other/app", "/other/app"),
         ("http://host/app", "http://host/app"),
+        ("http://app/lib gs://app/lib", "http://app/lib gs://app/lib"),
         ("app/lib", "app/lib"),
         ("/", "/"),
     ],

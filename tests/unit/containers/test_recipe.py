@@ -71,6 +71,10 @@ def test_arguments_of_a_build_have_their_defaults():
     assert found.copies == (Copied(("app",), "/app/", 6),)
 
 
+def test_a_variable_of_the_image_goes_before_an_argument():
+    assert read("FROM python\nENV A=1\nARG A=2\nENV B=$A\nCMD x").env == {"A": "1", "B": "1"}
+
+
 def test_what_an_unknown_image_brings_is_told_to_be_missing():
     assert read("FROM europe-docker.pkg.dev/p/r/base:1\nCMD x").notes == (
         "what the image europe-docker.pkg.dev/p/r/base:1 brings is not here",

@@ -7,7 +7,7 @@ from posixpath import normpath
 
 LOOPBACK = "127.0.0.1"
 
-_PATH = re.compile(r"(?<![\w./@+~-])/[\w./@+~-]+")
+_PATH = re.compile(r"(?<![\w./@+~-])/(?!/)[\w./@+~-]+")
 _EVERYWHERE = re.compile(r"(?<![\d.])0\.0\.0\.0(?![\d.])")
 _BIND = re.compile(r"((?:^|\s)(?:--bind[ =]|-b ?)['\"]?):(?=[\d$])")
 

@@ -119,6 +119,8 @@ class _Reader:
         known = self._arguments if self.recipe is None else self._variables
         for word in one.words(known):
             name, given, value = word.partition("=")
+            if self.recipe is not None and name in self.recipe.env:
+                continue  # which goes before
             if given:
                 known[name] = value
             elif name in self._arguments:
