@@ -99,6 +99,7 @@ class _Batch(Ask):
             self.fail(error)
             return
         together = Predictions({"prediction": object_column(texts)}, len(texts))
+        together.rows = texts
         self._done([together] if len(counts) == 1 else list(together.split(counts)))
 
     def fail(self, error: ServingError) -> None:
@@ -125,9 +126,10 @@ class ContainerReplicas:
         self.idempotent = idempotent
         self.upstreams = Upstreams(paths, container.concurrency, name=name)
         self.passing = 0
+        # no more than there must be: an application may take longer to read a header than we do to write it
         self._head = (
-            f"POST {container.predict_route} HTTP/1.1\r\nhost: localhost\r\nuser-agent: trivet\r\n"
-            "accept: application/json\r\ncontent-type: application/json\r\ncontent-length: "
+            f"POST {container.predict_route} HTTP/1.1\r\nhost: localhost\r\n"
+            "content-type: application/json\r\ncontent-length: "
         ).encode()
 
     def __repr__(self) -> str:

@@ -51,6 +51,7 @@ class ReplicaSet:
         refuses_late: bool = True,
     ) -> None:
         self.queue = BatchQueue(limits)
+        self._most = limits.max_queued_rows
         self.clock = clock
         self.now = clock()  # when the last batch was answered
         self.pace = Pace(sum(replica.lanes for replica in replicas), limits.max_rows, warm_up)
@@ -65,12 +66,15 @@ class ReplicaSet:
         self._closed = False
         self._refuses = refuses_late
         self._unread = 0.0  # how long the last batch kept the event loop from reading requests
+        self._bounded = False  # what follows holds:
         self._patience = 0.0  # at most what runs and one batch will take,
         self._per_queued = 0.0  # and each row that waits
+        # nobody shares a batch, and what is free begins at once
+        at_once = all(not replica.blocks and replica.slots == replica.lanes for replica in replicas)
+        self._alone = limits.max_rows == 1 and at_once
         self._look_again: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_at = NEVER
-        self._bound()
 
     def __repr__(self) -> str:
         return f"<ReplicaSet {self.queue!r}, {self.running} running, {len(self._free)} free>"
@@ -85,7 +89,14 @@ class ReplicaSet:
         if self._closed:
             raise Unavailable("this model is being removed")
         queue, deadline = self.queue, pending.deadline
+        if self._alone and self._free and not queue.rows and pending.instances.count <= self._most:
+            if deadline < self._sweep_at:
+                self._sweep_by(deadline)
+            self._start([pending], self._free.pop(), pending.arrived)  # it would gain nothing by waiting
+            return
         if self._refuses:
+            if not self._bounded:
+                self._bound()
             soonest = deadline if deadline < self._sweep_at else self._sweep_at
             if pending.arrived + self._patience + queue.rows * self._per_queued > soonest:
                 self._look_closer(pending)
@@ -155,6 +166,8 @@ class ReplicaSet:
         if not self._free:
             return
         now, queue = self.clock(), self.queue
+        if not self._bounded:
+            self._bound()
         # only where a full batch might be late for somebody is it worth a look at each deadline
         tight = now + self._patience > self._sweep_at
         batch = queue.take(now, self.pace, self._begins(now)) if tight else queue.take(now)
@@ -183,11 +196,10 @@ class ReplicaSet:
         done = partial(self._done, running, replica)
         deadlines = [pending.deadline for pending in batch]
         running.unwanted = replica.run(parts, batch[0].parameters, deadlines, done)
-        if running.requests:  # it was not answered at once
-            self._bound()
-            if running.unwanted is None:
-                for pending in batch:
-                    pending.taken = now
+        self._bounded = False
+        if running.requests and running.unwanted is None:  # it was not answered at once
+            for pending in batch:
+                pending.taken = now
 
     def _done(self, running: Running, replica: Replica, answers: Sequence[Answer]) -> None:
         requests, running.requests = running.requests, ()
@@ -221,11 +233,12 @@ class ReplicaSet:
             if batch.unwanted is not None:  # some may not have been run
                 rows = sum(answer.count for answer in answers if type(answer) is Predictions)
             pace.learn(rows, now - batch.began)
-        self._bound()
+        self._bounded = False
 
     def _bound(self) -> None:
         """Bound the wait, so that most requests need no closer look."""
         pace = self.pace
+        self._bounded = True
         begins = (self._busy + pace.fixed * (1 + pace.spread)) / pace.lanes
         self._patience = self._unread + begins + pace.surely(0, pace.max_rows)
         self._per_queued = (pace.fixed / pace.fill + pace.per_row) * (1 + pace.spread) / pace.lanes

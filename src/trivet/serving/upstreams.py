@@ -25,6 +25,9 @@ _TELLS_WITHIN = 1.0
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds for which an application that refuses connections is asked nothing."""
 
+_SPARE = 8
+"""Connections that are kept beyond as many as are in use."""
+
 _REMOVED = "this model is being removed"
 
 
@@ -241,7 +244,10 @@ class _Upstream:
                 ask.connection = connection
                 connection.ask(ask.written, ask, bare=ask.bare)
                 return
-        self._idle.append(connection)
+        if len(self._idle) < len(self.asked) + _SPARE:
+            self._idle.append(connection)
+        else:
+            connection.drop()
 
     async def _open(self, ask: Ask) -> None:
         assert self._state is not None
@@ -288,7 +294,7 @@ class _Upstream:
         if state is None:
             port = before.port if before is not None else 0
             ended = before is not None and before.over
-            reason = self.why if ended else "the process that keeps it has ended"
+            reason = self.why if ended else "the process that keeps the container has ended"
             state = State(port, well=False, over=True, reason=reason)
         self._state = state
         self.takes = state.well and not state.over and not self._owner.closed
@@ -315,7 +321,7 @@ class _Upstream:
         ask.is_over = True
         told = f"the connection to the container broke: {reason}"
         if self._state is not None and self._state.over:
-            told = f"the container ended before it answered: {self.why}"
+            told = self.why
         ask.fail(Unavailable(f"{told}; the request may be tried again"))
 
     def _leave_if_idle(self) -> None:
