@@ -15,12 +15,14 @@ import sysconfig
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
+from shutil import copytree, ignore_patterns, which
 
 from packaging.requirements import Requirement
 
+import trivet
 from trivet.containers.oci.engine import OciEngine
 from trivet.containers.recipes import bases
+from trivet.core.containers import ContainerSpec
 
 PYTHON = "localhost/trivet-test-python"
 PACKAGES = ("pip", "fastapi", "uvicorn", "gunicorn", "httptools", "uvloop", "google-cloud-storage", "flask")
@@ -204,3 +206,18 @@ def _everybodys(about: tarfile.TarInfo) -> tarfile.TarInfo:
     about.uid = about.gid = 0
     about.mode |= 0o444 | (0o111 if about.mode & 0o100 else 0)
     return about
+
+
+def serving_image(engine: OciEngine, folder: Path) -> str:
+    """Return the name of an image with this Trivet and scikit-learn; `folder` is where to prepare it."""
+    needed = _closure(["trivet[sklearn]"]).keys() - {"trivet"}
+    base = python_image(engine, *needed)
+    copytree(Path(trivet.__file__).parent, folder / "trivet", ignore=ignore_patterns("__pycache__"))
+    (folder / "command").write_text(
+        f"#!{_PREFIX}/bin/python{_VERSION}\nfrom trivet.cli import main\nmain()\n"
+    )
+    (folder / "command").chmod(0o755)
+    (folder / "Dockerfile").write_text(
+        f"FROM {base}\nCOPY trivet {_SITE}/trivet\nCOPY command {_PREFIX}/bin/trivet\n"
+    )
+    return engine.prepare(ContainerSpec(folder=folder, cache=folder.parent), lambda _: None).image
