@@ -14,6 +14,8 @@ from tests.sdk.place import BUCKET, lines, started
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "07-containers"
 IMAGE = "us-central1-docker.pkg.dev/p/serving/fraud:latest"
+ANY = "us-central1-docker.pkg.dev/p/serving/any:latest"
+FRANK = Path(__file__).parents[1] / "integration" / "frank"
 ROWS = np.random.default_rng(3).normal(size=(4, 30)).tolist()
 ROUTES = {
     "serving_container_predict_route": "/predict",
@@ -51,7 +53,7 @@ def aiplatform(trained, tmp_path_factory):
     asked = {
         "TRIVET_CONTAINERS_ENGINE": "process",
         "TRIVET_CONTAINERS_CACHE": "",  # the usual one: to install CatBoost takes half a minute
-        "TRIVET_CONTAINERS_IMAGES": f"{IMAGE}={EXAMPLE / 'fraud'}",
+        "TRIVET_CONTAINERS_IMAGES": f"{IMAGE}={EXAMPLE / 'fraud'},{ANY}={FRANK}",
     }
     folder = tmp_path_factory.mktemp("server")
     with pytest.MonkeyPatch.context() as patch, started(folder, trained, **asked) as place:
@@ -148,3 +150,23 @@ def test_two_applications_of_one_image_at_one_endpoint(aiplatform, trained):
     endpoint.delete(force=True)
     job.delete()
     first.delete()
+
+
+def test_any_path_of_an_application_can_be_called(aiplatform, tmp_path):
+    model = aiplatform.Model.upload(
+        display_name="any", serving_container_image_uri=ANY, serving_container_invoke_route_prefix="/*"
+    )
+    endpoint = aiplatform.Endpoint.create(display_name="any", dedicated_endpoint_enabled=True)
+    endpoint.deploy(model, machine_type="n1-standard-4")
+    headers = {"Content-Type": "application/json", "X-More": "m"}
+    answer = endpoint.invoke(request_path="/v1/chat/tell", body=b'{"messages": []}', headers=headers)
+    told = answer.json()
+    assert (told["method"], told["target"], told["body"]) == ("POST", "/v1/chat/tell", '{"messages": []}')
+    assert told["headers"]["x-more"] == "m"
+    for piece in (1, 2):
+        (tmp_path / f"go-{piece}").touch()
+    path = f"/stream?pieces=2&next={tmp_path / 'go'}"
+    pieces = endpoint.invoke(request_path=path, body=b"{}", headers=headers, stream=True)
+    assert [piece for piece in pieces if piece] == [b"data: 0", b"data: 1"]
+    endpoint.delete(force=True)
+    model.delete()
