@@ -119,7 +119,7 @@ def data(tmp_path_factory, zoo):
         plane = Plane(server.client)
         for _ in (1, 2):
             plane.upload(zoo(CASES["catboost-binary"]), "fraud")
-        plane.endpoint("scoring")
+        plane.done(plane.post("endpoints?endpointId=scoring", {"displayName": "Scores of all"}))
         resources = {
             "machineSpec": {"machineType": "n1-standard-4"},
             "minReplicaCount": 1,
@@ -148,6 +148,22 @@ def test_an_endpoint_is_exported_with_its_split_and_resources(data, tmp_path):
     assert container["resources"]["limits"] == {"cpu": "4", "memory": "15Gi"}
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (1, 3)
     assert list((tmp_path / "out/images/fraud-2/model").iterdir())
+
+
+def test_an_endpoint_may_be_named_by_its_display_name(data, tmp_path):
+    printed = export("cloud-run", "--endpoint", "Scores of all", "--output", tmp_path / "out", "--cpu", 2,
+                     "--memory", "4Gi", "--gcp-project", "p", *data)  # fmt: skip
+    assert "service-2-fraud-1.yaml" in printed
+    assert "gcloud run services describe scoring " in (tmp_path / "out/deploy.sh").read_text()
+
+
+def test_what_has_a_number_for_an_id_is_called_by_its_display_name(zoo, tmp_path):
+    with up(tmp_path / "data") as server:
+        plane = Plane(server.client)
+        model = plane.upload(zoo(CASES["catboost-binary"]), displayName="Fraud of 2024").partition("@")[0]
+        server.stop()
+    export("compose", model, "--output", tmp_path / "out", "--data", tmp_path / "data")
+    assert (tmp_path / "out/images/fraud-of-2024-1/trivet.toml").is_file()
 
 
 def test_a_registered_version_is_exported_by_its_name(data, tmp_path):

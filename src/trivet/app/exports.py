@@ -10,8 +10,9 @@ from trivet.control.choice import default_output
 from trivet.control.containers import OWN
 from trivet.control.options import options
 from trivet.core.containers import ContainerSpec
-from trivet.core.errors import FailedPrecondition, NotFound, PermissionDenied
-from trivet.core.resources import DeployedModel, Document, Endpoint, ModelVersion, Name, Query
+from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from trivet.core.names import name_from
+from trivet.core.resources import DeployedModel, Document, Endpoint, Location, ModelVersion, Name, Query
 from trivet.platforms.base import Version
 from trivet.runtimes.pickles import is_pickle
 from trivet.serving.lifecycle import find
@@ -39,13 +40,17 @@ def of_model(place: Place, name: Name) -> Exported:
     """Return a version of a model, with all of the traffic; raises NotFound."""
     with place.catalog.reading() as tx:
         version = tx.version(name)
-    return Exported(version.name.id, (_version(place, version, {}),))
+    return Exported(_called(version), (_version(place, version, {}),))
 
 
-def of_endpoint(place: Place, name: Name) -> Exported:
-    """Return what is deployed at an endpoint, by its split; raises NotFound."""
+def of_endpoint(place: Place, home: Location, text: str) -> Exported:
+    """Return what is deployed at an endpoint, by its split.
+
+    It is named in full, or by its id, or by its display name where only one has that. Raises NotFound, and
+    FailedPrecondition where nothing is deployed there.
+    """
     with place.catalog.reading() as tx:
-        endpoint = _endpoint(tx, name)
+        endpoint = _endpoint(tx, home, text)
         found = [(one, tx.version(one.model.at(one.version))) for one in endpoint.deployed]
     if not found:
         raise FailedPrecondition(
@@ -62,7 +67,7 @@ def of_endpoint(place: Place, name: Name) -> Exported:
     machines = (one["machineSpec"] for one in resources if one.get("machineSpec"))
     machine: Mapping[str, Any] = next(machines, {})
     return Exported(
-        name=endpoint.name.id,
+        name=_called(endpoint),
         versions=tuple(versions.values()),
         least=max(int(one.get("minReplicaCount") or 0) for one in resources),
         most=max(int(one.get("maxReplicaCount") or 0) for one in resources),
@@ -71,16 +76,20 @@ def of_endpoint(place: Place, name: Name) -> Exported:
     )
 
 
-def _endpoint(tx: "Transaction", name: Name) -> Endpoint:
-    """Return an endpoint by its id, or by its display name where only one has that; raises NotFound."""
+def _endpoint(tx: "Transaction", home: Location, text: str) -> Endpoint:
     try:
-        return tx.endpoint(name)
-    except NotFound:
-        query = Query(filter=f'display_name="{name.id}"')
-        named = tx.endpoints(name.parent, query).items
+        return tx.endpoint(Name.parse(text if "/" in text else f"{home}/endpoints/{text}", "endpoints"))
+    except (NotFound, InvalidArgument):
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        named = tx.endpoints(home, Query(filter=f'display_name="{quoted}"')).items
         if len(named) != 1:
             raise
         return named[0]
+
+
+def _called(one: ModelVersion | Endpoint) -> str:
+    """Return the id of a resource, or a name made of its display name where the id is a number."""
+    return name_from(one.display_name) if one.name.id.isdigit() else one.name.id
 
 
 def _resources(deployed: DeployedModel) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _resources(deployed: DeployedModel) -> dict[str, Any]:
 
 def _version(place: Place, version: ModelVersion, deployed: Document, share: int = 100) -> Version:
     files = place.store.path(version.artifact) if version.artifact else None
-    made = Version(name=version.name.id, version=version.version, share=share, files=files)
+    made = Version(name=_called(version), version=version.version, share=share, files=files)
     if version.framework == OWN:
         return _with_container(place, version, made)
     said = options(deployed, "deployedModel").over(options(version.document, "model"))

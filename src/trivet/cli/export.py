@@ -89,6 +89,7 @@ def command(platform: str, model: str | None, output: str, endpoint: str | None,
         checked = schemas.check(bundle)
         writing.write(bundle, Path(output))
     _tell(Path(output), bundle, checked)
+    click.echo(f"\nThis is what {there.title} needs; {Path(output) / 'README.md'} says how to go on")
 
 
 @contextmanager
@@ -121,8 +122,8 @@ def _registered(here: "Here", model: str | None, endpoint: str | None) -> "Expor
         raise NotFound(f"{model or endpoint}: there is no catalog here; say which folder with --data")
     if model is not None:
         return of_model(here.place, Name.parse(here.model(model), "models"))
-    full = endpoint if endpoint and "/" in endpoint else f"{here.home}/endpoints/{endpoint}"
-    return of_endpoint(here.place, Name.parse(full, "endpoints"))
+    assert endpoint is not None
+    return of_endpoint(here.place, here.home, endpoint)
 
 
 def _local(text: str, scratch: Path) -> "Exported":
@@ -207,4 +208,3 @@ def _tell(folder: Path, bundle: "Bundle", checked: "Checked") -> None:
         click.echo(f"{folder / path}" + (f"  (checked against {by})" if by else ""))
     for why, kinds in checked.left.items():
         warn(f"Not checked: {', '.join(kinds)}: {why}")
-    click.echo(f"\n{folder / 'README.md'} says how to go on")

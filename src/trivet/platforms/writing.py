@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
 
 from trivet import storage
 from trivet.core.errors import AlreadyExists, FailedPrecondition
 from trivet.platforms.base import Bundle, Json
-from trivet.runtimes.base import need
 
 
 def write(bundle: Bundle, folder: Path) -> None:
@@ -63,6 +63,11 @@ def rendered(path: str, documents: Sequence[Json]) -> str:
     if path.endswith(".json"):
         (document,) = documents
         return json.dumps(document, indent=2) + "\n"
-    yaml = need("yaml", "export")
+    try:
+        yaml = import_module("yaml")
+    except ModuleNotFoundError:
+        raise FailedPrecondition(
+            "manifests are written by PyYAML, which is not installed: pip install 'trivet[export]'"
+        ) from None
     made: str = yaml.safe_dump_all(documents, sort_keys=False, width=110)
     return made

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 
 import pytest
 import yaml
@@ -51,6 +52,12 @@ def test_what_fails_leaves_nothing(bundle, tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["app"]
 
 
+def test_what_writes_yaml_is_said_where_it_is_missing(bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(FailedPrecondition, match=r"pip install 'trivet\[export\]'"):
+        write(bundle, tmp_path / "out")
+
+
 def test_what_is_not_checked_is_told_with_the_reason():
     route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}}
@@ -62,7 +69,7 @@ def test_what_is_not_checked_is_told_with_the_reason():
 
 
 def test_without_the_packages_nothing_is_checked_and_that_is_told(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "kubernetes_validate", None)
+    monkeypatch.setitem(sys.modules, "kubernetes_validate", None)
     account = {"apiVersion": "v1", "kind": "ServiceAccount"}
     told = schemas.check(Bundle(documents={"k8s.yaml": [account]}))
     assert told.by == {}
