@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_no_runtime_runs_python_without_the_operators_permission(tmp_path):
     with pytest.raises(PermissionDenied, match="--allow-python"):
         get_runtime(framework).load(Artifact(file, None, Permissions(python=False)))
     assert not mark.exists()
+
+
+def test_what_is_no_module_is_in_the_wheel_too():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["trivet"]
+    packaged = {
+        file
+        for pattern in patterns
+        for file in (ROOT / "src/trivet").glob(f"{pattern}/*" if pattern.endswith("**") else pattern)
+    }
+    tracked = subprocess.run(
+        ["git", "ls-files", "src/trivet"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [name for name in tracked if not name.endswith(".py") and ROOT / name not in packaged] == []
 
 
 def test_the_repository_speaks_of_trivet_alone():
