@@ -177,6 +177,8 @@ def _started(
         start_timeout=0,  # that of the settings
     )
     _show(quiet=quiet)
+    if quiet and sys.stderr.isatty():
+        warn(f"Building and starting {image} ...")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with TemporaryDirectory(prefix="trivet-") as scratch:
         local = storage.fetch(files, Path(scratch)).absolute() if files else None
