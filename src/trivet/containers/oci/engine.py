@@ -19,7 +19,7 @@ from trivet.containers.oci.content import digest
 from trivet.containers.oci.folders import dockerfile
 from trivet.containers.oci.tool import Tool, last_line, passed
 from trivet.containers.variables import expanded
-from trivet.core.containers import PORT, ContainerSpec, Resources
+from trivet.core.containers import PORT, ContainerSpec
 from trivet.core.errors import FailedPrecondition, NotFound
 
 log = logging.getLogger("trivet")
@@ -107,7 +107,7 @@ class OciEngine:
             *way.create,
             *([f"--publish=127.0.0.1:{port}:{inside}"] if way.bridged else []),
             *(_mount(files) if files is not None else ()),
-            *self._resources(spec.resources, way),
+            *self._resources(spec, way),
             *words,
         ]
         if spec.command:
@@ -151,9 +151,10 @@ class OciEngine:
             raise FailedPrecondition(f"{spec.called}: {self.name} cannot build the image:\n{last}")
         return found
 
-    def _resources(self, wanted: Resources, way: Way) -> Sequence[str]:
+    def _resources(self, spec: ContainerSpec, way: Way) -> Sequence[str]:
+        wanted = spec.resources
         if not way.limits and (wanted.cpus or wanted.memory):
-            log.warning("%s cannot bound memory and CPU on this machine: a container has all", self.name)
+            log.warning("%s: %s cannot bound memory and CPU on this machine", spec.called, self.name)
         words = []
         if way.limits and wanted.cpus:
             words.append(f"--cpus={min(wanted.cpus, os.cpu_count() or 1):g}")  # more is refused

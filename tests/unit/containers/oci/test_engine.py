@@ -109,7 +109,7 @@ def test_limits_that_there_cannot_be_are_told_of(podman, caplog):
     one, tool = podman(limits=False)
     start(one, ContainerSpec(image="x", resources=Resources(1, 1 << 30)))
     assert not any(word.startswith(("--cpus", "--memory")) for word in tool.words("create"))
-    assert "podman cannot bound memory and CPU on this machine" in caplog.text
+    assert "x: podman cannot bound memory and CPU on this machine" in caplog.text
 
 
 def test_a_container_that_cannot_be_made_says_why(podman):
