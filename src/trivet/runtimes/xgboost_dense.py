@@ -1,12 +1,14 @@
 """XGBoost's prediction of a dense matrix, called as its own `Booster.inplace_predict` calls it.
 
 That method spends as long in Python as the library needs for sixty rows, on questions that are answered
-already: what kind of matrix it is, and what the call asks for.
+already: what kind of matrix it is, and what the call asks for. Where it is given no proxy, the library makes
+one for each call, and asks the system how many processors there are: as long as for another thirty rows.
 https://xgboost.readthedocs.io/en/stable/c.html#c.XGBoosterPredictFromDense
 """
 
 import ctypes
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from trivet.core.instances import Column
 
 _MATRIX = b'{"data":[%d,true],"strides":null,"typestr":"<f4","shape":[%d,%d],"version":3}'
+_CALLED = ("XGBoosterPredictFromDense", "XGProxyDMatrixCreate", "XGDMatrixFree")
 _KINDS = {"value": 0, "margin": 1}
 
 _Sizes = ctypes.POINTER(ctypes.c_uint64)
@@ -26,10 +29,11 @@ def dense(library: Any, booster: Any, kind: str, trees: tuple[int, int]) -> Call
 
     None where this XGBoost does not show the function of C that its own method calls. Raises XGBoostError.
     """
-    call = getattr(getattr(library.core, "_LIB", None), "XGBoosterPredictFromDense", None)
+    functions: Any = getattr(library.core, "_LIB", None)
     check = getattr(library.core, "_check_call", None)
-    if call is None or check is None:
+    if check is None or not all(hasattr(functions, name) for name in _CALLED):
         return None
+    call = functions.XGBoosterPredictFromDense
     asked = {
         "type": _KINDS[kind],
         "training": False,
@@ -40,14 +44,38 @@ def dense(library: Any, booster: Any, kind: str, trees: tuple[int, int]) -> Call
         "cache_id": 0,
     }
     config = json.dumps(asked).encode()
+    proxies = threading.local()
+
+    def proxy() -> Any:
+        """Return what this thread's matrices are shown to the library in."""
+        try:
+            return proxies.own.handle
+        except AttributeError:
+            proxies.own = _Proxy(library.core)
+            return proxies.own.handle
 
     def predict(rows: Column) -> Column:
         matrix = _MATRIX % (rows.ctypes.data, *rows.shape)
         sizes, rank, found = _Sizes(), ctypes.c_uint64(), _Floats()
         given = ctypes.byref(sizes), ctypes.byref(rank), ctypes.byref(found)
-        check(call(booster.handle, matrix, config, None, *given))
+        check(call(booster.handle, matrix, config, proxy(), *given))
         shape = tuple(sizes[axis] for axis in range(rank.value))
-        # the memory is the library's, and the next call of this thread writes over it
-        return np.ctypeslib.as_array(found, shape).copy() if found else np.empty(shape, np.float32)
+        answer = np.empty(shape, np.float32)
+        if found:  # the memory is the library's, and the next call of this thread writes over it
+            ctypes.memmove(answer.ctypes.data, found, answer.nbytes)
+        return answer
 
     return predict
+
+
+class _Proxy:
+    """A matrix of the library's that stands for one of ours; for one thread."""
+
+    def __init__(self, core: Any) -> None:
+        self.handle = ctypes.c_void_p()
+        self._free = core._LIB.XGDMatrixFree
+        core._check_call(core._LIB.XGProxyDMatrixCreate(ctypes.byref(self.handle)))
+
+    def __del__(self) -> None:
+        if self.handle:
+            self._free(self.handle)

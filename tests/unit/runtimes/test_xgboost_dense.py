@@ -1,5 +1,7 @@
 """The quick call gives what XGBoost's own method gives, bit for bit, from any number of threads."""
 
+import gc
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -58,6 +60,27 @@ def test_threads_get_their_own_answers():
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda at: predict(X[at : at + 3]), list(range(0, 300, 3)) * 10))
     assert np.array_equal(np.concatenate(parts), np.tile(expected, 10))
+
+
+def test_what_a_thread_has_of_the_library_goes_with_it(monkeypatch):
+    freed = []
+    free = xgboost.core._LIB.XGDMatrixFree
+    predict = dense(xgboost, trained(), "value", (0, 0))
+    monkeypatch.setattr(xgboost.core._LIB, "XGDMatrixFree", lambda one: freed.append(free(one)))
+    for number in range(3):
+        thread = threading.Thread(target=lambda: (predict(X[:5]), predict(X[:50])))
+        thread.start()
+        thread.join()
+        gc.collect()
+        assert freed == [0] * (number + 1)
+
+
+def test_what_follows_an_error_is_right():
+    booster = trained()
+    predict = dense(xgboost, booster, "value", (0, 0))
+    with pytest.raises(xgboost.core.XGBoostError):
+        predict(X[:3, :2].copy())
+    assert np.array_equal(predict(X[:9]), booster.inplace_predict(X[:9], validate_features=False))
 
 
 def test_a_matrix_that_does_not_fit_is_the_librarys_error():
