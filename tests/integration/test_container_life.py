@@ -34,10 +34,12 @@ SHOWS = (("SHOW", "requests"),)
 WITHIN = 20
 
 
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
+@pytest.fixture(scope="module", params=["process", "podman"])
+def spec(request, tmp_path_factory):
+    if request.param == "podman":
+        request.getfixturevalue("podman")
     cache = tmp_path_factory.mktemp("cache")
-    return ContainerSpec(folder=MOODY, engine="process", cache=cache, health=OFTEN, liveness=OFTEN)
+    return ContainerSpec(folder=MOODY, engine=request.param, cache=cache, health=OFTEN)
 
 
 @contextmanager
@@ -69,6 +71,7 @@ def do(what, value):
 @pytest.fixture
 def states(moody):
     """The states of the application, as they come; the one of now is taken out."""
+    ask(moody, 1)  # which starts it again after a test that failed
     found = Queue()
     moody.watch(found.put)
     assert found.get(timeout=WITHIN).well
@@ -159,7 +162,7 @@ def test_a_row_that_crashes_it_is_found_and_the_others_are_answered(moody, caplo
     assert [(start, stop) for start, stop, _ in answers] == [(0, 2), (2, 3), (3, 4)]
     assert "the container ended with 3" in str(answers[1][2])
     told = [one.message for one in caplog.records if "ended with 3" in one.message]
-    assert "moody: the container ended with 3; its last lines:\n" in told[0]
+    assert "moody@1: the container ended with 3; its last lines:\n" in told[0]
     assert "crashing with 3" in told[0]
     assert ask(moody, 1) == [1]
 

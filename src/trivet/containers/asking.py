@@ -11,7 +11,7 @@ from trivet.core.errors import DeadlineExceeded, FailedPrecondition, Unavailable
 _GONE = (OSError, http.client.HTTPException)
 _ENDED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
-_END_WITHIN = 0.5
+_END_WITHIN = 2.0
 """Seconds after a connection broke in which the end of the application is what broke it."""
 
 

@@ -19,6 +19,9 @@ log = logging.getLogger("trivet")
 _LOOKS_EVERY = 0.1
 """Seconds in which the end of an application is noticed."""
 
+_ENDS_SOON = 10
+"""How many times more it is looked whether one that cannot be reached has ended."""
+
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two checks of an application that is starting."""
 
@@ -170,18 +173,22 @@ class Running:
                 name="probe",
                 daemon=True,
             ).start()
-        while not self._stopping.wait(_LOOKS_EVERY):
+        ended = ""
+        while not (ended or self._stopping.wait(_LOOKS_EVERY)):
+            ended = application.ended
+        for _ in range(_ENDS_SOON if self._dead else 0):  # an engine may hear of the end after a probe
             if ended := application.ended:
-                reason = f"the container {ended}"
-                self._log(reason)
-                return reason
-        return self._dead
+                break
+            self._over.wait(_LOOKS_EVERY)
+        reason = f"the container {ended}" if ended else self._dead
+        if reason:
+            self._log(reason)
+        return reason
 
     def _not_live(self, rotation: Rotation) -> None:
         if rotation.well or self._stopping.is_set():
             return
         self._dead = f"the container was ended, since it could not be reached: {rotation.reason}"
-        self._log(self._dead)
         self._stopping.set()
 
     def _health_changed(self, rotation: Rotation) -> None:

@@ -67,17 +67,15 @@ class ContainerPredictor:
         Raises what the status of its answer means, Internal for an answer that is none, and Unavailable where
         none came.
         """
-        values = instances.columns["instance"]
+        values = instances.columns["instance"].tolist()
         asking = self._idle.pop() if self._idle else self.asking()
         found: list[Any] = []
-        for start in range(0, instances.count, self.container.rows):
-            part = values[start : start + self.container.rows].tolist()
-            reply = asking.post(_body(part, parameters))
-            if reply.status != 200:
-                raise answers.refusal(reply.status, reply.retry_after, reply.content)
-            found += answers.predictions(reply.content, len(part))
-        self._idle.append(asking)
-        return Predictions({"prediction": object_column(found)}, instances.count)
+        try:
+            for start in range(0, len(values), self.container.rows):
+                found += _asked(asking, values[start : start + self.container.rows], parameters)
+        finally:
+            self._idle.append(asking)
+        return Predictions({"prediction": object_column(found)}, len(values))
 
     def asking(self) -> Asking:
         """Return another connection to it."""
@@ -122,11 +120,15 @@ class ContainerRuntime:
         return ContainerPredictor(Started(spec, files))
 
 
-def _body(values: list[Any], parameters: Parameters) -> bytes:
+def _asked(asking: Asking, values: list[Any], parameters: Parameters) -> list[Any]:
     try:
-        return _encode({"instances": values, **({"parameters": parameters} if parameters else {})})
+        body = _encode({"instances": values, **({"parameters": parameters} if parameters else {})})
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument(f"not valid JSON: {error}") from None
+    reply = asking.post(body)
+    if reply.status != 200:
+        raise answers.refusal(reply.status, reply.retry_after, reply.content)
+    return answers.predictions(reply.content, len(values))
 
 
 RUNTIME = ContainerRuntime()
