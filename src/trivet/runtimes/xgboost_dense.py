@@ -8,7 +8,6 @@ https://xgboost.readthedocs.io/en/stable/c.html#c.XGBoosterPredictFromDense
 
 import ctypes
 import json
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -44,21 +43,20 @@ def dense(library: Any, booster: Any, kind: str, trees: tuple[int, int]) -> Call
         "cache_id": 0,
     }
     config = json.dumps(asked).encode()
-    proxies = threading.local()
-
-    def proxy() -> Any:
-        """Return what this thread's matrices are shown to the library in."""
-        try:
-            return proxies.own.handle
-        except AttributeError:
-            proxies.own = _Proxy(library.core)
-            return proxies.own.handle
+    free: list[_Proxy] = []  # each of which a list gives to one thread alone
 
     def predict(rows: Column) -> Column:
         matrix = _MATRIX % (rows.ctypes.data, *rows.shape)
         sizes, rank, found = _Sizes(), ctypes.c_uint64(), _Floats()
         given = ctypes.byref(sizes), ctypes.byref(rank), ctypes.byref(found)
-        check(call(booster.handle, matrix, config, proxy(), *given))
+        try:
+            proxy = free.pop()
+        except IndexError:
+            proxy = _Proxy(library.core)
+        try:
+            check(call(booster.handle, matrix, config, proxy.handle, *given))
+        finally:
+            free.append(proxy)
         shape = tuple(sizes[axis] for axis in range(rank.value))
         answer = np.empty(shape, np.float32)
         if found:  # the memory is the library's, and the next call of this thread writes over it
@@ -69,7 +67,7 @@ def dense(library: Any, booster: Any, kind: str, trees: tuple[int, int]) -> Call
 
 
 class _Proxy:
-    """A matrix of the library's that stands for one of ours; for one thread."""
+    """A matrix of the library's that stands for one of ours, for one thread at a time."""
 
     def __init__(self, core: Any) -> None:
         self.handle = ctypes.c_void_p()
