@@ -1,7 +1,6 @@
 """How a model framework plugs in: a Runtime recognises an artifact and loads it into a Predictor."""
 
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -9,6 +8,7 @@ from trivet.core.containers import ContainerSpec
 from trivet.core.errors import FailedPrecondition, PermissionDenied
 from trivet.core.predictor import AsyncPredictor, Predictor
 from trivet.core.signature import Signature
+from trivet.storage import libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +143,7 @@ def head(path: Path, size: int = 4096) -> bytes:
 
 def need(module: str, extra: str) -> Any:
     """Import a framework's library, or say which command installs it."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
-            raise
-        raise FailedPrecondition(
-            f"this model needs the library {module}, which is not installed: pip install 'trivet[{extra}]'"
-        ) from None
+    return libraries.need(module, extra, "this model")
 
 
 def unreadable(path: Path, framework: str, error: Exception) -> FailedPrecondition:

@@ -6,28 +6,20 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/bigqueryml
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from trivet.core.errors import FailedPrecondition
 from trivet.runtimes import onnx_file
 from trivet.runtimes.protobuf import BYTES, VARINT, fields, varint
+from trivet.storage.libraries import found
 
 OPSET, CLASSIC, IR = 17, 3, 8
 
 
 def library(module: str, install: str) -> Any:
     """Import a library that only conversions need, or say which command installs it."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
-            raise
-        raise FailedPrecondition(
-            f"to convert the model for BigQuery needs the library {module}, which is not installed: "
-            f"pip install {install}"
-        ) from None
+    return found(module, install, "to convert the model for BigQuery")
 
 
 def versions(content: bytes) -> tuple[int, dict[str, int]]:
