@@ -5,7 +5,6 @@ from trivet.runtimes import base
 from trivet.sql.real.onnx_fit import library
 from trivet.storage import libraries
 
-
 MISSING = "{} needs the library {}, which is not installed: pip install {}"
 
 
