@@ -10,6 +10,7 @@ from trivet.sql import options
 from trivet.sql.alter import TABLE_OPTIONS, alter
 from trivet.sql.create_table import create_table, operation_of
 from trivet.sql.definitions import DATASET_OPTIONS, dataset_of, document_of
+from trivet.sql.documents import HIDDEN
 from trivet.sql.names import ObjectName
 from trivet.sql.plan import Plan
 from trivet.sql.positions import at
@@ -36,7 +37,10 @@ def plan(planner: "Planner", tree: exp.Expression, written: exp.Expression) -> P
             return alter(planner, tree, written, kind)
     if planner.connection.dialect == "duckdb":
         planned = Planned(f"{tree.key}{f'_{kind}' if kind else ''}".upper())
-        return Plan(planned, written, written.sql(dialect="duckdb"), gives_rows=True)
+        text = written.sql(dialect="duckdb")
+        if HIDDEN in text.lower():  # what is in it has to fit what the rest of the file holds
+            raise InvalidArgument(f"{_words(written)}: the schema {HIDDEN} is for Trivet alone")
+        return Plan(planned, written, text, gives_rows=True)
     raise Unimplemented(f"{_words(written)}: not supported")
 
 

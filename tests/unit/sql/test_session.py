@@ -309,6 +309,21 @@ class TestViews:
         assert rows(con, "SELECT CONCAT('x', CAST(first AS STRING)) FROM duck") == [("x1",)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "USE __trivet", 'USE local."__TRIVET"', "SET search_path = 'local.__trivet'",
+        "SUMMARIZE local.__trivet.objects", "CREATE INDEX i ON local.__trivet.objects(name)",
+        "DROP TABLE local.__trivet.objects", "INSERT INTO local.__trivet.objects(name) VALUES ('x')",
+    ],
+)  # fmt: skip
+def test_what_trivet_keeps_in_a_file_is_out_of_reach(con, text):
+    con.speak("duckdb")
+    with pytest.raises((InvalidArgument, NotFound), match="__trivet"):
+        con.sql(text)
+    assert rows(con, "SELECT '__trivet'") == [("__trivet",)]
+
+
 class TestInformation:
     def test_what_there_is(self, con):
         con.sql("CREATE TABLE t (a INT64 NOT NULL, b ARRAY<STRING>) CLUSTER BY a OPTIONS(description='d')")
