@@ -202,9 +202,9 @@ def test_traffic_is_split_between_applications_and_shifted(plane):
     assert simple()
 
 
-def busy(plane):
+def busy(server):
     """Return the metrics that are 1."""
-    lines = plane.client.get("/metrics").text.splitlines()
+    lines = server.client.get("/metrics").text.splitlines()
     return "\n".join(line for line in lines if line.endswith(" 1"))
 
 
@@ -241,6 +241,21 @@ def test_an_application_whose_keeper_is_killed_ends_and_is_replaced():
         while any(Path(f"/proc/{pid}").exists() for pid in below):
             pass
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_is_in_flight_is_answered_when_the_server_goes_or_reloads(number):
+    with serve(f"moody={MOODY}", **PROCESS) as server:
+        with ThreadPoolExecutor(1) as callers:
+            asked = callers.submit(server.predict, "moody", [do("sleep", 2)])
+            while "trivet_in_flight_requests" not in busy(server):
+                pass
+            server.process.send_signal(number)
+            assert asked.result().json() == {"predictions": [do("sleep", 2)]}
+        if number == signal.SIGHUP:
+            assert server.predict("moody", [1]).json() == {"predictions": [1]}
+            assert server.stop() == 0
+        assert server.process.wait(30) == 0
 
 
 def children(pid, kind):

@@ -209,6 +209,7 @@ class ReplicaSet:
         if replica.blocks:
             self._unread = self.now - running.since
         self._measure(running, answers)
+        running.unwanted = None  # which leads back to here: in a cycle, batches would stay for a while
         for pending, answer in zip(requests, answers, strict=True):
             try:
                 if not pending.answered:
