@@ -31,6 +31,8 @@ def plane(server):
     plane.deploy("frank", upload(plane, "frank", FRANK))
     plane.endpoint("any")
     plane.deploy("any", upload(plane, "any", FRANK, predictRoute=None, invokeRoutePrefix="/*"))
+    plane.endpoint("below")
+    plane.deploy("below", upload(plane, "below", FRANK, predictRoute=None, invokeRoutePrefix="/v1/*"))
     plane.endpoint("echo")
     plane.deploy("echo", upload(plane, "other", FRANK))
     return plane
@@ -79,6 +81,11 @@ def test_invoke_reaches_any_path_with_any_method(plane, method):
     [
         ("endpoints/any/invoke/a/%2e%2e/b", 400, "without `.` and `..`"),
         ("endpoints/any/deployedModels/7/invoke/a", 404, "no deployed model '7'"),
+        ("endpoints/any/invoke/a/..;x/b", 400, "without `.` and `..`"),
+        ("endpoints/any/invoke/a/..%5Cb", 400, "without `.` and `..`"),
+        ("endpoints/below/invoke/v2/tell", 404, "paths begin with /v1/"),
+        ("endpoints/below/invoke//v1/tell", 404, "paths begin with /v1/"),
+        ("endpoints/below%2Finvoke%2Fv1/invoke/v2/tell", 400, "without escapes"),
         ("endpoints/frank/invoke/a", 400, "without an invoke route prefix"),
         ("endpoints/any:predict", 400, "in place of a predict route"),
         ("endpoints/any:rawPredict", 400, "in place of a predict route"),
@@ -89,6 +96,12 @@ def test_what_cannot_be_passed_on_is_refused(plane, path, status, told):
     answer = plane.client.post(f"{PARENT}/{path}", content=b'{"instances": [1]}')
     assert answer.status_code == status
     assert told in answer.json()["error"]["message"]
+
+
+def test_an_answer_without_a_body_has_no_length(plane):
+    answer = raw(plane, content=b"", headers={"X-Status": "204"})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-length" not in answer.headers
 
 
 def test_other_methods_of_a_raw_prediction_are_refused(plane):

@@ -18,7 +18,7 @@ _MAX_HEAD = 64 * 1024
 _MAX_LINE = 1024
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _FIRST = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
-_FIELD = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*\r\n" % _TOKEN)
+_FIELD = re.compile(rb"(%b):([\t\x20-\x7e\x80-\xff]*)\r\n" % _TOKEN)  # each byte is looked at once
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _HEADS = 256  # that are remembered: an application sends the same again and again, for a second at least
@@ -140,9 +140,9 @@ class Connection(asyncio.Protocol):
             self._buffer = b""
         while True:
             end = data.find(_END) + 4
+            if end > _MAX_HEAD or (end < 4 and len(data) > _MAX_HEAD):
+                raise Malformed(f"a head of more than {_MAX_HEAD} bytes")
             if end < 4:
-                if len(data) > _MAX_HEAD:
-                    raise Malformed(f"a head of more than {_MAX_HEAD} bytes")
                 self._buffer = data
                 return
             head = _heads.get(data[:end]) or _remembered(data[:end])
@@ -259,7 +259,9 @@ def parse(raw: bytes) -> Head:
         if field.start() != position:
             break
         position = field.end()
-        fields.append((field[1].lower(), field[2]))
+        one = field[1].lower(), field[2].strip(b" \t")
+        if one[0] != b"content-length" or one not in fields:  # a length is said once to whoever is next
+            fields.append(one)
     if position != len(raw) - 2:
         raise Malformed(f"expected `Name: value`; got {raw[position : position + 40]!r}")
     options = {

@@ -51,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", media_type)
         self.send_header("X-Own", "one")
         self.send_header("X-Own", "two")
+        self.send_header("X-Vertex-AI-Endpoint-Id", "another")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)

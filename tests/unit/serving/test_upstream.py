@@ -148,6 +148,8 @@ def test_an_answer_to_nothing_ends_the_connection():
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 2000,
         b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000,
+        b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000 + b"\r\n\r\n",
+        pytest.param(b"HTTP/1.1 200 OK\r\nA: " + b" " * 60_000 + b"\0\r\n\r\n", id="takes no time"),
     ],
 )
 def test_what_is_not_http_ends_the_connection(came):
@@ -173,6 +175,8 @@ def test_a_head_says_how_long_its_body_is():
     assert (head.status, head.length, head.keeps) == (503, TO_THE_END, False)
     assert head.value(b"retry-after") == b"7"
     assert head.value(b"age") is None
+    twice = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nA: b\r\nContent-Length: 5\r\nA: b\r\n\r\n")
+    assert twice.fields == ((b"content-length", b"5"), (b"a", b"b"), (b"a", b"b"))
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20)), st.integers(1, 7))

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
-from trivet.core.errors import Unavailable
+from trivet.core.errors import Internal, Unavailable
 from trivet.protocols.vertex.grpc_rest import Request
 
 _CHUNK = 64 * 1024
+_MAX_BODY = 1 << 29  # bytes of an answer that is held whole
 _KEPT = 64  # idle connections
 _CONNECTS_WITHIN = 10.0  # seconds
 
@@ -61,15 +62,22 @@ class Answer:
         return self._is_whole and self.headers.get("connection", "").lower() != "close"
 
     async def read(self) -> bytes:
-        """Return the whole body; raises Unavailable."""
-        return b"".join([part async for part in self.parts()])
+        """Return the whole body; raises Unavailable, and Internal where it has no end."""
+        parts, size = [], 0
+        async for part in self.parts():
+            parts.append(part)
+            if (size := size + len(part)) > _MAX_BODY:
+                raise Internal(f"the answer is longer than {_MAX_BODY:,} bytes")
+        return b"".join(parts)
 
     async def parts(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes; raises Unavailable where it breaks off."""
         if "chunked" in self.headers.get("transfer-encoding", "").lower():
             parts = self._chunks()
-        elif "content-length" in self.headers or self.status in (204, 304):
-            parts = self._so_many(self.headers.get("content-length", "0"))
+        elif self.status in (204, 304):  # has no body, whatever is said of one
+            parts = self._so_many("0")
+        elif "content-length" in self.headers:
+            parts = self._so_many(self.headers["content-length"])
         else:
             parts = self._all()
         with _or_unavailable("the answer broke off"):

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from trivet.core.errors import (
     Cancelled,
     FailedPrecondition,
+    Internal,
     InvalidArgument,
     NotFound,
     ServingError,
@@ -32,7 +34,7 @@ from trivet.protocols.forwarding import Matching
 from trivet.protocols.predict import ModelRoute
 from trivet.protocols.vertex.ids import ENDPOINT, Endpoint, endpoint, headers, in_headers
 from trivet.protocols.vertex.raw import RawRoute, unwrapped, wrapped
-from trivet.serving.container_replicas import ContainerReplicas
+from trivet.serving.container_replicas import MAX_BODY, ContainerReplicas
 from trivet.serving.passing import Passing
 from trivet.serving.passing import Request as Passed
 from trivet.serving.plane import DeployedModel
@@ -41,6 +43,9 @@ PASSED = ("rawPredict", "streamRawPredict")
 
 _RAW = re.compile(ENDPOINT + r":(?P<verb>rawPredict|streamRawPredict)")
 _INVOKE = re.compile(ENDPOINT + r"(?:/deployedModels/(?P<deployed>[^/]+))?/invoke(?P<path>/.*)?")
+
+_CLIMBS = re.compile(r"(?:^|[/\\])\.\.?(?:;[^/\\]*)?(?:[/\\]|$)")
+"""A step that leads out of a folder, in all forms in which applications take one."""
 
 _OURS = frozenset(
     (
@@ -160,12 +165,14 @@ class _Answer(Response):
         super().__init__(status_code=passing.answer.status)
         self._passing = passing
         self._wrap = wrap if passing.answer.status == 200 else None  # errors stay as they are
-        fields = [field for field in passing.answer.fields if field[0] not in _THEIRS]
+        said = {name.encode(): value.encode() for name, value in more.items()}
+        ended = {*_THEIRS, *said, *((b"content-length",) if self.status_code == 204 else ())}
+        fields = [field for field in passing.answer.fields if field[0] not in ended]
         if self._wrap is not None:
             self._wrap.media_type = (passing.answer.value(b"content-type") or b"").decode("latin-1")
             fields = [field for field in fields if not field[0].startswith(b"content-")]
             fields.append((b"content-type", b"application/json"))
-        self.raw_headers = [*fields, *((name.encode(), value.encode()) for name, value in more.items())]
+        self.raw_headers = [*fields, *said.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -197,7 +204,12 @@ class _Wrapping:
     async def around(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Yield what is sent in place of the pieces."""
         if not self.stream:
-            yield wrapped(b"".join([piece async for piece in pieces]), self.media_type)
+            whole, size = [], 0
+            async for piece in pieces:
+                whole.append(piece)
+                if (size := size + len(piece)) > MAX_BODY:
+                    raise Internal(f"the container's answer is longer than {MAX_BODY:,} bytes")
+            yield wrapped(b"".join(whole), self.media_type)
             return
         before = b"["
         async for piece in pieces:
@@ -260,10 +272,11 @@ def _chosen(at: Endpoint, id_: str | None = None) -> DeployedModel:
 
 def _below(request: Request, path: str) -> tuple[bytes, str]:
     """Return the target for the container, with the query and with escapes as sent, and its plain path."""
-    if any(part in (".", "..") for part in path.split("/")):
+    if _CLIMBS.search(path):
         raise InvalidArgument(f"{path[:200]}: expected a path without `.` and `..`")
     as_sent = _INVOKE.fullmatch(request.scope["raw_path"].decode("ascii"))
-    if as_sent is None:
+    # an escaped slash further ahead would make another path of it than the one that is looked at
+    if as_sent is None or unquote_to_bytes(as_sent["path"] or "/").decode("utf-8", "replace") != path:
         raise InvalidArgument("expected the path up to `/invoke` without escapes")
     query = request.scope["query_string"]
     return (as_sent["path"] or "/").encode() + (b"?" + query if query else b""), path
