@@ -118,11 +118,15 @@ class Database:
         return Connection(self, **given, makes_datasets=makes_datasets)
 
     def defaults(self, *, project: str = "", dataset: str = "", dialect: str = "bigquery") -> dict[str, Any]:
-        """Return what a connection is made with; raises InvalidArgument, and what `attach` raises."""
+        """Return what a connection is made with; raises InvalidArgument, and what `attach` raises.
+
+        A project that there is not yet is made when something is put into it: anybody may name one.
+        """
         if dialect not in ("bigquery", "duckdb"):
             raise InvalidArgument(f"dialect {dialect!r}: expected bigquery or duckdb")
         project = project or self.place.project
-        self.make(project)
+        if self.place.read_only or project == self.place.project or self.place.file(project).exists():
+            self.make(project)
         default = dataset_name(project, dataset) if dataset else None
         return {"project": project, "default": default, "dialect": dialect}
 

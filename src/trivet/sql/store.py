@@ -101,24 +101,25 @@ class Store:
         self._read_only = read_only
 
     def datasets(self, project: str) -> Sequence[Dataset]:
-        """Return the datasets of a project in the order of their names."""
+        """Return the datasets of a project in the order of their names; a project need not be there."""
+        try:
+            schemas = set(self._schemas(project))
+        except NotFound:
+            return []
         known = {one.dataset: one for one in self._documents.find(project, "kind = 'DATASET'")}
-        names = set(self._schemas(project)) - (set(_SYSTEM) - set(known))
+        names = schemas - (set(_SYSTEM) - set(known))
         return [self._dataset(DatasetName(project, name), known.get(name)) for name in sorted(names)]
 
     def dataset(self, name: DatasetName) -> Dataset:
-        """Return a dataset; raises NotFound `Not found: Dataset p:ds`."""
+        """Return a dataset; raises NotFound `Not found: Dataset p:ds`, or `Project p`."""
         found = next((one for one in self.datasets(name.project) if one.name == name), None)
         if found is None:
+            self._attach(name.project)
             raise NotFound(f"Not found: Dataset {name}")
         return found
 
     def has_dataset(self, name: DatasetName) -> bool:
         """Whether there is a dataset of this name, in exactly these letters."""
-        try:
-            self._attach(name.project)
-        except NotFound:
-            return False
         return any(one.name == name for one in self.datasets(name.project))
 
     def create_dataset(self, name: DatasetName, document: Json | None = None) -> Dataset:

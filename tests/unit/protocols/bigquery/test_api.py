@@ -270,3 +270,33 @@ def test_a_database_that_cannot_be_opened_is_told_of_and_tried_again(tmp_path, a
     assert (status, answer["error"]["message"]) == (400, "somebody has it")
     assert other("GET", "/datasets")[0] == 200
     other.close()
+
+
+def test_a_project_is_made_when_something_is_put_into_it(answers):
+    def call(method, path, body=None):
+        reply = answers.raw(
+            method, f"/bigquery/v2/projects{path}", b"" if body is None else json.dumps(body).encode()
+        )
+        return reply.status, json.loads(reply.body) if reply.body else None
+
+    def there():
+        return {one["id"] for one in call("GET", "")[1].get("projects", ())}
+
+    def text(of):
+        return {"query": of, "useLegacySql": False}
+
+    assert call("GET", "/fresh/datasets")[1].get("datasets") == []
+    for method, path, body in (
+        ("GET", "/datasets/ds", None), ("GET", "/datasets/ds/tables", None), ("DELETE", "/datasets/ds", None),
+        ("GET", "/datasets/ds/models", None), ("GET", "/datasets/ds/tables/t", None),
+        ("POST", "/datasets/ds/tables/t/insertAll", {"rows": [{"json": {"a": 1}}]}),
+        ("POST", "/queries", text("SELECT * FROM ds.t")),
+    ):  # fmt: skip
+        status, answer = call(method, f"/fresh{path}", body)
+        assert (status, answer["error"]["message"][:11]) == (404, "Not found: "), (path, answer)
+    assert call("POST", "/fresh/queries", text("SELECT 1 AS a"))[1]["rows"] == [{"f": [{"v": "1"}]}]
+    views = text("SELECT schema_name FROM INFORMATION_SCHEMA.SCHEMATA")
+    assert call("POST", "/fresh/queries", views)[1]["totalRows"] == "0"
+    assert "fresh" not in there()
+    assert call("POST", "/fresh/datasets", {"datasetReference": {"datasetId": "ds"}})[0] == 200
+    assert "fresh" in there()
