@@ -67,6 +67,11 @@ class Running:
         """How it is now."""
         return self._state
 
+    @property
+    def began(self) -> bool:
+        """Whether it has been well, or is known to never be."""
+        return self._began.is_set()
+
     def start(self) -> None:
         """Start it, and wait for its first good health.
 
@@ -112,11 +117,12 @@ class Running:
         finally:
             self._stopping.set()
             if self._application is not None:
+                if self._application.ended:  # what is left to clean up is nobody's concern
+                    self._tell(well=False, over=True, reason=reason)
                 self._application.stop(_GRACE)
             if port is not None:
                 port.close()
             self._tell(well=False, over=True, reason=reason)
-            self._over.set()
             self._began.set()
 
     def _start(self, port: int) -> None:
@@ -212,6 +218,8 @@ class Running:
                 return
             port = 0 if self._application is None else self._application.port
             self._state = State(port, well, over, reason)
+            if over:
+                self._over.set()
             for tell in self._watchers:
                 tell(self._state)
 

@@ -71,16 +71,10 @@ class Started:
         Raises Unavailable with the reason where it is not well, FailedPrecondition where it cannot be started
         any more, and Cancelled once this is closed.
         """
+        if self._running.state.over or not self._running.began:
+            with self._lock:  # which is free again when another thread has started it
+                self._start_again()
         state = self._running.state
-        if state.over:
-            with self._lock:
-                if self._closed:
-                    raise Cancelled("the container was stopped")
-                if self._running.state.over:  # not started by another thread meanwhile
-                    log.info("%s: the container is started again", self.spec.name)
-                    self._running = self._made()
-                    self._running.start()
-                state = self._running.state
         if not state.well:
             raise Unavailable(state.reason)
         return state.port
@@ -96,6 +90,16 @@ class Started:
         self._running.stop()
         if self._server is not None:
             self._server.close()
+
+    def _start_again(self) -> None:
+        if self._closed:
+            raise Cancelled("the container was stopped")
+        if self._running.state.over:
+            log.info("%s: the container is started again", self.spec.name)
+            self._running = self._made()
+            self._running.start()
+        if self._closed:  # meanwhile, by a thread that has not seen this one
+            self._running.stop()
 
     def _made(self) -> Running:
         return Running(self.spec, self._engine, self._prepared, self._variables, self._files)

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 def say(text):
@@ -17,7 +18,7 @@ def say(text):
 
 
 class Mood:
-    """What it answers for its health; the instance `{"do": ["health", 503]}` changes it."""
+    """What it answers for its health, 0 nothing; the instance `{"do": ["health", 503]}` changes it."""
 
     health = 200
 
@@ -45,9 +46,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path == os.environ["AIP_HEALTH_ROUTE"]:
+            if not Mood.health:
+                time.sleep(1000)
             self.answer(Mood.health, {})
         elif self.path == "/env":
             self.answer(200, {**os.environ, "PID": str(os.getpid())})
+        elif self.path == "/files":
+            self.answer(
+                200, {one.name: one.read_text() for one in Path(os.environ["TRIVET_MODEL_DIR"]).iterdir()}
+            )
         else:
             self.answer(404, {})
 
