@@ -285,6 +285,18 @@ def test_a_container_ends_with_its_process(oci, owner):
     wait_for(lambda: oci.way().tool.run("container", "inspect", container).returncode, seconds=10)
 
 
+def test_one_that_is_being_stopped_when_its_process_ends_ends_as_well(oci, owner):
+    process, container, _ = owner
+    tool = oci.way().tool
+    first = int(tool.run("inspect", "--format={{.State.Pid}}", container).stdout)
+    with tool.begin(("stop", "--time=60", container), subprocess.DEVNULL) as stopping:
+        threading.Event().wait(1)  # it does not end by SIGTERM
+        stopping.kill()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not os.path.exists(f"/proc/{first}"), seconds=10)
+
+
 def test_a_container_whose_guard_was_killed_too_is_removed_by_the_next(oci, owner):
     process, container, guard = owner
     os.kill(guard, signal.SIGKILL)

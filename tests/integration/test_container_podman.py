@@ -51,10 +51,10 @@ def server(podman, tmp_path_factory):
     with up(tmp_path_factory.mktemp("data"), TRIVET_CONTAINERS_ENGINE="podman") as server:
         server.client.timeout = 60
         yield server
-        processes = family(server.process.pid)
-        assert containers(podman, processes)
+        running = applications(podman, server)
+        assert running
         assert server.stop() == 0
-    until(lambda: not containers(podman, processes))
+    until(lambda: gone(running))
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,18 @@ def plane(server):
     return Plane(server.client)
 
 
-def containers(podman, processes):
-    """Return the containers of these processes."""
-    listed = podman.way().tool.run("ps", "--all", f"--format={{{{.ID}}}} {podman.label_of}").stdout
+def applications(podman, server):
+    """Return the first processes of the containers of a server."""
+    tool = podman.way().tool
+    listed = tool.run("ps", "--all", f"--format={{{{.ID}}}} {podman.label_of}").stdout
+    processes = family(server.process.pid)
     owners = (line.split() for line in listed.splitlines())
-    return [one for one, *owner in owners if owner and int(owner[0].split("/")[2]) in processes]
+    own = [one for one, *owner in owners if owner and int(owner[0].split("/")[2]) in processes]
+    return tool.run("inspect", "--format={{.State.Pid}}", *own).stdout.split() if own else []
+
+
+def gone(processes):
+    return not any(os.path.exists(f"/proc/{one}") for one in processes)
 
 
 def until(thing, seconds=20):
@@ -128,11 +135,11 @@ def test_no_container_outlives_a_server(podman, tmp_path, number):
     with serve(f"moody={MOODY}", **cache) as server:
         server.client.timeout = 30
         assert server.predict("moody", [1, "two"]).json()["predictions"] == [1, "two"]
-        processes = family(server.process.pid)
-        assert len(containers(podman, processes)) == 1
+        running = applications(podman, server)
+        assert len(running) == 1
         os.kill(server.process.pid, number)
         server.process.wait(30)
-        until(lambda: not containers(podman, processes))
+        until(lambda: gone(running))
 
 
 @pytest.fixture

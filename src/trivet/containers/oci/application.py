@@ -13,8 +13,14 @@ _KILLED = 137
 _SHORTLY = 5.0
 """Seconds in which the tool notices what has happened already."""
 
-_GUARD = 'read -r over || exec "$@"'
-"""Waits for the end of this process, or its word that nothing is left to do."""
+_GUARD = """
+read -r over && exit
+container=$1
+shift
+"$@" kill "$container"
+"$@" rm --force --volumes "$container"
+"""
+"""Waits for the end of this process, or its word that nothing is left to do; else does as `Tool.remove`."""
 
 
 class OciApplication:
@@ -29,9 +35,8 @@ class OciApplication:
         self._memory = memory
         self._removed = False
         self._probe: subprocess.Popen[bytes] | None = None
-        remove = tool.command("rm", "--force", "--volumes", container)
         self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, "trivet-guard", *remove],
+            ["sh", "-c", _GUARD, "trivet-guard", container, *tool.words],
             env=tool.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -77,9 +82,8 @@ class OciApplication:
             with suppress(subprocess.TimeoutExpired):
                 self._attached.wait(_SHORTLY)
         _ = self.ended  # which can be told only before it is removed
-        removed = self._tool.run("rm", "--force", "--volumes", self._container)
-        # the guard tries once more where that was in vain
-        self._guard.communicate(b"over\n" if not removed.returncode else b"")
+        removed = self._tool.remove(self._container)
+        self._guard.communicate(b"over\n" if removed else b"")  # which tries once more where that was in vain
         self._attached.wait()
         self._output.wait(_SHORTLY)
         if self._probe is not None:

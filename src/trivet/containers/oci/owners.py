@@ -32,7 +32,7 @@ def sweep(tool: Tool, label_of: str) -> None:
     pairs = (line.split(maxsplit=1) for line in listed.stdout.splitlines() if " " in line.strip())
     left = [container for container, owner in pairs if is_gone(owner.strip())]
     if left:
-        tool.run("rm", "--force", "--volumes", *left)
+        tool.remove(*left)
 
 
 @cache

@@ -49,6 +49,15 @@ class Tool:
             told = str(error)
         return subprocess.CompletedProcess(args, 125, "", told)
 
+    def remove(self, *containers: str) -> bool:
+        """End containers and remove them; whether they are gone.
+
+        They are killed first: podman 4 forgets, and lets run, one that is removed by force while another
+        command waits for it to stop.
+        """
+        self.run("kill", *containers)
+        return not self.run("rm", "--force", "--volumes", *containers).returncode
+
     def follow(self, args: Sequence[str], says: Says) -> tuple[int, Sequence[str]]:
         """Run a command, tell each line as it comes, and return its status with its last lines."""
         last: deque[str] = deque(maxlen=_LAST_LINES)
