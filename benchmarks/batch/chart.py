@@ -31,8 +31,8 @@ def draw(document: dict[str, Any]) -> str:
         [
             f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {y}' width='{WIDTH}'>",
             f"<rect width='{WIDTH}' height='{y}' fill='#ffffff'/>",
-            _text(20, 30, title, size=18, weight="bold"),
-            _text(20, 50, note, size=12, fill="#5f6368"),
+            text(20, 30, title, size=18, weight="bold"),
+            text(20, 50, note, size=12, fill="#5f6368"),
             *panels,
             "</svg>\n",
         ]
@@ -52,18 +52,18 @@ def _panel(
     height = HEAD + len(order) * (BAR + GAP) + FOOT
     low, scale = decades[0], (WIDTH - LEFT - RIGHT) / (len(decades) - 1)
     bottom = top + HEAD + len(order) * (BAR + GAP)
-    parts = [_text(20, top + 28, ", ".join(cell), size=14, weight="bold")]
+    parts = [text(20, top + 28, ", ".join(cell), size=14, weight="bold")]
     for decade in decades:
         x = LEFT + (decade - low) * scale
         parts.append(f"<path d='M{x:.1f} {top + HEAD - 4}V{bottom}' stroke='#e8eaed'/>")
-        parts.append(_text(x, bottom + 14, f"{10**decade:,}", size=11, fill="#5f6368", anchor="middle"))
+        parts.append(text(x, bottom + 14, f"{10**decade:,}", size=11, fill="#5f6368", anchor="middle"))
     for number, name in enumerate(order):
         y = top + HEAD + number * (BAR + GAP)
         bold = "bold" if kinds[name] == "trivet" else "normal"
-        parts.append(_text(LEFT - 8, y + 13, name, size=12, anchor="end", weight=bold))
+        parts.append(text(LEFT - 8, y + 13, name, size=12, anchor="end", weight=bold))
         one = figures[name]
         if not one.values:
-            parts.append(_text(LEFT + 6, y + 13, "failed", size=12, fill="#c5221f"))
+            parts.append(text(LEFT + 6, y + 13, "failed", size=12, fill="#c5221f"))
             continue
         length = (log10(one["rate"]) - low) * scale
         colour = COLOURS.get(kinds[name], OTHER)
@@ -71,11 +71,12 @@ def _panel(
         ratio = [one for one in compared if one.cell == cell and one.one == "trivet" and one.other == name]
         told = f"{one['rate']:,.0f}, {one['pss_mb']:,.0f} MB"
         told += "".join(f"; trivet is {found.times:.2f} x" for found in ratio)
-        parts.append(_text(LEFT + length + 6, y + 13, told, size=12, weight=bold))
+        parts.append(text(LEFT + length + 6, y + 13, told, size=12, weight=bold))
     return "\n".join(parts), height
 
 
-def _text(x: float, y: float, words: str, *, size: int, **how: str) -> str:
+def text(x: float, y: float, words: str, *, size: int, **how: str) -> str:
+    """Return words as SVG; `how` are their `fill`, `weight` and `anchor`."""
     fill, weight, anchor = how.get("fill", "#202124"), how.get("weight", "normal"), how.get("anchor", "start")
     look = f"{FONT} font-size='{size}' font-weight='{weight}' fill='{fill}' text-anchor='{anchor}'"
     return f"<text x='{x:.1f}' y='{y:.1f}' {look}>{escape(words)}</text>"

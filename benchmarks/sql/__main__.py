@@ -3,7 +3,7 @@
     python -m benchmarks.sql                         # everything, 5 million rows
     python -m benchmarks.sql --quick                 # 200,000 rows, once: does it work here?
     python -m benchmarks.sql --model xgboost --only floor,trivet --repeats 5
-    python -m benchmarks.sql --show                  # the last results again
+    python -m benchmarks.sql --show                  # the last results again, drawn again
 
 Each way is a process of its own; they take turns (A, B, C, A, B, C), so that a slow minute hits all.
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.batch.__main__ import keep, processor
 from benchmarks.sql.cases import MODELS, Place
+from benchmarks.sql.chart import draw
 from benchmarks.sql.report import show
 from benchmarks.sql.way import WAYS
 
@@ -44,7 +45,9 @@ LIBRARIES = (
 def main() -> None:
     asked = options().parse_args()
     if asked.show:
-        show(json.loads(asked.output.read_text()))
+        document = json.loads(asked.output.read_text())
+        show(document)
+        asked.output.with_suffix(".svg").write_text(draw(document))
         return
     rows = asked.rows or (QUICK if asked.quick else 5_000_000)
     repeats = asked.repeats or (1 if asked.quick else 3)
@@ -61,7 +64,8 @@ def main() -> None:
                 keep(document, asked.output)
                 tell(document["runs"][-1])
     show(document)
-    print(f"kept in {asked.output}")
+    asked.output.with_suffix(".svg").write_text(draw(document))
+    print(f"kept in {asked.output} and {asked.output.with_suffix('.svg')}")
 
 
 def one(way: str, model: str, place: Place, threads: int) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def options() -> argparse.ArgumentParser:
     default = Path(tempfile.gettempdir()) / "trivet-sql-bench"
     parser.add_argument("--folder", type=Path, default=default, help="for rows and models, which are kept")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--show", action="store_true", help="show --output again, and measure nothing")
+    parser.add_argument("--show", action="store_true", help="show and draw --output again")
     return parser
 
 

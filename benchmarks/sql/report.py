@@ -44,33 +44,33 @@ def show(document: Document) -> None:
         console.print(f"[red]wrong[/] {told}", highlight=False)
 
 
-def _least(runs: list[dict[str, Any]], way: str, model: str) -> float | None:
+def least(runs: list[dict[str, Any]], way: str, model: str) -> float | None:
     """Return the least CPU µs a row: what else runs on the machine can only add to it."""
     found = [r["cpu_s"] / r["rows"] * 1e6 for r in runs if r["way"] == way and r["model"] == model]
     return min(found) if found else None
 
 
 def _cell(runs: list[dict[str, Any]], way: str, model: str) -> str:
-    each, least = _least(runs, way, model), _least(runs, "floor", model)
+    each, floor = least(runs, way, model), least(runs, "floor", model)
     if each is None:
         return ""
-    if way in ("one row", "filtered", "no model") or not least or way == "floor":
+    if way in ("one row", "filtered", "no model") or not floor or way == "floor":
         return f"{each:.3f}"
-    return f"{each:.3f} = {each / least:.2f} x"
+    return f"{each:.3f} = {each / floor:.2f} x"
 
 
 def _goals(runs: list[dict[str, Any]], models: list[str]) -> list[tuple[str, bool]]:
     goals = []
     for model in models:
-        sql, least = _least(runs, "trivet", model), _least(runs, "floor", model)
-        if sql is not None and least is not None:
+        sql, floor = least(runs, "trivet", model), least(runs, "floor", model)
+        if sql is not None and floor is not None:
             if model in TREES:
-                times = sql / least
+                times = sql / floor
                 told = f"{ABOUT[model]}: CREATE TABLE AS is {times:.2f} x the floor, goal {MOST_OF_FLOOR}:"
                 goals.append((told, times <= MOST_OF_FLOOR))
             else:
-                told = f"{ABOUT[model]}: {sql - least:.3f} µs a row above the floor, goal {MOST_OVERHEAD}:"
-                goals.append((told, sql - least <= MOST_OVERHEAD))
+                told = f"{ABOUT[model]}: {sql - floor:.3f} µs a row above the floor, goal {MOST_OVERHEAD}:"
+                goals.append((told, sql - floor <= MOST_OVERHEAD))
     if rows := [run["median_ms"] for run in runs if run["way"] == "one row"]:
         goals.append(
             (f"one row: {median(rows):.2f} ms (median), goal < {MOST_MS:g}:", median(rows) < MOST_MS)
