@@ -109,12 +109,7 @@ class Deployments:
         if isinstance(where, LoadedModel):
             replicas = [local_replica(where)]
         elif info.spec.container is not None:
-            passes = ContainerReplicas(
-                where.paths,
-                info.spec.container,
-                name=str(info.spec.ref),
-                idempotent=info.traits.idempotent,
-            )
+            passes = ContainerReplicas(where.paths, info.spec.container, idempotent=info.traits.idempotent)
             replicas = [passes]
         else:
             # a slow model's requests wait here, where limits hold exactly; a quick one must not be kept idle

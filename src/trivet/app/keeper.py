@@ -4,7 +4,6 @@ It ends with its application, and another takes its place.
 """
 
 import asyncio
-import logging
 import socket
 from contextlib import suppress
 
@@ -20,8 +19,6 @@ from trivet.serving.offload import apart
 from trivet.serving.plane import labels_of
 from trivet.telemetry import Metrics
 
-log = logging.getLogger("trivet")
-
 
 def run(control: socket.socket, listening: socket.socket, model: LoadedModel, grace: float) -> int:
     """Keep a model's application until the supervisor ends the conversation, and then until nobody asks it.
@@ -33,7 +30,7 @@ def run(control: socket.socket, listening: socket.socket, model: LoadedModel, gr
 
 
 async def _keep(control: socket.socket, listening: socket.socket, model: LoadedModel, grace: float) -> int:
-    predictor, name = model.predictor, str(model.info.spec.ref)
+    predictor = model.predictor
     assert isinstance(predictor, Listening)
     loop, metrics = asyncio.get_running_loop(), Metrics()
     dismissed, ended = asyncio.Event(), asyncio.Event()
@@ -66,9 +63,7 @@ async def _keep(control: socket.socket, listening: socket.socket, model: LoadedM
     if not ended.is_set():
         with suppress(TimeoutError):
             await asyncio.wait_for(announcer.alone.wait(), grace)
-    status = int(ended.is_set())
-    if status:
-        log.error("%s: %s", name, announcer.state.reason)
+    status = int(ended.is_set())  # why, the application's life has told in the log
     announcer.stop()
     if isinstance(predictor, Closing):
         await apart(predictor.close, "end of an application")

@@ -23,11 +23,12 @@ from trivet.core.errors import (
 )
 from trivet.core.instances import Instances, Predictions, object_column
 from trivet.core.signature import Parameters
+from trivet.serving.asks import Ask
 from trivet.serving.batching import Answer, Unwanted
 from trivet.serving.passing import Passing, Request
 from trivet.serving.replica import Done
 from trivet.serving.upstream import Head
-from trivet.serving.upstreams import Ask, Upstreams
+from trivet.serving.upstreams import Upstreams
 
 MAX_BODY = 1 << 29
 """Bytes of an answer at most: above what a request of ordinary limits needs, and little enough to hold."""
@@ -113,18 +114,18 @@ class _Batch(Ask):
 class ContainerReplicas:
     """Has the applications whose keepers listen at `paths` predict; must be made in the event loop.
 
-    `idempotent` says that to ask an application twice does no harm. `name` is the model's, for the log.
+    `idempotent` says that to ask an application twice does no harm.
     """
 
     blocks = False
 
     def __init__(
-        self, paths: Sequence[str | PathLike[str]], container: ContainerSpec, *, name: str, idempotent: bool
+        self, paths: Sequence[str | PathLike[str]], container: ContainerSpec, *, idempotent: bool
     ) -> None:
         self.slots = self.lanes = container.concurrency * len(paths)
         self.container = container
         self.idempotent = idempotent
-        self.upstreams = Upstreams(paths, container.concurrency, name=name)
+        self.upstreams = Upstreams(paths, container.concurrency)
         self.passing = 0
         # no more than there must be: an application may take longer to read a header than we do to write it
         self._head = (

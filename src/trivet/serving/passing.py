@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from trivet.core.errors import DeadlineExceeded, ServingError
+from trivet.serving.asks import Ask
 from trivet.serving.batching import gone
 from trivet.serving.upstream import Head
-from trivet.serving.upstreams import Ask, Upstreams
+from trivet.serving.upstreams import Upstreams
 
 _HELD = 256 * 1024
 """Bytes of an answer that are held for a caller who takes them slowly; then the application has to wait."""

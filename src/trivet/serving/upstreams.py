@@ -6,21 +6,21 @@ loop; that something is asked costs no task, unless a connection must be opened 
 """
 
 import asyncio
-import logging
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from os import PathLike
 
 from trivet.containers.life import State
-from trivet.core.errors import Internal, ServingError, Unavailable
+from trivet.core.errors import Internal, Unavailable
 from trivet.serving.announce import Listener
-from trivet.serving.upstream import Connection, Head, Reader
-
-log = logging.getLogger("trivet")
+from trivet.serving.asks import Ask
+from trivet.serving.upstream import Connection, Reader
 
 _TELLS_WITHIN = 1.0
 """Seconds in which a keeper says that its application has ended, after a connection to that broke."""
+
+_KNOWN_WITHIN = 0.15
+"""Seconds before an application is asked again whose connection broke: by then one is told if it ended."""
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds for which an application that refuses connections is asked nothing."""
@@ -31,59 +31,24 @@ _SPARE = 8
 _REMOVED = "this model is being removed"
 
 
-class Ask:
-    """A whole request, `written`, and who takes its answer: it gets that or fails, once.
-
-    It is `repeatable` while asking once more does no harm; `bare` answers have no body. `sent` counts how
-    often it was, `place` is the application that has it, and `connection` the one on which it was sent.
-    """
-
-    __slots__ = ("bare", "connection", "is_over", "place", "repeatable", "sent", "written")
-
-    def __init__(self, written: bytes, *, repeatable: bool, bare: bool = False) -> None:
-        self.written = written
-        self.repeatable = repeatable
-        self.bare = bare
-        self.sent = 0
-        self.is_over = False  # nobody waits for it any more
-        self.place: _Upstream | None = None
-        self.connection: Connection | None = None
-
-    @abstractmethod
-    def head(self, head: Head) -> None:
-        """Take the head of the answer."""
-
-    @abstractmethod
-    def body(self, data: bytes) -> None:
-        """Take a piece of its body."""
-
-    @abstractmethod
-    def end(self) -> None:
-        """Know that the answer is whole."""
-
-    @abstractmethod
-    def fail(self, error: ServingError) -> None:
-        """Know that there will be no answer, or no more of it."""
-
-
 class Upstreams:
     """Gives what is asked to the application that has the least to do, each at most so many at once.
 
     Must be made in the event loop. At `paths` keepers say how their applications are. A repeatable ask whose
-    connection broke is sent once more. `name` is the model's, for the log.
+    connection broke is sent once more.
     """
 
-    def __init__(self, paths: Sequence[str | PathLike[str]], each: int, *, name: str) -> None:
-        self.name = name
+    def __init__(self, paths: Sequence[str | PathLike[str]], each: int) -> None:
         self.each = each
         self.closed = False
         self.waiting: deque[Ask] = deque()
+        self._resting: dict[Ask, None] = {}
         self._any = asyncio.Event()
         self._all = [_Upstream(self, path) for path in paths]
 
     def __repr__(self) -> str:
         well = sum(one.takes for one in self._all)
-        flying = len(self.waiting) + sum(len(one.asked) for one in self._all)
+        flying = len(self.waiting) + len(self._resting) + sum(len(one.asked) for one in self._all)
         return f"<Upstreams {well} of {len(self._all)} well, {flying} requests in flight>"
 
     @property
@@ -103,21 +68,30 @@ class Upstreams:
             ask.is_over = True
             ask.fail(Unavailable(_REMOVED))
             return
-        best = None
-        for one in self._all:
-            if one.takes and len(one.asked) < self.each and (best is None or one.load < best.load):
-                best = one
+        best = self._best()
         if best is None:
             ask.place = None
             self.waiting.append(ask)
         else:
             best.send(ask)
 
+    def again(self, ask: Ask, broke: "_Upstream") -> None:
+        """Have another application answer what one did not, or the same a little later."""
+        ask.place = None
+        other = self._best(but=broke)
+        if other is not None:
+            other.send(ask)
+        else:
+            self._resting[ask] = None
+            asyncio.get_running_loop().call_later(_KNOWN_WITHIN, self._has_rested, ask)
+
     def forget(self, ask: Ask) -> None:
         """Let nobody answer any more; an application that has begun sees its connection end."""
         ask.is_over = True
         if ask.place is not None:
             ask.place.forget(ask)
+        elif ask in self._resting:
+            del self._resting[ask]
         elif ask in self.waiting:
             self.waiting.remove(ask)
         self.go_on()
@@ -125,7 +99,9 @@ class Upstreams:
     def close(self) -> None:
         """Ask nothing more; what was sent is still answered, what waits is refused."""
         self.closed = True
-        waiting, self.waiting = self.waiting, deque()
+        waiting = [*self.waiting, *self._resting]
+        self.waiting.clear()
+        self._resting.clear()
         for ask in waiting:
             ask.is_over = True
             ask.fail(Unavailable(_REMOVED))
@@ -142,6 +118,20 @@ class Upstreams:
             if not any(one.takes and len(one.asked) < self.each for one in self._all):
                 return
             self.ask(self.waiting.popleft())
+
+    def _best(self, but: "_Upstream | None" = None) -> "_Upstream | None":
+        best = None
+        for one in self._all:
+            if not one.takes or one is but or len(one.asked) >= self.each:
+                continue
+            if best is None or one.load < best.load:
+                best = one
+        return best
+
+    def _has_rested(self, ask: Ask) -> None:
+        if ask in self._resting:
+            del self._resting[ask]
+            self.ask(ask)
 
 
 class _Upstream:
@@ -225,7 +215,7 @@ class _Upstream:
             reader.is_over = True
             reader.fail(Internal(f"the container's answer is not HTTP: {connection.malformed}"))
         elif reader.repeatable and reader.sent <= 1 and not self._owner.closed:
-            self._owner.ask(reader)
+            self._owner.again(reader, self)
         elif self._state is None or self._state.over:
             self._give_up(reader, reason)
         else:

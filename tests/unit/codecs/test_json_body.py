@@ -222,3 +222,43 @@ def test_a_signature_of_one_json_value_takes_everything():
     signature = Signature((TensorSpec("instance", "json", nullable=True),))
     body = decode(signature, {"instances": [1, None, {"a": 2**70}]})
     assert body[0].columns["instance"].tolist() == [1, None, {"a": 2**70}]
+
+
+ANYTHING = Signature(inputs=(TensorSpec("instance", "json", nullable=True),), parameters=None)
+
+
+@pytest.mark.parametrize(
+    ("body", "texts", "parameters"),
+    [
+        (b'{"instances": [1.50, {"b": [1], "a" : null}]}', [b"1.50", b'{"b": [1], "a" : null}'], None),
+        (
+            b'{"parameters":{"k":[1]},"instances":["\xc3\xa4"],"labels":{"a":"b"}}',
+            [b'"\xc3\xa4"'],
+            {"k": [1]},
+        ),
+        (b'{"instances": []}', [], None),
+        (b'{"instances":[' + b"[" * 300 + b"]" * 300 + b"]}", [b"[" * 300 + b"]" * 300], None),
+    ],
+)
+def test_raw_instances_stay_the_texts_that_they_are(body, texts, parameters):
+    instances, given, _ = BodyDecoder(ANYTHING, BodyLimits(), raw=True).decode(body)
+    assert [bytes(one) for one in instances.columns["instance"]] == texts
+    assert given == parameters
+    assert instances.count == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"instances": [1, 2, 3]}', "at most 2"),
+        (b'{"instances": [1,]}', "not valid JSON"),
+        (b'{"instances": [NaN]}', "not valid JSON"),
+        (b'{"instances": ["\xff"]}', "not valid JSON"),
+        (b'{"instances": 1}', "expected an array"),
+        (b'{"instance": [1]}', "did you mean 'instances'"),
+        (b'{"instances": [1], "parameters": {"a": ' + b"[" * 300 + b"]" * 300 + b"}}", "nested too deeply"),
+    ],
+)
+def test_raw_bodies_are_refused_as_others_are(body, told):
+    with pytest.raises(InvalidArgument, match=told):
+        BodyDecoder(ANYTHING, BodyLimits(max_instances=2), raw=True).decode(body)

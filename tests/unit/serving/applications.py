@@ -99,7 +99,7 @@ class Application:
 
 
 def replicas(*paths, idempotent=True, **spec):
-    return ContainerReplicas(paths, ContainerSpec(**spec), name="echo@1", idempotent=idempotent)
+    return ContainerReplicas(paths, ContainerSpec(**spec), idempotent=idempotent)
 
 
 def instances(*values):
