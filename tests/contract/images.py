@@ -45,6 +45,17 @@ _LIBRARY = f"{_PREFIX}/lib/python{_VERSION}"
 _SITE = f"{_LIBRARY}/site-packages"
 _PATH = f"{_PREFIX}/bin:/usr/bin:/bin"
 
+_NGINX = """\
+daemon off;
+error_log stderr;
+user root root;
+events {}
+http {
+    access_log off;
+    include /etc/nginx/conf.d/*.conf;
+}
+"""
+
 _WEB_FILE = """\
 FROM {base}
 ENV PYTHONPATH=/app HOST=0.0.0.0 GUNICORN_CONF=/gunicorn_conf.py WORKER_CLASS=uvicorn.workers.UvicornWorker
@@ -102,6 +113,25 @@ def stand_in(engine: OciEngine, folder: Path) -> None:
     assert made.returncode == 0, made.stderr
 
 
+def nginx_image(engine: OciEngine) -> None:
+    """Make an image of this machine's nginx stand for that of Docker Hub which bundles begin from."""
+    nginx = Path(which("nginx") or "")
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for name, path in {"/usr/sbin/nginx": nginx, **_libraries([nginx])}.items():
+            tar.add(path, name.lstrip("/"), recursive=False, filter=_everybodys)
+        _add_links(tar, "/lib", "/lib64")
+        _add(tar, "/etc/passwd", "root:x:0:0:root:/root:/\n")
+        _add(tar, "/etc/group", "root:x:0:\n")
+        _add(tar, "/etc/nginx/nginx.conf", _NGINX)
+        for name in ("tmp", "run", "var/lib/nginx", "var/log/nginx"):
+            _add_folder(tar, name, 0o1777)
+    tool = engine.way().tool
+    change = '--change=CMD ["/usr/sbin/nginx"]'
+    command = tool.command("import", change, "-", "docker.io/library/nginx:1.28-alpine")
+    subprocess.run(command, input=whole.getvalue(), env=tool.environment(), check=True, capture_output=True)
+
+
 def _closure(names: list[str]) -> dict[str, str]:
     """Return the versions of packages and of all that they need, by name."""
     found: dict[str, str] = {}
@@ -134,18 +164,16 @@ def _archive(packages: list[str]) -> bytes:
         )
         for name, path in sorted({**binary, **libraries}.items()):
             tar.add(path, name.lstrip("/"), recursive=False, filter=_everybodys)
-        for name, target in _links():
-            link = tarfile.TarInfo(name.lstrip("/"))
-            link.type, link.linkname = tarfile.SYMTYPE, target
-            tar.addfile(link)
+        _add_links(tar, "/bin", "/lib", "/lib64")
+        for name in ("python3", "python"):
+            _add_link(tar, f"{_PREFIX}/bin/{name}", f"python{_VERSION}")
+        _add_link(tar, f"{_LIBRARY}/dist-packages", "site-packages")  # as Debian's Python has it
         for package in packages:
             for name, text in _scripts(package):
                 _add(tar, f"{_PREFIX}/bin/{name}", text, 0o755)
         _add(tar, "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
-        for name, mode in (("tmp", 0o1777), ("root", 0o700)):
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, mode
-            tar.addfile(folder)
+        _add_folder(tar, "tmp", 0o1777)
+        _add_folder(tar, "root", 0o700)
     return whole.getvalue()
 
 
@@ -187,13 +215,23 @@ def _is_systems(library: Path) -> bool:
     return str(library).startswith(("/lib", "/usr/lib"))
 
 
-def _links() -> Iterator[tuple[str, str]]:
-    for name in ("/bin", "/lib", "/lib64"):
+def _add_links(tar: tarfile.TarFile, *names: str) -> None:
+    """Add those of this machine's folders that are links."""
+    for name in names:
         if Path(name).is_symlink():
-            yield name, str(Path(name).readlink())
-    for name in ("python3", "python"):
-        yield f"{_PREFIX}/bin/{name}", f"python{_VERSION}"
-    yield f"{_LIBRARY}/dist-packages", "site-packages"  # as Debian's Python has it
+            _add_link(tar, name, str(Path(name).readlink()))
+
+
+def _add_link(tar: tarfile.TarFile, name: str, target: str) -> None:
+    link = tarfile.TarInfo(name.lstrip("/"))
+    link.type, link.linkname = tarfile.SYMTYPE, target
+    tar.addfile(link)
+
+
+def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
+    folder = tarfile.TarInfo(name)
+    folder.type, folder.mode = tarfile.DIRTYPE, mode
+    tar.addfile(folder)
 
 
 def _add(tar: tarfile.TarFile, name: str, text: str, mode: int = 0o644) -> None:

@@ -138,6 +138,19 @@ def test_a_bundle_of_compose_has_an_application_of_ones_own(compose, tmp_path):
         assert httpx.post(f"{url}/predict", json={"instances": ROWS}).json() == {"predictions": ROWS}
 
 
+@pytest.mark.skipif(which("nginx") is None, reason="NGINX IS NOT HERE: apt-get install nginx-light")
+def test_a_bundle_with_a_balancer_answers_through_it(podman, compose, serving, model, tmp_path):
+    trained, file = model("fraud", 0)
+    images.nginx_image(podman)
+    own = ("--install", "none", "--base-image", serving, "--min", "2")
+    bundle = exported("compose", f"fraud={file}", *own, to=tmp_path / "out")
+    with compose(bundle) as url:
+        until_well(f"{url}/health")
+        for _ in range(10):
+            answer = httpx.post(f"{url}/predict", json={"instances": ROWS}).json()
+            assert answer["predictions"] == trained.predict(np.array(ROWS)).tolist()
+
+
 def test_our_own_image_keeps_the_contract(podman, serving, model, tmp_path):
     trained, file = model("fraud", 0)
     own = ("--gcp-project", "p", "--install", "none", "--base-image", serving)
