@@ -1,17 +1,20 @@
-"""Ask containers directly and through Trivet, in turns, and compare: latency, throughput, CPU."""
+"""Ask containers directly, through Trivet and through nginx, in turns, and compare what that takes."""
 
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import which
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -26,6 +29,20 @@ RESULTS = ROOT / "benchmarks" / "results" / "container.json"
 APPLICATIONS = {"echo": APPLICATION.parent / "echo", "fraud": APPLICATION}
 ENDPOINT = "/v1/projects/local/locations/us-central1/endpoints/{name}:predict"
 TICK = os.sysconf("SC_CLK_TCK")
+NGINX = """
+daemon off; pid nginx.pid; error_log stderr; worker_processes 1;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    upstream application {{ server 127.0.0.1:{application}; keepalive 64; }}
+    server {{
+        listen 127.0.0.1:{port};
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        location / {{ proxy_pass http://application; }}
+    }}
+}}
+"""
 
 
 class Server:
@@ -55,6 +72,14 @@ class Server:
         self._trivet("deploy", name, "--to", name)
         self.through = self.address + ENDPOINT.format(name=name)
         self.application, self.direct = self._found()
+        self.nginx = ""
+        if which("nginx"):
+            url = urlsplit(self.direct)
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            (folder / "nginx.conf").write_text(NGINX.format(application=url.port, port=port))
+            self.proxy = subprocess.Popen(["nginx", "-p", folder, "-c", "nginx.conf"], stderr=self.log)
+            self.nginx = f"http://127.0.0.1:{port}{url.path}"
 
     def _found(self) -> tuple[list[int], str]:
         """Return the processes of the application, and where it predicts."""
@@ -72,8 +97,9 @@ class Server:
         return [pid for pid in family(self._process.pid) if pid not in self.application]
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
+        for process in [self._process, self.proxy] if self.nginx else [self._process]:
+            process.terminate()
+            process.wait()
         self.log.close()
 
     def _trivet(self, *arguments: object) -> None:
@@ -142,10 +168,11 @@ def compare(name: str, rows: int, connections: list[int], rounds: int, seconds: 
             body = folder / "body.json"
             instances = np.random.default_rng(7).normal(size=(rows, 30)).round(8).tolist()
             body.write_text(json.dumps({"instances": instances}))
-            for url in (server.direct, server.through):
-                put(url, body, 4, 1)  # so that nothing is done for the first time
+            names = ["direct", "through", "nginx"] if server.nginx else ["direct", "through"]
+            for way in names:
+                put(getattr(server, way), body, 4, 1)  # so that nothing is done for the first time
             for number in connections:
-                ways: dict[str, list[dict[str, Any]]] = {"direct": [], "through": []}
+                ways: dict[str, list[dict[str, Any]]] = {way: [] for way in names}
                 for _ in range(rounds):
                     for way, kept in ways.items():
                         kept.append(round_of(server, getattr(server, way), body, number, seconds))
@@ -168,12 +195,13 @@ def cell(name: str, rows: int, connections: int, ways: dict[str, list[dict[str, 
 
 def said(one: dict[str, Any]) -> str:
     direct, through = one["direct"], one["through"]
+    nginx = f"; nginx {one['nginx']['p50_ms']:.3f} ms {one['nginx']['rps']:,.0f} /s" if "nginx" in one else ""
     return (
         f"{one['application']:6} {one['rows']:3} rows {one['connections']:3} connections   "
         f"p50 {direct['p50_ms']:7.3f} -> {through['p50_ms']:7.3f} ms ({one['p50_ratio']:.2f} x)   "
         f"{direct['rps']:7,.0f} -> {through['rps']:7,.0f} /s ({one['rps_ratio']:.2f} x)   "
         f"CPU {direct['application_us']:.0f} -> {through['application_us']:.0f} + "
-        f"{through['trivet_us']:.0f} µs, {through['cores']:.2f} cores"
+        f"{through['trivet_us']:.0f} µs, {through['cores']:.2f} cores{nginx}"
     )
 
 
