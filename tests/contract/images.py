@@ -43,7 +43,7 @@ _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 _PREFIX = "/usr/local"
 _LIBRARY = f"{_PREFIX}/lib/python{_VERSION}"
 _SITE = f"{_LIBRARY}/site-packages"
-_PATH = f"{_PREFIX}/bin:/usr/bin:/bin"
+_VARIABLES = (f"PATH={_PREFIX}/bin:/usr/bin:/bin", "PYTHONUNBUFFERED=1", "PIP_DISABLE_PIP_VERSION_CHECK=1")
 
 _NGINX = """\
 daemon off;
@@ -86,11 +86,11 @@ def python_image(engine: OciEngine, *packages: str) -> str:
     `pip` is among them, and has nothing to do for requirements that are there.
     """
     closure = sorted(_closure([*PACKAGES, *packages]).items())
-    key = hashlib.sha256(repr((sys.version, _TOOLS, closure)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((sys.version, _TOOLS, _VARIABLES, closure)).encode()).hexdigest()[:16]
     name = f"{PYTHON}:{key}"
     tool = engine.way().tool
     if tool.run("image", "inspect", name).returncode:
-        changes = (f"--change=ENV PATH={_PATH}", "--change=ENV PYTHONUNBUFFERED=1")
+        changes = [f"--change=ENV {variable}" for variable in _VARIABLES]
         tar = _archive([one for one, _ in closure])
         command = tool.command("import", *changes, "-", name)
         subprocess.run(command, input=tar, env=tool.environment(), check=True, capture_output=True)

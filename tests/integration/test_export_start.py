@@ -140,7 +140,7 @@ def test_a_bundle_of_compose_has_an_application_of_ones_own(compose, tmp_path):
 
 
 NAMES = ("/usr/lib/cni/dnsname", "/usr/lib/podman/aardvark-dns", "/usr/libexec/podman/aardvark-dns")
-"""What lets containers of one network find each other by name, for one kind of podman's networks or the other."""
+"""What lets containers of one network find each other by name, for either kind of podman's networks."""
 
 
 @pytest.mark.skipif(which("nginx") is None, reason="NGINX IS NOT HERE: apt-get install nginx-light")
