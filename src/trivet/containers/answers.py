@@ -6,6 +6,9 @@ import msgspec
 
 from trivet.core.errors import Internal, InvalidArgument, ResourceExhausted, ServingError, Unavailable
 
+MAX_BODY = 1 << 29
+"""Bytes of an answer at most: above what a request of ordinary limits needs, and little enough to hold."""
+
 _SHOWN = 200
 """Characters of an answer that a caller is shown."""
 
@@ -46,6 +49,11 @@ def _read(decoder: msgspec.json.Decoder[Any], content: bytes, count: int) -> lis
     if len(found) != count:
         raise Internal(f"the container gave {len(found)} predictions for {count} instances")
     return found
+
+
+def too_long() -> Internal:
+    """Return what is said of an answer of more than MAX_BODY bytes."""
+    return Internal(f"the container's answer is longer than {MAX_BODY:,} bytes")
 
 
 def refusal(status: int, retry_after: str | None, content: bytes) -> ServingError:

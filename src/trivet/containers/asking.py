@@ -4,12 +4,17 @@ import http.client
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
+from typing import Any
 
+from trivet.containers import answers
 from trivet.containers.started import Started
-from trivet.core.errors import DeadlineExceeded, FailedPrecondition, Unavailable
+from trivet.core.errors import DeadlineExceeded, FailedPrecondition, Internal, Unavailable
 
 _GONE = (OSError, http.client.HTTPException)
 _ENDED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+_PIECE = 1 << 20  # bytes that are read at once
 
 _END_WITHIN = 2.0
 """Seconds after a connection broke in which the end of the application is what broke it."""
@@ -34,21 +39,21 @@ class Asking:
     def __init__(self, started: Started, timeout: float) -> None:
         self._started = started
         self._timeout = timeout
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: _Connection | None = None
         self._ended = False
 
     def post(self, body: bytes) -> Reply:
         """Post a body to the predict route, and return the answer.
 
         Raises Unavailable and FailedPrecondition as `Started.port` does, where nothing was sent; Lost where
-        no answer came, and DeadlineExceeded where none came in time.
+        no answer came, DeadlineExceeded where it was not whole in time, and Internal where it has no end.
         """
         if not self._started.spec.predict_route:
             raise FailedPrecondition("the container has no predict route, but an invoke route prefix")
         port = self._started.port()
         if self._connection is None or self._connection.port != port:
             self.close()
-            self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._timeout)
+            self._connection = _Connection("127.0.0.1", port, timeout=self._timeout)
         kept = self._connection.sock is not None
         try:
             try:
@@ -66,6 +71,9 @@ class Asking:
                 raise DeadlineExceeded(told) from None
             told = f"the container gave no answer: {error or type(error).__name__}"
             raise Lost(self._started.why(_END_WITHIN) or told) from None
+        except Internal:
+            self.close()
+            raise
 
     def end(self) -> None:
         """Break the connection; may be called by any thread."""
@@ -81,8 +89,41 @@ class Asking:
             self._connection.close()
             self._connection = None
 
-    def _post(self, connection: http.client.HTTPConnection, body: bytes) -> Reply:
+    def _post(self, connection: "_Connection", body: bytes) -> Reply:
         headers = {"Content-Type": "application/json"}
+        connection.until = monotonic() + self._timeout
         connection.request("POST", self._started.spec.predict_route, body, headers)
         response = connection.getresponse()
-        return Reply(response.status, response.headers.get("Retry-After"), response.read())
+        pieces, size = [], 0
+        while piece := response.read(_PIECE):
+            pieces.append(piece)
+            if (size := size + len(piece)) > answers.MAX_BODY:
+                raise answers.too_long()
+        return Reply(response.status, response.headers.get("Retry-After"), b"".join(pieces))
+
+
+class _Connection(http.client.HTTPConnection):
+    """Its timeout is that of a whole answer, which is there `until` then or raises TimeoutError."""
+
+    until = 0.0
+
+    def connect(self) -> None:
+        """Connect by a socket that knows how long it may wait."""
+        self.sock = _Socket(self)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect((self.host, self.port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class _Socket(socket.socket):
+    def __init__(self, connection: _Connection) -> None:
+        super().__init__()
+        self._of = connection
+
+    def recv_into(self, *given: Any) -> int:
+        """Wait no longer than is left, however often something comes."""
+        left = self._of.until - monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.settimeout(left)
+        return super().recv_into(*given)

@@ -72,17 +72,16 @@ class _Calls:
     def ask(self, body: bytes, count: int) -> list[Any] | Refusal:
         try:
             reply = self._asking.post(body)
+            if reply.status == 200:
+                return answers.predictions(reply.content, count)
         except (Lost, DeadlineExceeded) as error:
             return Refusal("lost", error)
         except Unavailable as error:  # it is not well
             return Refusal("away", error, sent=False)
+        except Internal as error:
+            return Refusal("rows", error)
         except ServingError as error:  # it cannot be started any more
             return Refusal("job", error, sent=False)
-        if reply.status == 200:
-            try:
-                return answers.predictions(reply.content, count)
-            except Internal as error:
-                return Refusal("rows", error)
         refusal = answers.refusal(reply.status, reply.retry_after, reply.content)
         return Refusal(_concerns(reply.status), refusal)
 

@@ -30,9 +30,6 @@ from trivet.serving.replica import Done
 from trivet.serving.upstream import Head
 from trivet.serving.upstreams import Upstreams
 
-MAX_BODY = 1 << 29
-"""Bytes of an answer at most: above what a request of ordinary limits needs, and little enough to hold."""
-
 _INVOKED = (
     "this model's container has an invoke route prefix in place of a predict route: call it at "
     ".../endpoints/ENDPOINT/invoke/PATH"
@@ -83,9 +80,9 @@ class _Batch(Ask):
     def body(self, data: bytes) -> None:
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > MAX_BODY and not self.is_over:
+        if self._size > answers.MAX_BODY and not self.is_over:
             self._replicas.upstreams.forget(self)
-            self.fail(Internal(f"the container's answer is longer than {MAX_BODY:,} bytes"))
+            self.fail(answers.too_long())
 
     def end(self) -> None:
         content = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

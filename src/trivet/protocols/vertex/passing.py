@@ -20,10 +20,10 @@ from starlette.responses import Response
 from starlette.routing import Route as AsgiRoute
 from starlette.types import Receive, Scope, Send
 
+from trivet.containers import answers
 from trivet.core.errors import (
     Cancelled,
     FailedPrecondition,
-    Internal,
     InvalidArgument,
     NotFound,
     ServingError,
@@ -34,7 +34,7 @@ from trivet.protocols.forwarding import Matching
 from trivet.protocols.predict import ModelRoute
 from trivet.protocols.vertex.ids import ENDPOINT, Endpoint, endpoint, headers, in_headers
 from trivet.protocols.vertex.raw import RawRoute, unwrapped, wrapped
-from trivet.serving.container_replicas import MAX_BODY, ContainerReplicas
+from trivet.serving.container_replicas import ContainerReplicas
 from trivet.serving.passing import Passing
 from trivet.serving.passing import Request as Passed
 from trivet.serving.plane import DeployedModel
@@ -207,8 +207,8 @@ class _Wrapping:
             whole, size = [], 0
             async for piece in pieces:
                 whole.append(piece)
-                if (size := size + len(piece)) > MAX_BODY:
-                    raise Internal(f"the container's answer is longer than {MAX_BODY:,} bytes")
+                if (size := size + len(piece)) > answers.MAX_BODY:
+                    raise answers.too_long()
             yield wrapped(b"".join(whole), self.media_type)
             return
         before = b"["
