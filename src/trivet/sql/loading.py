@@ -26,9 +26,15 @@ def load(connection: "Connection", asked: Load, check: Callable[[], None]) -> Lo
     `check` is called now and then, and may raise. Raises InvalidArgument for what is wrong in a file, with
     the row, NotFound for a file or dataset that is not there, Unimplemented for a format.
     """
+    done = Loaded()
+    with done.closing:
+        _load(connection, asked, check, done)
+    return done
+
+
+def _load(connection: "Connection", asked: Load, check: Callable[[], None], done: Loaded) -> None:
     import pyarrow as pa
 
-    done = Loaded()
     batches_of = _FORMATS.get(asked.format)
     if batches_of is None:
         known = ", ".join(_FORMATS)
@@ -61,7 +67,6 @@ def load(connection: "Connection", asked: Load, check: Callable[[], None]) -> Lo
         if raised:
             raise raised[0] from None
         raise
-    return done
 
 
 def _peeked(batches: Iterator[Any], fields: Sequence[Field]) -> tuple[Any, Iterator[Any]]:

@@ -2,7 +2,8 @@
 
 import gzip
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -60,6 +61,8 @@ class Loaded:
     size: int = 0
     rows: int = 0
     bad: int = 0
+    closing: ExitStack = field(default_factory=ExitStack, repr=False)
+    """Closes the files in the end: after an error, who reads them has not come to that."""
 
 
 def opened(connection: "Connection", asked: Load, done: Loaded) -> Iterator[tuple[str, BinaryIO]]:
@@ -67,6 +70,7 @@ def opened(connection: "Connection", asked: Load, done: Loaded) -> Iterator[tupl
     if asked.file is not None:
         done.files, done.size = 1, asked.file.stat().st_size
         with asked.file.open("rb") as file:
+            done.closing.callback(file.close)
             yield "the data", file
         return
     place = connection.database.place
@@ -75,6 +79,7 @@ def opened(connection: "Connection", asked: Load, done: Loaded) -> Iterator[tupl
         done.files += 1
         done.size += found.size
         with files.open(found.uri, version=found.version) as file:
+            done.closing.callback(file.close)
             yield found.uri, file
 
 

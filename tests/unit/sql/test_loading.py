@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -106,6 +107,21 @@ def test_rows_of_another_length_are_named(load):
         load("1,2\n3\n", fields=fields(a=INT, b=INT))
     assert load("1,2\n3\n4,5\n", fields=fields(a=INT, b=INT), bad=1) == [(1, 2), (4, 5)]
     assert load.done.bad == 1
+
+
+@pytest.mark.parametrize("format_", ["CSV", "NEWLINE_DELIMITED_JSON"])
+def test_after_an_error_the_file_is_closed_though_the_error_is_kept(load, monkeypatch, format_):
+    opened, open_ = [], Path.open
+
+    def noted(path, *how, **more):
+        opened.append(open_(path, *how, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(Path, "open", noted)
+    with pytest.raises(InvalidArgument) as raised:
+        load("1,2\n3\n", format_, fields=fields(a=INT, b=INT))
+    assert len(opened) > 1
+    assert all(one.closed for one in opened), raised
 
 
 def test_lines_that_are_no_json_are_named(load):
