@@ -38,9 +38,10 @@ def _found() -> Way:
     if shutil.which("docker") is None:
         raise FailedPrecondition("docker is not installed")
     tool = Tool(("docker",))
-    told = tool.run("info", "--format={{.OperatingSystem}}")
+    told = tool.run("version", "--format={{.Server.Os}}")  # which says plainly where there is no daemon
     if told.returncode:
         raise FailedPrecondition(f"docker is installed, but does not work: {last_line(told.stderr)}")
+    told = tool.run("info", "--format={{.OperatingSystem}}")
     if sys.platform != "linux" or "Desktop" in told.stdout:
         return Way(tool, Near(called=_DESKTOP))
     gateway = _gateway(tool)
