@@ -154,6 +154,19 @@ def test_a_caller_who_leaves_ends_the_stream(server, plane, tmp_path):
     (tmp_path / "go-1").touch()
 
 
+def test_a_caller_who_leaves_before_the_first_byte_ends_its_request(server, plane, tmp_path):
+    address = httpx.URL(server.url)
+    with socket.create_connection((address.host, address.port)) as caller:
+        target = f"{PARENT}/endpoints/any/invoke/wait?next={tmp_path / 'go'}"
+        caller.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        while not passing(plane):
+            pass
+        caller.shutdown(socket.SHUT_WR)  # as the system does for a caller who closes its socket
+        assert caller.recv(1 << 16).startswith(b"HTTP/1.1 499")
+    assert not passing(plane)
+    (tmp_path / "go").touch()
+
+
 def passing(plane):
     lines = plane.client.get("/metrics").text.splitlines()
     found = [line for line in lines if line.startswith("trivet_in_flight_requests") and 'model="any"' in line]

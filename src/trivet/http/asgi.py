@@ -30,12 +30,16 @@ log = logging.getLogger("trivet")
 
 
 class Exchange:
-    """Carries a request to the application and its answer back, streamed if it comes in several parts."""
+    """Carries a request to the application and its answer back, streamed if it comes in several parts.
+
+    `ended`, which is in the state of the scope, tells that the caller sends no more; it has left, or waits.
+    """
 
     def __init__(self, connection: "Connection", head: Head, body: bytes) -> None:
         self._connection = connection
         self._head = head
         self._body: bytes | None = body
+        self.ended = asyncio.Event()
         self._left = asyncio.Event()
         self._start: tuple[int, Headers] | None = None
         self._missing: int | None = None  # bytes of a body of the length that the application told
@@ -59,7 +63,7 @@ class Exchange:
             "headers": list(head.headers),
             "client": connection.peer,
             "server": server,
-            "state": {},
+            "state": {"ended": self.ended},
         }
         try:
             await app(scope, self.receive, self.send)

@@ -97,6 +97,8 @@ class Connection(Movable):
             self._close()
         elif self._pending is not None:
             self._server.loop.call_later(_LEAVES_WITHIN, self._leave, self._pending)
+        elif self.exchange is not None:
+            self.exchange.ended.set()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -291,6 +293,8 @@ class Connection(Movable):
             hot = head.hot
             if hot is None:
                 self.exchange = Exchange(self, head, body)
+                if self._ended:
+                    self.exchange.ended.set()
                 self._server.start(self.exchange)
             elif head.method == "POST":
                 pending = hot.answer(self, head, body, now)

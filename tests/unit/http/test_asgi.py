@@ -48,6 +48,30 @@ def parts(transport):
     return head.split(b"\r\n"), body
 
 
+@pytest.mark.parametrize("when", ["with the request", "later"])
+async def test_the_application_is_told_that_the_caller_sends_no_more(when):
+    told = []
+
+    async def app(scope, receive, send):
+        told.append(scope["state"]["ended"])
+        await told[0].wait()
+        await saying(start(), part(b"all"))(scope, receive, send)
+
+    connection, transport = connect(server_of(app=app))
+    whole = request("/other", method="GET")
+    if when == "later":
+        connection.data_received(whole)
+        await turns()
+        assert not told[0].is_set()
+    else:
+        connection.data_received(whole[:-1])
+        connection.data_received(whole[-1:])
+    connection.eof_received()
+    await turns()
+    assert told[0].is_set()
+    assert parts(transport)[1] == b"all"
+
+
 async def test_the_application_is_told_all_of_the_request():
     told = []
 
@@ -62,6 +86,7 @@ async def test_the_application_is_told_all_of_the_request():
     assert message == {"type": "http.request", "body": b"xyz", "more_body": False}
     assert scope["headers"] == [(b"host", b"a"), (b"content-length", b"3"), (b"x-y", b"Z")]
     del scope["headers"]
+    assert not scope["state"].pop("ended").is_set()
     assert scope == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -64,6 +64,9 @@ _THEIRS = frozenset(
 )  # fmt: skip
 """Headers of an answer that end here."""
 
+_LEAVES_WITHIN = 0.05
+"""Seconds in which a caller who has ended its side may still have an answer begin: as a rule it has left."""
+
 _CODES = {429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 
 
@@ -146,7 +149,9 @@ class _Passes:
         began = monotonic()
         try:
             passing = deployed.passes.pass_on(passed)
-            watching = asyncio.create_task(_leave(request.receive, passing))
+            watching = asyncio.create_task(
+                _leave(request.receive, passing, request.scope["state"].get("ended"))
+            )
             try:
                 await passing.begin(_within(request, deployed))
             finally:
@@ -312,7 +317,21 @@ def _code(status: int) -> str:
     return _CODES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
 
 
-async def _leave(receive: Callable[[], Awaitable[object]], passing: Passing) -> None:
-    """Let go of the container's answer when the caller has left."""
-    await receive()
+async def _leave(
+    receive: Callable[[], Awaitable[object]], passing: Passing, ended: asyncio.Event | None = None
+) -> None:
+    """Let go of the container's answer when the caller has left, or has only `ended` its side for a while."""
+    gone = [asyncio.ensure_future(receive())]
+    if ended is not None:
+        gone.append(asyncio.ensure_future(_for_a_while(ended)))
+    try:
+        await asyncio.wait(gone, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in gone:
+            one.cancel()
     passing.leave()
+
+
+async def _for_a_while(ended: asyncio.Event) -> None:
+    await ended.wait()
+    await asyncio.sleep(_LEAVES_WITHIN)
