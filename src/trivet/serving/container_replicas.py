@@ -42,7 +42,7 @@ _UNSENDABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, Recur
 class _Batch(Ask):
     """Requests that are asked together, until they are answered. It is also what tells that nobody waits."""
 
-    __slots__ = ("_counts", "_done", "_gone", "_head", "_pieces", "_replicas", "_size", "apart")
+    __slots__ = ("_alone", "_counts", "_done", "_gone", "_head", "_pieces", "_replicas", "_size", "apart")
 
     def __init__(
         self, replicas: "ContainerReplicas", written: bytes, counts: Sequence[int], done: Done
@@ -55,12 +55,15 @@ class _Batch(Ask):
         self._head: Head
         self._pieces: list[bytes] = []
         self._size = 0
-        self.apart: Callable[[], object] | None = None  # asks for each part alone
+        self.apart: Callable[[], Unwanted] | None = None  # asks for each part alone
+        self._alone: Unwanted | None = None  # has been done, and tells the same of these
 
     def __call__(self, parts: Sequence[int]) -> None:
         """Nobody waits for these parts any more; where that is all of them, have none answered."""
         self._gone.update(parts)
-        if len(self._gone) == len(self._counts) and not self.is_over:
+        if self._alone is not None:
+            self._alone(parts)
+        elif len(self._gone) == len(self._counts) and not self.is_over:
             self._replicas.upstreams.forget(self)
             self._done([Cancelled("nobody waits for the answer any more")] * len(self._counts))
 
@@ -103,7 +106,9 @@ class _Batch(Ask):
     def fail(self, error: ServingError) -> None:
         blames = isinstance(error, Internal | InvalidArgument)
         if blames and self.apart is not None:  # one of them may be the reason
-            self.apart()
+            self._alone = self.apart()
+            if self._gone:
+                self._alone(sorted(self._gone))
         else:
             self._done([error] * len(self._counts))
 

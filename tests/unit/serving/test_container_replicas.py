@@ -129,6 +129,27 @@ async def test_only_bad_requests_of_several_fail(tmp_path):
 
 
 @on_both_loops
+async def test_nobody_need_wait_for_one_that_is_asked_alone_after_all(tmp_path):
+    application = await Application(tmp_path / "a").start()
+    front = replicas(tmp_path / "a")
+    answer, unwanted = send(front, instances(1), instances(2), instances(3))
+    request = await application.request()
+    unwanted((0,))
+    request.answer(b"no", 500)
+    for _ in range(3):
+        request = await application.request()
+        if json.loads(request.body)["instances"] == [3]:
+            request.echo()
+    unwanted((1,))
+    gone, too, predictions = await soon(answer)
+    assert isinstance(gone, Cancelled)
+    assert isinstance(too, Cancelled)
+    assert answered(predictions) == [3]
+    front.close()
+    await application.close()
+
+
+@on_both_loops
 async def test_what_is_not_http_is_told_as_the_containers_fault(tmp_path):
     application = await Application(tmp_path / "a").start()
     front = replicas(tmp_path / "a")
