@@ -4,20 +4,21 @@ import asyncio
 import logging
 import shutil
 import socket
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trivet.app import memory
-from trivet.app.children import Child, Ended, Hears, spawn, together
+from trivet.app.children import Child, Hears, together
 from trivet.app.fronts import LINGERS_IDLE, Fronts
-from trivet.app.loaders import Loaders, took_too_long
+from trivet.app.loaders import Loaders
 from trivet.app.messages import Doors, Listen, Retire, Serve, Serving
 from trivet.app.models import Where, where
+from trivet.app.openings import Opener, Openings
 from trivet.app.replicas import Group
 from trivet.app.seats import Seat
-from trivet.core.errors import ResourceExhausted, ServingError, Unavailable
+from trivet.core.errors import ServingError, Unavailable
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 from trivet.serving.wish import Wish
 from trivet.settings import Settings
@@ -49,6 +50,8 @@ class Generation:
         self._where: dict[str, Where] = {}
         self._groups: dict[str, Group] = {}
         self._loaders = Loaders(settings, hears, self._shared, self._watch, self._replaced)
+        self._opener = Opener(settings, folder, self._loaders, hears, self._watch, self._replaced)
+        self._openings = Openings(self._opener.opened)
         self._outdated: list[Seat] = []  # loaders that fronts are forks of, which are to be replaced
         self._leaving: list[Group] = []  # what those fronts ask, and the next ones do not
         self._must_replace = False
@@ -92,21 +95,29 @@ class Generation:
         self._where = {spec.id: _where(spec) for spec in wish.models}
         self._wish = wish
         apart = [spec for spec in wish.models if self._where[spec.id] == "apart"]
-        await together([self._loaders.open(), *(self._open_group(spec) for spec in apart)])
+        await together([self._loaders.open(), *(self._add_group(spec) for spec in apart)])
         for info in list(self._loaders.infos.values()):
             if info.placement.where == "process":
-                await self._open_group(info.spec, info)
+                await self._add_group(info.spec, info)
 
     async def open_fronts(self, sockets: Sequence[socket.socket]) -> None:
         """Start a front for each socket, and wait until all serve."""
         self._sockets = sockets
         await self.fronts.open(sockets)
 
-    async def apply(self, wish: Wish, sockets: Sequence[socket.socket] = ()) -> dict[str, ServingError]:
+    @property
+    def starting(self) -> Collection[str]:
+        """The deployed models that are wished, and still being started."""
+        return self._openings.ids
+
+    async def apply(
+        self, wish: Wish, sockets: Sequence[socket.socket] = (), again: Callable[[], None] | None = None
+    ) -> dict[str, ServingError]:
         """Serve this wish instead: all of it but those models that cannot be loaded, which are returned.
 
         When it returns, every request that comes is answered by it alone. Nothing that is served before and
-        after is disturbed. With `sockets`, fronts are started on them, as `open_fronts` does. Raises
+        after is disturbed. With `sockets`, fronts are started on them, as `open_fronts` does. With `again`,
+        containers are `starting` meanwhile, and it is called when this is worth another call. Raises
         what may be gone at another try: a process ended in the middle.
         """
         self._sockets = sockets or self._sockets
@@ -118,14 +129,15 @@ class Generation:
         places = memory.places(changed, failures)
         await self._load_changed(changed, places, [id_ for id_ in before if id_ not in wanted], failures)
         groups = dict(self._groups)
-        await self._open_groups(changed, places, failures)
+        await self._open_groups(changed, places, failures, again)
         for id_, group in groups.items():
             kept = self._groups[id_] is group  # and no other took its place
             if id_ not in wanted or (kept and self._is_elsewhere(id_, places, failures)):
                 del self._groups[id_]
         self._where |= {id_: place for id_, place in places.items() if id_ not in failures}
         self._must_replace |= any(place == "own" for id_, place in places.items() if id_ not in failures)
-        served = [before.get(id_) if id_ in failures else spec for id_, spec in wanted.items()]
+        held = {*failures, *self.starting}
+        served = [before.get(id_) if id_ in held else spec for id_, spec in wanted.items()]
         self._wish = Wish(wish.revision, tuple(one for one in served if one is not None), wish.addresses)
         self._where = {id_: place for id_, place in self._where.items() if id_ in self.ids}
         self._leaving += [group for id_, group in groups.items() if self._groups.get(id_) is not group]
@@ -171,6 +183,8 @@ class Generation:
         self.fronts.close()
         for group in self._groups.values():
             group.close()
+        for id_ in list(self._openings.ids):
+            self._openings.drop(id_)
         self._loaders.close()
 
     # What is served, as a front is told.
@@ -244,10 +258,15 @@ class Generation:
             self._must_replace = True
 
     async def _open_groups(
-        self, changed: Sequence[ModelSpec], places: dict[str, Where], failures: dict[str, ServingError]
+        self,
+        changed: Sequence[ModelSpec],
+        places: dict[str, Where],
+        failures: dict[str, ServingError],
+        again: Callable[[], None] | None,
     ) -> None:
         """Open the replicas of all that run in processes; what fails is among the failures."""
         opening: list[tuple[ModelSpec, ModelInfo | None]] = []
+        self._openings.keep({spec.id for spec in changed if spec.id not in failures})
         for spec in changed:
             if spec.id in failures:
                 continue
@@ -256,48 +275,29 @@ class Generation:
                 opening.append((spec, None))
             elif places.get(spec.id) == "shared" and info is not None and info.placement.where == "process":
                 opening.append((spec, info))
-        await together(self._try_group(spec, info, failures) for spec, info in opening)
+        await together(self._try_group(spec, info, failures, again) for spec, info in opening)
 
     def _is_elsewhere(self, id_: str, places: dict[str, Where], failures: dict[str, ServingError]) -> bool:
         """Whether a model that had replicas runs in the fronts now."""
         return id_ in places and id_ not in failures and places[id_] != "apart"
 
-    async def _open_group(self, spec: ModelSpec, info: ModelInfo | None = None) -> None:
-        """Start the replicas of a model: forks of the loader if it has the model, else on their own."""
-
-        async def start(name: str, listening: socket.socket) -> Child:
-            if info is not None:
-                return await self._loaders.fork_replica(name, listening, spec.id)
-            child = self._watch(await spawn("replica", name, self._hears, listening))
-            child.channel.send(self._loaders.ask([spec]))
-            return child
-
-        group, within = Group(spec, info), self.settings.artifacts.load_timeout
-        if spec.container is not None:  # it may have to be built before it is started
-            within += spec.container.start_timeout
-        try:
-            async with asyncio.timeout(within):
-                await group.open(self._folder, start, self._replaced)
-        except BaseException as error:
-            for child in group.close():
-                child.kill()
-            if isinstance(error, TimeoutError):
-                raise took_too_long(within) from None
-            raise
-        self._groups[spec.id] = group
+    async def _add_group(self, spec: ModelSpec, info: ModelInfo | None = None) -> None:
+        self._groups[spec.id] = await self._opener.once(spec, info)
 
     async def _try_group(
-        self, spec: ModelSpec, info: ModelInfo | None, failures: dict[str, ServingError]
+        self,
+        spec: ModelSpec,
+        info: ModelInfo | None,
+        failures: dict[str, ServingError],
+        again: Callable[[], None] | None,
     ) -> None:
         try:
-            try:
-                await self._open_group(spec, info)
-            except Ended:  # it may not have been the model
-                await self._open_group(spec, info)
+            if again is None or spec.container is None:
+                self._groups[spec.id] = await self._opener.opened(spec, info)
+            elif (group := self._openings.take(spec, again)) is not None:
+                self._groups[spec.id] = group
         except ServingError as error:
             failures[spec.id] = error
-        except OSError as error:  # too many files or processes
-            failures[spec.id] = ResourceExhausted(f"{spec.ref} cannot be given its processes: {error}")
 
     async def _dismiss(
         self, groups: Sequence[Group], loaders: Sequence[Seat], fronts: Sequence[Child]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import count
@@ -16,7 +16,7 @@ from trivet.app.messages import (
 )
 from trivet.app.seats import Seat
 from trivet.core.errors import ServingError
-from trivet.core.resources import Failure
+from trivet.core.resources import STARTING, Failure
 from trivet.serving.wish import Address, Wish
 from trivet.settings import Settings
 
@@ -111,9 +111,10 @@ class Manager:
         self._stale = True
         self._changed.set()
 
-    def applied(self, revision: int, failures: Mapping[str, ServingError]) -> None:
-        """Tell the process what is served now."""
+    def applied(self, revision: int, failures: Mapping[str, ServingError], starting: Collection[str]) -> None:
+        """Tell the process what is served now, and what will be, once it has been started."""
         told = {id_: Failure(error.code.value, str(error)) for id_, error in failures.items()}
+        told |= dict.fromkeys(starting, STARTING)
         if self._seat is not None and self._seat.child is not None:
             self._seat.child.channel.send(Applied(revision, told))
 

@@ -201,8 +201,8 @@ class Supervisor:
             try:
                 async with self._changing:
                     wish = await manager.wish()  # another generation may have come meanwhile, and its catalog
-                    failures = await self._serving.apply(wish)
-                    manager.applied(wish.revision, failures)
+                    failures = await self._serving.apply(wish, again=manager.again)
+                    manager.applied(wish.revision, failures, self._serving.starting)
             except Exception as error:
                 log.exception("what is wished is not served: %s", error)
                 await asyncio.sleep(_TRIES_AGAIN)

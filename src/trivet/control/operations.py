@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING
 
 from trivet.control.settings import ControlSettings
 from trivet.core.errors import Cancelled, Code, FailedPrecondition, NotFound, ServingError, model_error
-from trivet.core.resources import Document, Failure, Location, Name, Node, Operation, Page, Query
+from trivet.core.resources import (
+    STARTING,
+    Document,
+    Failure,
+    Location,
+    Name,
+    Node,
+    Operation,
+    Page,
+    Query,
+)
 from trivet.serving.replica import FAULTS
 
 if TYPE_CHECKING:
@@ -200,9 +210,7 @@ class Operations:
             tx.beat(self.settings.node, revision, failures)
             served, nodes = self._served(tx), tx.nodes(self.settings.alive_within)
             waiting = [
-                one.name
-                for one in tx.unfinished()
-                if self._work(one) is None and (one.revision <= served or _failed(one, nodes))
+                one.name for one in tx.unfinished() if self._work(one) is None and _is_due(one, served, nodes)
             ]
         for name in waiting:
             self._go_on(name)
@@ -215,9 +223,10 @@ class Operations:
                 operation = tx.operation(name)
             except NotFound:
                 return  # another has ended it, and it has been forgotten
-            failure = _failed(operation, tx.nodes(self.settings.alive_within))
-            if operation.done or (failure is None and operation.revision > self._served(tx)):
+            nodes = tx.nodes(self.settings.alive_within)
+            if operation.done or not _is_due(operation, self._served(tx), nodes):
                 return  # it has gone on in the meantime
+            failure = _failed(operation, nodes)
             stage = self.kinds.get(operation.kind, Kind()).stage
             if stage is None:
                 self.end(tx, operation, operation.response or {})
@@ -272,15 +281,25 @@ def failure_of(error: BaseException) -> Failure:
 CANCELLED = Failure(Cancelled.code.value, "the operation was cancelled")
 
 
+def _is_due(operation: Operation, served: int, nodes: list[Node]) -> bool:
+    """Whether what an operation waits for is there on every machine, or will never be on one."""
+    if _failed(operation, nodes):
+        return True
+    return operation.revision <= served and STARTING not in _said(operation, nodes)
+
+
 def _failed(operation: Operation, nodes: list[Node]) -> Failure | None:
     """Return why a machine that has come as far as an operation could not load what it deploys."""
+    return next((one for one in _said(operation, nodes) if one != STARTING), None)
+
+
+def _said(operation: Operation, nodes: list[Node]) -> list[Failure]:
+    """Return what machines that have come as far as an operation say of the model that it deploys."""
     id_ = operation.request.get("deployedModelId")
     if not id_ or not operation.revision:
-        return None
-    for node in nodes:
-        if node.applied >= operation.revision and id_ in node.failures:
-            return node.failures[id_]
-    return None
+        return []
+    far = [node for node in nodes if node.applied >= operation.revision]
+    return [node.failures[id_] for node in far if id_ in node.failures]
 
 
 def _shown(operation: Operation) -> Operation:

@@ -212,6 +212,10 @@ class Failure:
     message: str
 
 
+STARTING = Failure(0, "it is being started")
+"""What a node says of a deployed model that it has not failed to load, and has not loaded yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A long-running call. `kind` is the method (`deployModel`), `target` the full name of its resource.

@@ -2,6 +2,7 @@ import pytest
 
 from tests.unit.control.conftest import ALL, FRAUD, HERE
 from trivet.core.errors import Code, FailedPrecondition, InvalidArgument, NotFound
+from trivet.core.resources import STARTING, Failure
 
 
 def test_the_first_model_gets_all_the_traffic_and_another_nothing(server, endpoint):
@@ -38,6 +39,34 @@ def test_an_older_wish_is_not_enough(server, endpoint):
     server.serve()
     server.plane.applied(before, {})
     assert not server.plane.operation(operation.name).done
+
+
+def test_what_is_being_started_is_waited_for_while_all_else_goes_on(server, endpoint):
+    operation = server.begin(endpoint, id="7")
+    other = server.begin(endpoint, id="8")
+    starting = {"7": STARTING}
+    for _ in range(2):
+        server.plane.applied(server.plane.wish().revision, starting)
+    assert server.done(other) == {"deployedModel": {"id": "8"}}
+    assert set(server.deployed(endpoint)) == {"8"}
+    assert not server.plane.operation(operation.name).done
+
+    server.serve()
+    server.serve()
+    assert server.done(operation) == {"deployedModel": {"id": "7"}}
+
+
+def test_one_machine_that_has_not_started_it_is_enough_to_wait_for(server, endpoint):
+    operation = server.begin(endpoint, id="7")
+    revision = server.plane.wish().revision
+    with server.catalog.transaction() as tx:
+        tx.beat("other", revision, {"7": STARTING})
+    server.serve()
+    assert server.deployed(endpoint) == {}
+    with server.catalog.transaction() as tx:
+        tx.beat("other", revision, {"7": Failure(9, "no such file")})
+    server.serve()
+    assert server.failed(operation).message == "no such file"
 
 
 def test_a_failed_deployment_leaves_everything_as_it_was(server, endpoint):

@@ -1,0 +1,81 @@
+"""While a container is built and started, which may take minutes, all else goes on."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.plane import PARENT, Failed, Plane
+from tests.integration.processes import family
+from tests.integration.server import up
+from tests.integration.test_container_online import PROCESS, upload, works
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with up(tmp_path_factory.mktemp("data"), TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+        server.client.timeout = 60
+        yield server
+        assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def plane(server):
+    """An endpoint `quick` with a model, and a model `slow`, which takes minutes to start."""
+    plane = Plane(server.client)
+    plane.endpoint("quick")
+    plane.deploy("quick", upload(plane, "quick"))
+    upload(plane, "slow", env={"STARTS_IN": "300"})
+    return plane
+
+
+def begin(plane, endpoint):
+    """Begin to deploy the slow model."""
+    model = f"{PARENT[4:]}/models/slow@1"
+    return plane.post(f"endpoints/{endpoint}:deployModel", {"deployedModel": {"model": model}})
+
+
+def applications(server):
+    """Return how many processes run the application."""
+    commands = [Path(f"/proc/{pid}/cmdline") for pid in family(server.process.pid)]
+    return sum(one.exists() and b"app.py" in one.read_bytes() for one in commands)
+
+
+def test_others_are_deployed_and_traffic_moves(server, plane):
+    plane.endpoint("slow")
+    operation = begin(plane, "slow")
+    since = time.monotonic()
+    plane.endpoint("other")
+    plane.deploy("other", f"{PARENT[4:]}/models/quick@1")
+    first = plane.get("endpoints/quick")["deployedModels"][0]["id"]
+    second = plane.deploy("quick", f"{PARENT[4:]}/models/quick@1")
+    plane.split("quick", {first: 0, second: 100})
+    assert plane.predict("quick", [1])["deployedModelId"] == second
+    plane.undeploy("quick", first)
+    assert works(plane, "other")
+    assert time.monotonic() - since < 20
+    assert not plane.get(operation["name"].removeprefix(f"{PARENT[4:]}/"))["done"]
+    assert plane.get("endpoints/slow").get("deployedModels", []) == []
+
+
+def test_one_that_is_cancelled_ends(server, plane):
+    plane.endpoint("given-up")
+    before = applications(server)
+    operation = begin(plane, "given-up")
+    deadline = time.monotonic() + 20
+    while applications(server) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert applications(server) > before
+    plane.post(f"{operation['name'].removeprefix(f'{PARENT[4:]}/')}:cancel", {})
+    with pytest.raises(Failed, match="cancelled"):
+        plane.done(operation)
+    while applications(server) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert applications(server) == before
+
+
+def test_what_keeps_one_from_starting_is_told_and_the_former_goes_on(plane):
+    broken = upload(plane, "broken", env={"BROKEN": "1"})
+    with pytest.raises(Failed, match="before it was ready"):
+        plane.deploy("quick", broken)
+    assert works(plane, "quick")
