@@ -245,6 +245,14 @@ def test_every_way_to_run_it_that_works_here_builds_and_runs(podman, number, sta
     assert ask(running, "os.environ['AIP_HTTP_PORT']") == listens
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can do so")
+@pytest.mark.parametrize("cpu", sorted(os.sched_getaffinity(0))[:2])
+def test_podman_works_in_a_namespace_of_mounts_too(podman, cpu):
+    told = "from trivet.containers.podman import ENGINE; print(ENGINE.lacks() or 'nothing')"
+    command = ["taskset", "-c", str(cpu), "unshare", "--mount", sys.executable, "-c", told]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "nothing\n"
+
+
 def test_a_command_that_there_is_not(start, spec):
     running = start(
         ContainerSpec(folder=spec.folder, cache=spec.cache, command=("/none", "$(AIP_HTTP_PORT)"))

@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivet.containers.oci.tool import Tool, last_line
@@ -52,20 +52,29 @@ def _space() -> Path:
             if not os.path.ismount(
                 _PLACE
             ):  # where such a thing can be kept: a mount that is shared with none
-                _call("mount", "--bind", str(_PLACE), str(_PLACE))
-                _call("mount", "--make-private", str(_PLACE))
-            _call("unshare", f"--mount={_SPACE}", "--propagation=slave", "umount", str(_SECOND))
+                _call(("mount", "--bind", str(_PLACE), str(_PLACE)))
+                _call(("mount", "--make-private", str(_PLACE)))
+            make = ("unshare", f"--mount={_SPACE}", "--propagation=slave", "umount", str(_SECOND))
+            # A namespace can be kept only in one with a lower number. Each CPU hands out numbers of its own, so
+            # in a namespace that is not the machine's first, only that which made it is sure to have higher ones.
+            cpus = sorted(os.sched_getaffinity(0))
+            _call(make, *(("taskset", "--cpu-list", str(cpu), *make) for cpu in cpus))
     return _SPACE
 
 
-def _call(*command: str) -> None:
-    try:
-        subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        told = last_line(getattr(error, "stderr", "") or str(error))
-        raise FailedPrecondition(
-            f"podman is installed, but cannot run with the two versions of cgroups that are here: {told}"
-        ) from None
+def _call(*commands: Sequence[str]) -> None:
+    """Run the first of the commands that succeeds."""
+    told = ""
+    for command in commands:
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            told = last_line(getattr(error, "stderr", "") or str(error))
+        else:
+            return
+    raise FailedPrecondition(
+        f"podman is installed, but cannot run with the two versions of cgroups that are here: {told}"
+    )
 
 
 def _docker_hub() -> Mapping[str, str]:
