@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from trivet.containers.process import ProcessApplication
 from trivet.containers.processes import guard, scratch
 from trivet.containers.processes.guarded import Guarded, Limits
 from trivet.core.errors import FailedPrecondition
@@ -94,6 +95,16 @@ def test_what_a_command_leaves_behind_is_ended_with_it():
     left = pids(run.output, 2)
     run.wait()
     assert not any(map(runs, left))
+
+
+def test_what_a_probe_leaves_behind_is_ended_with_it(tmp_path):
+    one = guarded("exec sleep 60")
+    application = ProcessApplication(one, 0, dict(os.environ), tmp_path)
+    assert application.run(["sh", "-c", "setsid sleep 60 & echo $! > left"], 20)
+    assert not runs(int((tmp_path / "left").read_text()))
+    assert not application.run(["sh", "-c", "setsid sleep 60 & echo $! > left; sleep 60"], 1)
+    assert not runs(int((tmp_path / "left").read_text()))
+    one.stop(0)
 
 
 def test_it_is_asked_to_end_and_has_time_for_it():

@@ -11,12 +11,11 @@ import os
 import random
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from trivet.containers import inherited
 from trivet.containers.base import Near, Prepared, Says
-from trivet.containers.processes import copying, environments, guard, listening, packages, pythons, scratch
+from trivet.containers.processes import copying, environments, listening, packages, pythons, scratch
 from trivet.containers.processes.guarded import Guarded, Limits
 from trivet.containers.processes.places import LOOPBACK, Places, on_loopback, on_port
 from trivet.containers.processes.scratch import Scratch
@@ -51,30 +50,20 @@ class ProcessApplication:
         return self._guarded.output.tail(lines)
 
     def run(self, command: Sequence[str], timeout: float) -> bool:
-        """Run a command with the application's environment, where it runs."""
+        """Run a command with the application's environment, where it runs; nothing that it starts is left."""
         if self.ended or not command:
             return False
         try:
-            started = subprocess.Popen(
-                command,
-                env=dict(self._env),
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                process_group=self._guarded.pid,  # with which it ends
-            )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            run = Guarded(command, env=self._env, folder=self._folder, says=_nobody)
+        except FailedPrecondition as error:
             log.warning("the probe %s cannot be run: %s", command[0], error)
             return False
         try:
-            return started.wait(timeout) == 0
+            return run.wait(timeout) == 0
         except subprocess.TimeoutExpired:
-            for pid in (*guard.descendants(started.pid), started.pid):
-                with suppress(OSError):
-                    os.kill(pid, 9)
-            started.wait()
             return False
+        finally:
+            run.stop(0)
 
     def stop(self, grace: float) -> None:
         """Have it end, and all that it has started."""
@@ -155,6 +144,10 @@ class ProcessEngine:
             held.let_go()
         listening.watch(port, spec.called, lambda: guarded.ended)
         return ProcessApplication(guarded, port, whole, folder)
+
+
+def _nobody(line: str) -> None:
+    """Hear nothing."""
 
 
 def _folder_of(spec: ContainerSpec) -> Path:

@@ -103,9 +103,9 @@ class Guarded:
         """The status with which it ended, as a shell has it: 128 more than the signal that ended it."""
         return self._status
 
-    def wait(self) -> int:
-        """Wait until it has ended, and return its status."""
-        self._process.wait()
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, and return its status; raises subprocess.TimeoutExpired."""
+        self._process.wait(timeout)
         assert self.ended
         return self._status
 
