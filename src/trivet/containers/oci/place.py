@@ -48,18 +48,21 @@ def _space() -> Path:
     with (_PLACE / "podman.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not os.path.ismount(_SPACE):
-            _SPACE.touch()
-            if not os.path.ismount(
-                _PLACE
-            ):  # where such a thing can be kept: a mount that is shared with none
-                _call(("mount", "--bind", str(_PLACE), str(_PLACE)))
-                _call(("mount", "--make-private", str(_PLACE)))
-            make = ("unshare", f"--mount={_SPACE}", "--propagation=slave", "umount", str(_SECOND))
-            # A namespace can be kept only in one with a lower number. Each CPU hands out numbers of its own, so
-            # in a namespace that is not the machine's first, only that which made it is sure to have higher ones.
-            cpus = sorted(os.sched_getaffinity(0))
-            _call(make, *(("taskset", "--cpu-list", str(cpu), *make) for cpu in cpus))
+            _make_space()
     return _SPACE
+
+
+def _make_space() -> None:
+    _SPACE.touch()
+    # such a thing can be kept on a mount that is shared with no other namespace
+    if not os.path.ismount(_PLACE):
+        _call(("mount", "--bind", str(_PLACE), str(_PLACE)))
+        _call(("mount", "--make-private", str(_PLACE)))
+    make = ("unshare", f"--mount={_SPACE}", "--propagation=slave", "umount", str(_SECOND))
+    # and in a namespace with a lower number. Each CPU hands out numbers of its own, so where this namespace
+    # is not the machine's first, only the CPU that made it is sure to have higher ones
+    on_each = (("taskset", "--cpu-list", str(cpu), *make) for cpu in sorted(os.sched_getaffinity(0)))
+    _call(make, *on_each)
 
 
 def _call(*commands: Sequence[str]) -> None:
