@@ -61,7 +61,7 @@ def _make_space() -> None:
     make = ("unshare", f"--mount={_SPACE}", "--propagation=slave", "umount", str(_SECOND))
     # and in a namespace with a lower number. Each CPU hands out numbers of its own, so where this namespace
     # is not the machine's first, only the CPU that made it is sure to have higher ones
-    on_each = (("taskset", "--cpu-list", str(cpu), *make) for cpu in sorted(os.sched_getaffinity(0)))
+    on_each = (("taskset", "--cpu-list", str(cpu), *make) for cpu in range(os.cpu_count() or 1))
     _call(make, *on_each)
 
 
