@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from trivet.core.errors import Unavailable
+from trivet.core.errors import Internal, Unavailable
 from trivet.protocols.vertex.grpc_rest import Request
 from trivet.protocols.vertex.grpc_upstream import Upstream
 
@@ -92,10 +92,11 @@ async def test_a_request_is_written_as_http_says():
         ([CHUNKS, b"0\r\nx: trailer\r\n\r\n"], b""),
         ([b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n", b"a"], b"a"),
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], b""),
+        ([b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n"], b""),
         ([b"HTTP/1.0 200 OK\r\n\r\nto the end"], b"to the end"),
         ([b"HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n"], b""),
     ],
-    ids=["chunks", "trailers", "continue", "no content", "to the end", "no phrase"],
+    ids=["chunks", "trailers", "continue", "no content", "length of none", "to the end", "no phrase"],
 )
 async def test_bodies_of_every_kind_are_read(sent, body):
     async with asking([sent]) as (upstream, _):
@@ -122,6 +123,13 @@ async def test_an_answer_that_is_none_is_unavailable(sent):
         with pytest.raises(Unavailable, match=r"no answer from 127\.0\.0\.1|the answer broke off"):
             await ask(upstream)
         assert repr(upstream).endswith(" 0 idle>")
+
+
+async def test_an_answer_without_an_end_is_not_held(monkeypatch):
+    monkeypatch.setattr("trivet.protocols.vertex.grpc_upstream._MAX_BODY", 1000)
+    async with asking([CHUNKS + b"400\r\n" + b"x" * 1024 + b"\r\n"]) as (upstream, _):
+        with pytest.raises(Internal, match="longer than 1,000 bytes"):
+            await ask(upstream)
 
 
 async def test_a_server_that_is_not_there_is_unavailable():
