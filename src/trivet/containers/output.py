@@ -12,8 +12,9 @@ KEPT = 200
 LONGEST = 4096
 """Bytes after which a line is broken: whoever prints without an end of line fills no memory."""
 
-_UNSEEN = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Colours and movements of a terminal: what is printed must not write over what a log says."""
+_UNSEEN = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Colours, movements of a terminal, other ends of lines and directions of writing: what is printed must not
+write over what a log says, nor seem to be a line of it."""
 
 
 class Output:

@@ -46,6 +46,7 @@ def test_a_line_without_an_end_is_broken():
 
 def test_nothing_moves_a_terminals_cursor():
     assert printed(b"\x1b[31mred\x1b[0m\x07\r\n10%\r20%\n\xff\tx")[0] == ["red", "20%", "\ufffd\tx"]
+    assert printed("a\u2028b\u202ec\u2066d\x85e\n".encode())[0] == ["abcde"]
 
 
 def test_the_tail_has_at_most_as_many_lines_as_asked_for():
