@@ -1,6 +1,7 @@
 """Virtual environments of applications: made once, complete or not at all."""
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -102,6 +103,15 @@ def test_a_package_that_no_index_has_is_told(tmp_path, wheels):
         made(tmp_path / "cache", Install(("--no-index", "no-such-thing"), wheels))
 
 
+def backend(folder, code):
+    """Make the folder of a package that is built by this code, as `slow`."""
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(
+        "[build-system]\nrequires = []\nbuild-backend = 'slow'\nbackend-path = ['.']\n"
+    )
+    (folder / "slow.py").write_text(code)
+
+
 MAKER = textwrap.dedent(
     """
     import sys
@@ -124,11 +134,7 @@ raise SystemExit(5)
 def test_a_maker_that_is_killed_leaves_neither_an_environment_nor_processes(tmp_path, wheels):
     """`pip` is in the middle of a build that never ends."""
     cache, mark, quick = tmp_path / "cache", tmp_path / "mark", tmp_path / "quick"
-    (wheels / "slow").mkdir()
-    (wheels / "slow/pyproject.toml").write_text(
-        "[build-system]\nrequires = []\nbuild-backend = 'slow'\nbackend-path = ['.']\n"
-    )
-    (wheels / "slow/slow.py").write_text(SETUP.format(str(mark), str(quick)))
+    backend(wheels / "slow", SETUP.format(str(mark), str(quick)))
     maker = subprocess.Popen(
         [sys.executable, "-c", MAKER, str(cache), str(wheels)], stdout=subprocess.DEVNULL
     )
@@ -151,6 +157,28 @@ def test_a_maker_that_is_killed_leaves_neither_an_environment_nor_processes(tmp_
                 second.result()
     until(lambda: not runs(builds))
     assert [path for path in cache.iterdir() if path.is_symlink()] == []
+
+
+def test_what_others_left_that_were_ended_is_removed(tmp_path, wheels):
+    cache = tmp_path / "cache"
+    found = made(cache)
+    for name in ("left.made-1", "busy.made-1"):
+        (cache / name / ".tmp").mkdir(parents=True)
+    with (cache / "busy.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert made(cache) == found
+    assert {path.name for path in cache.glob("*.made-*")} == {found.name, "busy.made-1"}
+    made(cache)
+    assert {path.name for path in cache.glob("*.made-*")} == {found.name}
+
+
+def test_what_pip_builds_is_beside_the_environment_and_removed(tmp_path, wheels):
+    mark = tmp_path / "mark"
+    backend(wheels / "slow", f"import os\nopen({str(mark)!r}, 'w').write(os.environ['TMPDIR'])\n")
+    with pytest.raises(FailedPrecondition):
+        made(tmp_path / "cache", Install(("--no-index", "--no-build-isolation", "./slow"), wheels))
+    assert (tmp_path / "cache") in Path(mark.read_text()).parents
+    assert not (made(tmp_path / "cache", thing(wheels)) / ".tmp").exists()
 
 
 def test_one_whose_interpreter_is_gone_is_made_again(tmp_path, wheels):

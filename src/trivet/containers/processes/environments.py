@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from trivet.core.errors import FailedPrecondition
 
 _LAYOUT = 1
 """Raised whenever environments are made in another way."""
+
+_TEMPORARY = ".tmp"
+"""A folder for what `pip` unpacks and builds, beside which nobody has to look for what it has left."""
 
 _LINES = 20
 
@@ -53,6 +56,7 @@ def environment(
     """
     key = _key(python, installs, env)
     cache.mkdir(parents=True, exist_ok=True)
+    _sweep(cache)
     ready = cache / key
     if (ready / "bin" / "python").exists():
         return ready.resolve()
@@ -63,7 +67,10 @@ def environment(
             shutil.rmtree(left, ignore_errors=True)
         made = Path(tempfile.mkdtemp(dir=cache, prefix=f"{key}.made-"))
         try:
-            _make(made, python, installs, {**inherited.for_builds(), **env}, says)
+            own = made / _TEMPORARY
+            own.mkdir()
+            _make(made, python, installs, {**inherited.for_builds(), **env, "TMPDIR": str(own)}, says)
+            shutil.rmtree(own, ignore_errors=True)
             os.sync()  # a loss of power must not leave empty files behind the name
             link = made.with_suffix(".link")
             link.unlink(missing_ok=True)
@@ -85,6 +92,16 @@ def _key(python: Interpreter, installs: Sequence[Install], env: Mapping[str, str
     for part in parts:
         hashed.update(len(part).to_bytes(8, "little") + part)
     return hashed.hexdigest()[:32]
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what was left by makers that were ended: what has no name, and is not being made."""
+    for left in cache.glob("*.made-*"):
+        ready = cache / left.name.partition(".")[0]
+        with suppress(OSError), ready.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not ready.is_symlink() or os.readlink(ready) != left.name:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
