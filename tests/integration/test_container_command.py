@@ -94,6 +94,18 @@ def application(tmp_path):
     return written
 
 
+def test_a_health_route_that_is_another_is_told_of(run, application, start):
+    folder = application('self.answer(200, json.dumps({"predictions": instances}).encode())')
+    file = folder / "main.py"
+    file.write_text(file.read_text().replace('(200, b"{}")', '(200 if self.path == "/ping" else 404, b"")'))
+    process = start("check", "application", "--start-timeout", "2")
+    _, said = process.communicate(timeout=WITHIN)
+    assert process.returncode == 1
+    assert "was not ready within 2 s: GET /v1/endpoints/1/deployedModels/2 answered 404" in said
+    assert "if its health route is another one, say so (healthRoute, --health-route)" in said
+    run("check", "application", "--health-route", "/ping")
+
+
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_the_tests_of_a_template_pass(tmp_path, run, template):
     run("init", "mine", "--template", template)

@@ -1,5 +1,6 @@
 """An application of a model from its start to its end, as jobs and SQL have it: by `lifecycle.load`."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -258,6 +259,10 @@ def test_one_that_starts_slowly_is_waited_for(spec):
             ("HEALTH", "500"),
             r"GET /health answered 500 \(Internal Server Error\); its last lines:\nlistening on",
         ),
+        (
+            ("HEALTH", "404"),
+            r"GET /health answered 404 \(Not Found\); if its health route is another one, say so",
+        ),
     ],
 )
 def test_one_that_takes_too_long_is_ended(spec, env, why):
@@ -266,6 +271,15 @@ def test_one_that_takes_too_long_is_ended(spec, env, why):
         started(replace(spec, env=(env,), start_timeout=3.0)),
     ):
         pass
+
+
+def test_the_log_says_what_is_waited_for(spec, monkeypatch, caplog):
+    monkeypatch.setattr("trivet.containers.running._TELLS_AFTER", 0.5)
+    with started(replace(spec, env=(("STARTS_IN", "1.5"),))):
+        pass
+    assert re.search(
+        r"the container is not ready after \d s: GET /health failed: Connection refused", caplog.text
+    )
 
 
 def test_a_full_container_is_asked_again_later(spec):

@@ -147,7 +147,7 @@ def test_a_container_of_ones_own_is_uploaded_and_shown(cli, tmp_path):
     assert cli(f"model upload own {asked} --command 'python m.py'") == "own@1 (default)\n"
     shown = rows(cli("model show own"))
     for row in (
-        ["image", str(folder)], ["env", "MODULE_NAME=main2"], ["port", "9000"],
+        ["framework", "container"], ["image", str(folder)], ["env", "MODULE_NAME=main2"], ["port", "9000"],
         ["predict route", "/predict"], ["command", "python m.py"],
     ):  # fmt: skip
         assert row in shown

@@ -75,7 +75,9 @@ def predicts(jobs: Jobs, model: str, endpoint: str | None) -> Json:
             return {"model": jobs.model(model)}
         except (NotFound, InvalidArgument) as error:
             if not Path(model).exists():
-                raise NotFound(f"{error}; nor is there a file or folder of that name") from None
+                raise NotFound(
+                    f"{str(error).rstrip('.')}; nor is there a file or folder of that name"
+                ) from None
     _, framework, path = parse(model)
     container: Json = {"artifactUri": absolute(path) if path else ""}
     return {"unmanagedContainerModel": container, "framework": framework}

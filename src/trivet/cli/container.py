@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from trivet.cli import threads, warn
+from trivet.cli.image import ImageType
 from trivet.core.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -64,11 +65,16 @@ def write(template: str, folder: Path) -> None:
 def _tried(function: Callable[..., None]) -> Callable[..., None]:
     """Add what says which application is started, and with what."""
     for add in (
+        click.option(
+            "--start-timeout",
+            type=click.FloatRange(min=1),
+            help="Seconds until it must be well.  [default: 600]",
+        ),
         click.option("--health-route", metavar="PATH", default="", help="[default: as a deployment has it]"),
         click.option("--predict-route", metavar="PATH", default="", help="[default: as a deployment has it]"),
         click.option("--files", metavar="PATH_OR_URI", help="The model's files, for AIP_STORAGE_URI."),
         click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable of it; may repeat."),
-        click.argument("image", metavar="FOLDER_OR_IMAGE"),
+        click.argument("image", metavar="FOLDER_OR_IMAGE", type=ImageType()),
     ):
         function = add(function)
     return function
@@ -149,9 +155,9 @@ def _started(
     image: str,
     env: tuple[str, ...],
     files: str | None,
-    predict_route: str,
-    health_route: str,
+    start_timeout: float | None,
     quiet: bool = False,
+    **routes: str,
 ) -> Iterator["Started"]:
     """Start an application, as a deployment would, and end it in the end, whatever ends this."""
     threads.keep_to_one()
@@ -172,9 +178,9 @@ def _started(
         folder=folder,
         env=tuple(pairs(env, "--env").items()),
         artifact_uri=files if files and files.startswith("gs://") else "",
-        predict_route=predict_route,
-        health_route=health_route,
-        start_timeout=0,  # that of the settings
+        start_timeout=start_timeout or 0,  # 0: that of the settings
+        predict_route=routes["predict_route"],
+        health_route=routes["health_route"],
     )
     _show(quiet=quiet)
     if quiet and sys.stderr.isatty():
@@ -195,5 +201,5 @@ def _show(*, quiet: bool) -> None:
 
     log = logging.getLogger("trivet")
     log.handlers = [logging.StreamHandler()]
-    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False

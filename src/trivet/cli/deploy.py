@@ -1,11 +1,12 @@
 """`trivet deploy`: serve a version of a model at an endpoint."""
 
 import json
+import sys
 from typing import Any
 
 import click
 
-from trivet.cli import find
+from trivet.cli import find, warn
 from trivet.cli.completions import EndpointType, ModelRefType
 from trivet.cli.control import Control, Json, asks
 from trivet.cli.deployed import Served, called, split
@@ -59,8 +60,12 @@ def command(
     if traffic is not None:
         body["trafficSplit"] = _split(at, endpoint, traffic)
     begun = control.post(f"{at['name']}:deployModel", body)
-    done = control.done(begun, f"Deploying {name.id}@{name.version} at {endpoint}{_slowly(version)}")
-    _tell(control, control.get(at["name"]), done["deployedModel"]["id"])
+    slowly = _slowly(version)
+    doing = f"Deploying {name.id}@{name.version} at {endpoint}{slowly}"
+    if slowly and not sys.stderr.isatty():  # where nothing turns to show that it goes on
+        warn(doing)
+    done = control.done(begun, doing)
+    _tell(control, control.get(at["name"]), done["deployedModel"]["id"], version)
 
 
 def _slowly(version: Json) -> str:
@@ -83,7 +88,7 @@ def _split(at: Json, endpoint: str, share: int) -> dict[str, int]:
     return admit(now, NEW, share)
 
 
-def _tell(control: Control, at: Json, id_: str) -> None:
+def _tell(control: Control, at: Json, id_: str, version: Json) -> None:
     """Say what now answers, where it runs and how to call it."""
     one = next((one for one in at.get("deployedModels", []) if one["id"] == id_), None)
     if one is None:
@@ -94,15 +99,18 @@ def _tell(control: Control, at: Json, id_: str) -> None:
         click.echo(f"runs:    {served['placement']['where']}: {served['placement']['reason']}")
     click.echo(f"traffic: {split(at)}")
     if at.get("trafficSplit", {}).get(id_):
-        click.echo(f"\n  {_call(control, at, served)}")
+        click.echo(f"\n  {_call(control, at, served, version.get('containerSpec', {}))}")
     else:
         twice = [called(other) for other in at["deployedModels"]].count(called(one)) > 1
         ref = id_ if twice else called(one)
         click.echo(f"\nIt gets no traffic yet: `trivet traffic {where} {ref}=100` gives it all")
 
 
-def _call(control: Control, at: Json, served: Json | None) -> str:
-    """Return a command that asks the endpoint for a prediction."""
+def _call(control: Control, at: Json, served: Json | None, container: Json) -> str:
+    """Return a command that asks the endpoint for a prediction, or a container for one of its own paths."""
+    if prefix := container.get("invokeRoutePrefix"):
+        path = container.get("healthRoute") or f"{prefix.removesuffix('*')}..."
+        return f"curl {control.url}/v1/{at['name']}/invoke{path}"
     example = served["example"] if served else {"instances": []}
     quoted = json.dumps(example, separators=(",", ":")).replace("'", r"'\''")
     return f"curl {control.url}/v1/{at['name']}:predict -d '{quoted}'"

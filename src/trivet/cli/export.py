@@ -109,7 +109,9 @@ def _exported(model: str | None, endpoint: str | None, given: dict[str, Any]) ->
             if model is None:
                 raise
             if not Path(model).exists():
-                raise NotFound(f"{error}; nor is there a file or folder of that name") from None
+                raise NotFound(
+                    f"{str(error).rstrip('.')}; nor is there a file or folder of that name"
+                ) from None
             found = _local(model, Path(scratch))
         yield found
 

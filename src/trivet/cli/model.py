@@ -126,6 +126,10 @@ def _aliases(versions: list[Json]) -> str:
 
 def _framework(model: Json) -> str:
     """Return the framework that the server names."""
+    from trivet.control.choice import is_own
+
+    if is_own(model):
+        return "container"
     framework: str = model.get("trivet", {}).get("framework", "")
     return framework or "-"
 

@@ -25,8 +25,14 @@ _ENDS_SOON = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two checks of an application that is starting."""
 
+_TELLS_AFTER = 10.0
+"""Seconds of starting until the log says what is waited for; again after twice as long, and so on."""
+
 _GRACE = 5.0
 """Seconds in which an application has to end that is asked to."""
+
+_NOT_FOUND = "answered 404"
+_WHERE = "; if its health route is another one, say so (healthRoute, --health-route)"
 
 _LINES = 20
 
@@ -150,9 +156,11 @@ class Running:
 
     def _await(self, application: Application, probe: Probe, until: float) -> None:
         """Check until it is good; more often than later on, since the model waits for it."""
-        pause = _FIRST_PAUSE
+        pause, since, told = _FIRST_PAUSE, monotonic(), _TELLS_AFTER
         while True:
             why = look(probe, application)
+            if probe.path and _NOT_FOUND in why:
+                why += _WHERE
             if ended := application.ended:
                 raise FailedPrecondition(
                     _with_lines(f"the container {ended} before it was ready", application)
@@ -162,8 +170,11 @@ class Running:
             if self._stopping.wait(min(pause, max(0.0, until - monotonic()))):
                 raise FailedPrecondition("the container was stopped before it was ready")
             if monotonic() >= until:
-                told = f"the container was not ready within {self._spec.start_timeout:g} s: {why}"
-                raise FailedPrecondition(_with_lines(told, application))
+                late = f"the container was not ready within {self._spec.start_timeout:g} s: {why}"
+                raise FailedPrecondition(_with_lines(late, application))
+            if (taken := monotonic() - since) >= told:
+                log.warning("%s: the container is not ready after %.0f s: %s", self._spec.name, taken, why)
+                told = 2 * taken
             pause = min(_LONGEST_PAUSE, pause * 1.5)
 
     def _follow(self) -> str:

@@ -68,6 +68,11 @@ class ArtifactStore:
         found = storage.source(source, self._buckets, self._folders, BESIDE)
         return self._add(found, source, progress, known)
 
+    def has(self, source: str, names: Collection[str]) -> bool:
+        """Whether a source is a local folder with a file of one of these names. Raises as `add` does."""
+        path, _ = storage.locate(source, self._buckets)
+        return path is not None and any((path / name).is_file() for name in names)
+
     def add_application(
         self,
         source: str,

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from trivet.control import choice, container_fields, images
+from trivet.control.containers import OWN
 from trivet.control.models import refuse_taken
 from trivet.control.operations import CANCELLED, Kind, Operations
 from trivet.core.errors import Aborted, Cancelled, FailedPrecondition, NotFound, ServingError
@@ -55,7 +56,9 @@ class Uploads:
                 raise Cancelled("whoever began the upload, and waited for it, is gone")
             for _ in range(_ATTEMPTS):  # it may be deleted with a version that had equal files
                 source = operation.request["document"].get("artifactUri")
-                artifact = self._copied(operation, self.store.add, source, "key") if source else None
+                artifact = (
+                    self._copied(operation, self._add(operation, source), source, "key") if source else None
+                )
                 image = self._image(operation)
                 framework = self._framework(artifact, operation.request)
                 if framework is not None and self._added(operation, artifact, image, framework):
@@ -65,6 +68,13 @@ class Uploads:
             with self.catalog.transaction() as tx, suppress(NotFound):
                 self._discard(tx, tx.operation(operation.name))
             raise
+
+    def _add(self, operation: Operation, source: str) -> Callable[..., Artifact]:
+        """Return what copies the files of a model, which may be those of an application."""
+        own = choice.is_own(operation.request["document"])  # whose files they are, whatever they are
+        unsaid = operation.request["framework"] in ("", OWN) and not own
+        is_application = unsaid and self.store.has(source, images.BUILT_BY)
+        return self.store.add_application if is_application else self.store.add
 
     def _copied(
         self, operation: Operation, add: Callable[..., Artifact], source: str, noted: str
@@ -99,7 +109,10 @@ class Uploads:
         source = images.folder(spec.image, settings.images)
         if not source:
             return images.named(spec, settings)
-        copy = self._copied(operation, self.store.add_application, source, "imageKey")
+        try:
+            copy = self._copied(operation, self.store.add_application, source, "imageKey")
+        except ServingError as error:  # which folder stands for an image is the operator's to know
+            raise type(error)(str(error).replace(source, spec.image)) from None
         images.check_folder(self.store.path(copy), spec.image, spec)
         return Image(folder=copy)
 

@@ -14,7 +14,10 @@ _FORMS = {
     "--gcp-project": (r"[a-z0-9.:-]{1,64}", "the id of a project"),
     "--image": _IMAGE,
     "--base-image": _IMAGE,
-    "--storage": (r"(gs|s3)://[a-z0-9][a-z0-9._-]+(/[\w.-]+)*", "gs://BUCKET/FOLDER or s3://BUCKET/FOLDER"),
+    "--storage": (
+        r"(gs|s3)://[a-z0-9][a-z0-9._-]{2,62}(/[\w.-]+)*",
+        "gs://BUCKET/FOLDER or s3://BUCKET/FOLDER, BUCKET of 3 characters or more",
+    ),
     "--service-account": (r"[a-z0-9.-]+@[a-z0-9.-]+", "an account, as NAME@PROJECT.iam.gserviceaccount.com"),
     "--machine-type": (r"[a-z0-9-]{1,63}", "a machine type, as n1-standard-4"),
     "--gpu-type": (r"[a-z0-9-]{1,63}", "the name of an accelerator, as nvidia-l4"),

@@ -80,6 +80,14 @@ def test_what_is_ignored_is_not_copied_and_programs_stay_programs(server):
     assert (kept / "main.py").stat().st_mode & 0o777 == 0o444
 
 
+def test_a_model_whose_files_are_an_application_is_copied_without_what_is_ignored(server):
+    folder = application(server, **{".dockerignore": "*.csv\n", "big.csv": "1"})
+    done = server.upload("app", artifactUri=str(folder))
+    assert (done.framework, done.image) == ("container", None)
+    kept = server.store.path(done.artifact)
+    assert sorted(one.name for one in kept.iterdir()) == [".dockerignore", "Dockerfile", "main.py"]
+
+
 def test_a_folder_that_says_nothing_of_how_it_starts_is_refused(server):
     folder = server.folder / "app"
     folder.mkdir()
