@@ -70,6 +70,8 @@ class Asking:
                 told = f"the container gave no answer within {self._timeout:g} s"
                 raise DeadlineExceeded(told) from None
             told = f"the container gave no answer: {error or type(error).__name__}"
+            if isinstance(error, http.client.BadStatusLine) and error.line:
+                told = f"the container's answer is not HTTP: {error.line[:40]!r}"
             raise Lost(self._started.why(_END_WITHIN) or told) from None
         except Internal:
             self.close()
@@ -99,6 +101,8 @@ class Asking:
             pieces.append(piece)
             if (size := size + len(piece)) > answers.MAX_BODY:
                 raise answers.too_long()
+        if response.length:  # of which `read` says nothing where it is told how much to read
+            raise http.client.IncompleteRead(b"", response.length)
         return Reply(response.status, response.headers.get("Retry-After"), b"".join(pieces))
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from trivet.containers import answers
-from trivet.containers.asking import Asking
+from trivet.containers.asking import Asking, Lost
 from trivet.containers.life import State
 from trivet.core.containers import ContainerSpec
 from trivet.core.errors import DeadlineExceeded, Internal
@@ -31,16 +31,22 @@ class Started:
 
 
 @contextmanager
-def application(begin, again=b"", pause=0.0):
-    """Answer each request with `begin`, and then with `again`, until whoever asked leaves."""
+def application(begin, again=b"", pause=0.0, *, ends=False):
+    """Answer each request with `begin`, and then with `again`, until whoever asked leaves, or end it."""
     stopping = threading.Event()
 
     def answer(connection):
         with connection, suppress(OSError):
-            while connection.recv(1 << 16):
+            asked = b""
+            while data := connection.recv(1 << 16):
+                asked += data
+                if not asked.endswith(b"{}"):
+                    continue
                 connection.sendall(begin)
                 while again and not stopping.wait(pause):
                     connection.sendall(again)
+                if ends:
+                    return
 
     def accept():
         with suppress(OSError):
@@ -82,3 +88,20 @@ def test_a_connection_is_kept_after_a_whole_answer():
         asking.close()
     assert first == second
     assert (first.status, first.retry_after, first.content) == (503, "7", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}", "gave no answer: IncompleteRead"),
+        (CHUNKED + b"2\r\n{}\r\n", "gave no answer: IncompleteRead"),
+        (b"\x1b]" + b"x" * 1000 + b"\r\n\r\n", r"is not HTTP: '\\x1b\]x{38}'$"),
+        (b"", "gave no answer"),
+    ],
+    ids=["length", "chunks", "no HTTP", "nothing"],
+)
+def test_an_answer_that_is_not_whole_is_lost(begin, told):
+    with application(begin, ends=True) as started:
+        asking = Asking(started, 30)
+        with pytest.raises(Lost, match=told):
+            asking.post(b"{}")
