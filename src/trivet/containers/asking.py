@@ -70,8 +70,8 @@ class Asking:
                 told = f"the container gave no answer within {self._timeout:g} s"
                 raise DeadlineExceeded(told) from None
             told = f"the container gave no answer: {error or type(error).__name__}"
-            if isinstance(error, http.client.BadStatusLine) and error.line:
-                told = f"the container's answer is not HTTP: {error.line[:40]!r}"
+            if isinstance(error, http.client.BadStatusLine) and not isinstance(error, _ENDED):
+                told = f"the container's answer is not HTTP: {str(error)[:40]!r}"
             raise Lost(self._started.why(_END_WITHIN) or told) from None
         except Internal:
             self.close()
