@@ -8,7 +8,7 @@ import pytest
 from tests.integration.plane import PARENT, Failed, Plane
 from tests.integration.processes import family
 from tests.integration.server import up
-from tests.integration.test_container_online import PROCESS, upload, works
+from tests.integration.test_container_online import MOODY, PROCESS, upload, works
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +79,32 @@ def test_what_keeps_one_from_starting_is_told_and_the_former_goes_on(plane):
     with pytest.raises(Failed, match="before it was ready"):
         plane.deploy("quick", broken)
     assert works(plane, "quick")
+
+
+def test_one_that_cannot_be_started_at_a_restart_is_tried_again(tmp_path):
+    application = tmp_path / "application"
+    application.mkdir()
+    (application / "Procfile").write_text("web: python app.py\n")
+    away = tmp_path / "away"
+    told = f"from pathlib import Path\nif Path({str(away)!r}).exists(): raise SystemExit('it is away')\n"
+    (application / "app.py").write_text(told + (MOODY / "app.py").read_text())
+    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+        plane = Plane(server.client)
+        for name, folder in (("quick", MOODY), ("fragile", application)):
+            plane.endpoint(name)
+            plane.deploy(name, upload(plane, name, folder))
+        assert server.stop() == 0
+    away.touch()
+    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+        plane = Plane(server.client)
+        assert works(plane, "quick")
+        with pytest.raises(Failed):
+            works(plane, "fragile")
+        time.sleep(4)  # so that the try right after the start has failed, too
+        away.unlink()
+        deadline = time.monotonic() + 40
+        while plane.client.post(f"{PARENT}/endpoints/fragile:predict", json={"instances": [1]}).is_error:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert works(plane, "fragile")
+        assert server.stop() == 0

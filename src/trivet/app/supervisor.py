@@ -55,6 +55,7 @@ Announce = Callable[[str, Sequence[ModelInfo]], None]
 
 _MEASURES_WITHIN = 1.0
 _TRIES_AGAIN = 1.0  # seconds
+_STARTS_AGAIN = 10.0  # seconds, until a deployed container that could not be started has another try
 
 
 class Supervisor:
@@ -211,6 +212,9 @@ class Supervisor:
             names = {spec.id: f"{spec.ref} (deployed model {spec.id})" for spec in wish.models}
             for id_, failure in failures.items():
                 log.error("%s cannot be served: %s", names.get(id_, id_), failure)
+            deployed = wish.of_addresses().models  # others are deployed no more once their failure is known
+            if any(spec.container is not None and spec.id in failures for spec in deployed):
+                asyncio.get_running_loop().call_later(_STARTS_AGAIN, manager.again)
 
     async def _obey(self, following: asyncio.Task[None]) -> None:
         """Do what signals say until one of them says to stop, and has been done."""
