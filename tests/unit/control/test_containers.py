@@ -189,6 +189,14 @@ def test_a_folder_stands_for_an_image(make_server):
     assert version.document["containerSpec"]["imageUri"] == "us-docker.pkg.dev/p/r/fraud"
 
 
+def test_a_caller_is_not_told_which_folder_stands_for_an_image(make_server):
+    server = make_server(containers=OwnContainers(images={"mine": "/nowhere/app"}))
+    document = {"displayName": "m", "containerSpec": {"imageUri": "mine"}}
+    operation = server.plane.upload_model(HERE, document)
+    server.work()
+    assert server.failed(operation).message == "mine: there is no such file or folder"
+
+
 def test_an_image_is_resolved_once(server, engine):
     version = upload(server, "mine")
     assert version.image == Image(id="sha256:1234")
