@@ -61,11 +61,17 @@ class MortalStore:
 
     def __init__(self, store, fate):
         self._store, self._fate = store, fate
-        self.path = store.path
+        self.path, self.has = store.path, store.has
 
     def add(self, *args):
         self._fate.point()
         artifact = self._store.add(*args)
+        self._fate.point()
+        return artifact
+
+    def add_application(self, *args):
+        self._fate.point()
+        artifact = self._store.add_application(*args)
         self._fate.point()
         return artifact
 
