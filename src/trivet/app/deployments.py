@@ -138,5 +138,5 @@ class Deployments:
             deployed = {id_: self._deployed[id_] for id_ in here}
             split = {id_: share for id_, share in address.split.items() if share}
             for name in address.names:
-                routes[name] = Route(name, split, deployed, address.versions, address.anywhere)
+                routes[name] = Route(name, split, deployed, address.versions, address.anywhere, address.lost)
         return routes

@@ -36,8 +36,9 @@ def predict_route(
 def split_route(route: Route, desk: Callable[[DeployedModel], HotRoute]) -> HotRoute:
     """Return what answers for an address: the desk of the deployed model that its traffic split picks.
 
-    Raises FailedPrecondition where none takes traffic.
+    Raises FailedPrecondition where none takes traffic, and Unavailable where those that do are not there.
     """
+    route.check()
     if not route.split:
         raise FailedPrecondition(f"endpoint {route.name} has no deployed model that takes traffic")
     desks = {id_: desk(one) for id_, one in route.deployed.items()}

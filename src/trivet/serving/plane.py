@@ -188,7 +188,8 @@ class Route:
     """An address as the hot path sees it: shares of 100 by deployed model, and what answers for each.
 
     `deployed` holds those without traffic as well, and `versions` names them by their model's version.
-    A plain name is that of an endpoint of any project and location if it is found `anywhere`.
+    A plain name is that of an endpoint of any project and location if it is found `anywhere`. One that is
+    `lost` has no split, since what it shares the requests among could not be loaded.
     """
 
     name: str
@@ -196,6 +197,14 @@ class Route:
     deployed: Mapping[str, DeployedModel]
     versions: Mapping[str, str]
     anywhere: bool = True
+    lost: bool = False
+
+    def check(self) -> None:
+        """Raise Unavailable where nothing can be chosen now, and that is to change."""
+        if self.lost:
+            raise Unavailable(
+                f"what is deployed at {self.name} could not be started, or not yet; the server's log says why"
+            )
 
     def choose(self) -> str:
         """Pick the deployed model that answers a request, by the traffic split."""

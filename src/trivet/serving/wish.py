@@ -25,6 +25,7 @@ class Address:
     versions: Mapping[str, str] = field(default_factory=dict)
     flavour: str = "shared"  # shared, dedicated, private: see `protocols.vertex`
     anywhere: bool = True  # as all that settings name is; endpoints of a catalog have projects of their own
+    lost: bool = False  # whether all that has a share could not be loaded: UNAVAILABLE in place of NOT_FOUND
 
     def only(self, ids: Collection[str]) -> "Address":
         """Return the same without the models that are not among `ids`; the others take their share."""
@@ -32,7 +33,7 @@ class Address:
         split = {id_: share for id_, share in self.split.items() if id_ in ids}
         total = sum(split.values())
         if not total:
-            return replace(self, split={}, versions=versions)
+            return replace(self, split={}, versions=versions, lost=any(self.split.values()))
         if total != 100:
             split = {id_: share * 100 // total for id_, share in split.items()}
             split[max(split, key=split.__getitem__)] += 100 - sum(split.values())

@@ -270,6 +270,7 @@ def _chosen(at: Endpoint, id_: str | None = None) -> DeployedModel:
         if id_ not in at.route.deployed:
             raise NotFound(f"endpoint {at.name} has no deployed model {id_[:100]!r}")
         return at.route.deployed[id_]
+    at.route.check()
     if not at.route.split:
         raise FailedPrecondition(f"endpoint {at.name} has no deployed model that takes traffic")
     return at.route.deployed[at.route.choose()]
