@@ -2,6 +2,7 @@
 
 import signal
 
+import hypothesis
 import pytest
 
 from trivet.cli import threads
@@ -11,6 +12,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
 
 threads.keep_to_one()  # as `trivet serve` does, before anything imports NumPy
 
+hypothesis.settings.register_profile("trivet", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("trivet")
 
 _without_podman = {}
 
