@@ -14,6 +14,7 @@ import pytest
 from tests.integration.plane import PARENT, Failed, Plane
 from tests.integration.processes import family
 from tests.integration.server import serve, up
+from tests.integration.test_processes import until
 
 HERE = Path(__file__).parent
 MOODY = HERE / "moody"
@@ -265,3 +266,18 @@ def test_what_is_in_flight_is_answered_when_the_server_goes_or_reloads(number):
 def children(pid, kind):
     """Return the processes of a kind below one."""
     return [one for one in family(pid) if kind in Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0")]
+
+
+def test_a_keeper_that_hangs_is_ended_once_nobody_needs_it(tmp_path):
+    with up(tmp_path, **PROCESS, TRIVET_SERVER_WORKERS="1", TRIVET_SERVER_DRAIN_TIMEOUT="0") as server:
+        plane = Plane(server.client)
+        plane.endpoint("e")
+        before = set(family(server.process.pid))
+        deployed = plane.deploy("e", upload(plane, "hangs"))
+        assert works(plane, "e")
+        started = set(family(server.process.pid)) - before
+        keepers = [pid for pid in started if b"child\0replica" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(keepers[0], signal.SIGSTOP)
+        plane.undeploy("e", deployed)
+        until(lambda: not started & set(family(server.process.pid)))
+        assert server.stop() == 0

@@ -26,6 +26,7 @@ from trivet.telemetry import Metrics
 
 log = logging.getLogger("trivet")
 
+_HANGS_AFTER = 10.0  # seconds beyond what is in flight; an application may take half of them to end
 _CLOSES_WITHIN = 1.0
 """Seconds for replicas to end once no front is left that could ask them, and for the loader."""
 
@@ -311,6 +312,7 @@ class Generation:
         left += [seat.child for seat in loaders if seat.child is not None]
         for child in left:
             child.channel.finish()
+        await _ended(left, self.settings.server.drain_timeout + _HANGS_AFTER)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
