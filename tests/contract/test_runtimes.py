@@ -63,6 +63,12 @@ def test_the_echo_conforms():
     check_runtime("echo", Path("no artifact"), [1, "two", [3], {"four": None}])
 
 
+def test_an_application_conforms(monkeypatch):
+    monkeypatch.setattr("trivet.containers.registry.ORDER", ("process",))
+    folder = Path(__file__).parent / "applications" / "plain"
+    check_runtime("container", folder, [1, "two", [3], {"four": None}, 1.25, None])
+
+
 def test_every_framework_has_a_model_in_the_zoo():
-    tested = {case.framework for case in cases()} | {"echo"}
+    tested = {case.framework for case in cases()} | {"echo", "container"}  # which have tests above
     assert tested == {name for name, _ in frameworks()}

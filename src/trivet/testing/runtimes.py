@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,7 @@ from trivet.codecs.json_body import encode_predictions
 from trivet.codecs.json_rows import RowDecoder
 from trivet.core.errors import FailedPrecondition, PermissionDenied
 from trivet.core.instances import Instances, Predictions
-from trivet.core.predictor import AsyncPredictor, Predictor
+from trivet.core.predictor import AsyncPredictor, Closing, Predictor
 from trivet.core.signature import Parameters, Signature, declare
 from trivet.runtimes import registry
 from trivet.runtimes.base import Artifact, Permissions
@@ -44,26 +44,31 @@ def check_runtime(
     if artifact.exists():
         assert runtime.recognises(artifact), f"{framework} does not recognise {artifact.name}"
         _check_broken_files(framework, artifact, permissions)
-    predictor, signature = _load(framework, artifact, permissions)
-    rows = RowDecoder(signature).decode(instances)
-    for parameters in _every_choice(signature):
-        whole = _predict(predictor, rows, parameters)
-        again, _ = _load(framework, artifact, permissions)
-        _same(whole, _predict(again, rows, parameters), 0.0, "loaded again")
-        alone = [_predict(predictor, part, parameters) for part in rows.split([1] * rows.count)]
-        _same(whole, Predictions.join(alone), tolerance, "row by row")
-        empty = rows.count // 2
-        halves = [rows.slice(0, empty), rows.slice(empty, rows.count)]
-        parts = [_predict(predictor, part, parameters) for part in halves if part.count]
-        _same(whole, Predictions.join(parts), tolerance, "in two halves")
-        if predictor.traits.thread_safe:
-            _check_threads(predictor, rows, parameters, whole)
+    with ExitStack() as closing:
+        predictor, signature = _load(framework, artifact, permissions, closing)
+        rows = RowDecoder(signature).decode(instances)
+        for parameters in _every_choice(signature):
+            whole = _predict(predictor, rows, parameters)
+            again, _ = _load(framework, artifact, permissions, closing)
+            _same(whole, _predict(again, rows, parameters), 0.0, "loaded again")
+            alone = [_predict(predictor, part, parameters) for part in rows.split([1] * rows.count)]
+            _same(whole, Predictions.join(alone), tolerance, "row by row")
+            empty = rows.count // 2
+            halves = [rows.slice(0, empty), rows.slice(empty, rows.count)]
+            parts = [_predict(predictor, part, parameters) for part in halves if part.count]
+            _same(whole, Predictions.join(parts), tolerance, "in two halves")
+            if predictor.traits.thread_safe:
+                _check_threads(predictor, rows, parameters, whole)
 
 
-def _load(framework: str, path: Path, permissions: Permissions) -> tuple[Predictor, Signature]:
+def _load(
+    framework: str, path: Path, permissions: Permissions, closing: ExitStack
+) -> tuple[Predictor, Signature]:
     declared = signature_json.read(path if path.is_dir() else path.parent)
     loaded = registry.get_runtime(framework).load(Artifact(path, declared, permissions))
     predictor: Predictor = Awaited(loaded) if isinstance(loaded, AsyncPredictor) else loaded
+    if isinstance(predictor, Closing):
+        closing.callback(predictor.close)
     return predictor, declare(predictor.signature, declared) if declared else predictor.signature
 
 
