@@ -45,12 +45,13 @@ class Asking:
     def post(self, body: bytes) -> Reply:
         """Post a body to the predict route, and return the answer.
 
-        Raises Unavailable and FailedPrecondition as `Started.port` does, where nothing was sent; Lost where
-        no answer came, DeadlineExceeded where it was not whole in time, and Internal where it has no end.
+        Raises Unavailable and FailedPrecondition as `Started.application` does, where nothing was sent; Lost
+        where no answer came, DeadlineExceeded where it was not whole in time, Internal where it has no end.
         """
         if not self._started.spec.predict_route:
             raise FailedPrecondition("the container has no predict route, but an invoke route prefix")
-        port = self._started.port()
+        application = self._started.application()
+        port = application.state.port
         if self._connection is None or self._connection.port != port:
             self.close()
             self._connection = _Connection("127.0.0.1", port, timeout=self._timeout)
@@ -72,7 +73,9 @@ class Asking:
             told = f"the container gave no answer: {error or type(error).__name__}"
             if isinstance(error, http.client.BadStatusLine) and not isinstance(error, _ENDED):
                 told = f"the container's answer is not HTTP: {str(error)[:40]!r}"
-            raise Lost(self._started.why(_END_WITHIN) or told) from None
+            # of this one: another may have been started since, for another thread
+            over = application.is_over(_END_WITHIN)
+            raise Lost(application.state.reason if over else told) from None
         except Internal:
             self.close()
             raise

@@ -65,8 +65,8 @@ class Started:
         """Tell the states of the application of now; see `life.Listening`."""
         self._running.watch(tell)
 
-    def port(self) -> int:
-        """Return the port of an application that is well; one that has ended is started again.
+    def application(self) -> Running:
+        """Return the application, which is well; one that has ended is started again.
 
         Raises Unavailable with the reason where it is not well, FailedPrecondition where it cannot be started
         any more, and Cancelled once this is closed.
@@ -74,15 +74,14 @@ class Started:
         if self._running.state.over or not self._running.began:
             with self._lock:  # which is free again when another thread has started it
                 self._start_again()
-        state = self._running.state
-        if not state.well:
-            raise Unavailable(state.reason)
-        return state.port
-
-    def why(self, within: float) -> str:
-        """Return why the application has ended, or does within so many seconds; empty where it has not."""
         running = self._running
-        return running.state.reason if running.is_over(within) else ""
+        if not (state := running.state).well:
+            raise Unavailable(state.reason)
+        return running
+
+    def port(self) -> int:
+        """Return the port of the application; raises as `application` does."""
+        return self.application().state.port
 
     def close(self) -> None:
         """Stop it."""

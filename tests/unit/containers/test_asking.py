@@ -23,11 +23,23 @@ class Started:
         self.spec = ContainerSpec(predict_route="/predict")
         self.state = State(port, well=True)
 
-    def port(self):
-        return self.state.port
+    def application(self):
+        return self
 
-    def why(self, within):
-        return ""
+    def is_over(self, within):
+        return self.state.over
+
+
+class Replaced(Started):
+    """The same, which ends as soon as it is asked, when another thread has it started again at once."""
+
+    def __init__(self, port):
+        super().__init__(port)
+        self.ended = Started(port)
+
+    def application(self):
+        self.ended.state = State(self.state.port, well=False, over=True, reason="the container ended with 3")
+        return self.ended
 
 
 @contextmanager
@@ -105,3 +117,8 @@ def test_an_answer_that_is_not_whole_is_lost(begin, told):
         asking = Asking(started, 30)
         with pytest.raises(Lost, match=told):
             asking.post(b"{}")
+
+
+def test_the_end_that_is_told_is_that_of_the_application_that_was_asked():
+    with application(b"", ends=True) as there, pytest.raises(Lost, match="the container ended with 3"):
+        Asking(Replaced(there.state.port), 5.0).post(b"{}")
