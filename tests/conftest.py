@@ -1,8 +1,8 @@
 """What all tests share: the zoo's models, trained once a session."""
 
 import signal
+from contextlib import suppress
 
-import hypothesis
 import pytest
 
 from trivet.cli import threads
@@ -12,8 +12,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for w
 
 threads.keep_to_one()  # as `trivet serve` does, before anything imports NumPy
 
-hypothesis.settings.register_profile("trivet", deadline=None)  # a busy machine is no defect
-hypothesis.settings.load_profile("trivet")
+with suppress(ModuleNotFoundError):  # the environment of an older SDK has none
+    from hypothesis import settings
+
+    settings.register_profile("trivet", deadline=None)  # a busy machine is no defect
+    settings.load_profile("trivet")
 
 _without_podman = {}
 

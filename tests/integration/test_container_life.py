@@ -173,6 +173,16 @@ def test_a_row_that_crashes_it_is_found_and_the_others_are_answered(moody, caplo
     assert ask(moody, 1) == [1]
 
 
+@pytest.mark.parametrize("attempt", range(3))
+def test_rows_beside_one_that_ends_it_again_and_again_are_not_blamed(spec, attempt):
+    count = 40
+    rows = [*range(count), do("crash", 3), *range(count)]
+    with started(replace(spec, rows=1, concurrency=16)) as predictor:
+        answers = list(predictor.score(Instances({"instance": object_column(rows)}, len(rows)), {}))
+    assert [(start, stop) for start, stop, _ in answers] == [(0, 40), (40, 41), (41, 81)]
+    assert "the container ended with 3" in str(answers[1][2])
+
+
 def test_states_are_told_and_the_last_one_is_over(spec):
     with started(spec) as predictor:
         found = Queue()

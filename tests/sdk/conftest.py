@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,18 +29,17 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="package")
 def place(request):
     """Return where the server is, and set what a process needs to reach it."""
-    with pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
         if file := os.environ.get(VARIABLE):
             found = Place(**json.loads(Path(file).read_text()))
-            for name, value in found.environment.items():
-                patch.setenv(name, value)
-            yield found
-            return
-        folder = request.getfixturevalue("tmp_path_factory").mktemp("sdk")
-        with started(folder, request.getfixturevalue("models")) as found:
-            for name, value in found.environment.items():
-                patch.setenv(name, value)
-            yield found
+        else:
+            folder = request.getfixturevalue("tmp_path_factory").mktemp("sdk")
+            found = stack.enter_context(started(folder, request.getfixturevalue("models")))
+        # last, so that it is put back first: what `started` changes is put back to what was before
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in found.environment.items():
+            patch.setenv(name, value)
+        yield found
 
 
 @pytest.fixture(scope="package")

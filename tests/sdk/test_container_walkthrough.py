@@ -56,7 +56,8 @@ def aiplatform(trained, tmp_path_factory):
         "TRIVET_CONTAINERS_IMAGES": f"{IMAGE}={EXAMPLE / 'fraud'},{ANY}={FRANK}",
     }
     folder = tmp_path_factory.mktemp("server")
-    with pytest.MonkeyPatch.context() as patch, started(folder, trained, **asked) as place:
+    # in this order: what the server's own emulators change is put back last
+    with started(folder, trained, **asked) as place, pytest.MonkeyPatch.context() as patch:
         for name, value in place.environment.items():
             patch.setenv(name, value)
         aiplatform.init(

@@ -55,16 +55,12 @@ class Asking:
         if self._connection is None or self._connection.port != port:
             self.close()
             self._connection = _Connection("127.0.0.1", port, timeout=self._timeout)
-        kept = self._connection.sock is not None
         try:
-            try:
-                return self._post(self._connection, body)
-            except _ENDED:
-                if not kept or self._ended or self._started.state.port != port:
-                    raise
-                # it had ended a connection that was idle, which says nothing about this request
-                self._connection.close()
-                return self._post(self._connection, body)
+            return self._sent(self._connection, body)
+        except _Refused as error:
+            self.close()
+            over = application.is_over(_END_WITHIN)
+            raise Unavailable(application.state.reason if over else f"the container: {error}") from None
         except _GONE as error:
             self.close()
             if isinstance(error, TimeoutError):
@@ -94,6 +90,20 @@ class Asking:
             self._connection.close()
             self._connection = None
 
+    def _sent(self, connection: "_Connection", body: bytes) -> Reply:
+        kept = connection.sock is not None
+        try:
+            return self._post(connection, body)
+        except _ENDED:
+            if not kept or self._ended or self._started.state.port != connection.port:
+                raise
+        # it had ended a connection that was idle, which says nothing about this request
+        connection.close()
+        try:
+            return self._post(connection, body)
+        except _Refused as error:  # or it ended with this request
+            raise ConnectionResetError(str(error)) from None
+
     def _post(self, connection: "_Connection", body: bytes) -> Reply:
         headers = {"Content-Type": "application/json"}
         connection.until = monotonic() + self._timeout
@@ -109,6 +119,10 @@ class Asking:
         return Reply(response.status, response.headers.get("Retry-After"), b"".join(pieces))
 
 
+class _Refused(OSError):
+    """Nobody listens: nothing was sent."""
+
+
 class _Connection(http.client.HTTPConnection):
     """Its timeout is that of a whole answer, which is there `until` then or raises TimeoutError."""
 
@@ -118,7 +132,10 @@ class _Connection(http.client.HTTPConnection):
         """Connect by a socket that knows how long it may wait."""
         self.sock = _Socket(self)
         self.sock.settimeout(self.timeout)
-        self.sock.connect((self.host, self.port))
+        try:
+            self.sock.connect((self.host, self.port))
+        except OSError as error:
+            raise _Refused(str(error)) from None
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -132,6 +132,7 @@ class EndpointPredictor:
         # what follows is read and written with `_changed` held
         self._waiting: deque[_Request] = deque()
         self._under_way = 0
+        self._alone = False  # what is under way is to be alone
         self._callers: list[Calls] = []
         self._good: bytes | None = None  # an instance that was answered
         self._reached = self._closed = False
@@ -204,6 +205,7 @@ class EndpointPredictor:
                 answer = Refusal("job", Internal(f"{type(error).__name__}: {error}"))
             with self._changed:
                 self._under_way -= 1
+                self._alone = False
                 if request.question.failure is None and not self._closed:
                     self._settle(request, answer)
                 self._add_lanes()
@@ -216,16 +218,22 @@ class EndpointPredictor:
             while not self._closed:
                 now = monotonic()
                 pause = max(0.0, self.throttle.pause - now)
-                if self._waiting and not pause and self.throttle.room(self._under_way):
+                if self._waiting and not pause and not self._alone and self.throttle.room(self._under_way):
                     for request in self._waiting:
-                        if request.ready <= now:
+                        last = self._is_last(request)
+                        if request.ready <= now and not (last and self._under_way):
                             self._waiting.remove(request)
                             self._under_way += 1
+                            self._alone = last
                             request.age = self.throttle.age
                             return request
-                    pause = min(request.ready for request in self._waiting) - now
+                    pause = max(0.0, min(request.ready for request in self._waiting) - now)
                 self._changed.wait(pause if pause and self._waiting else None)
             return None
+
+    def _is_last(self, request: _Request) -> bool:
+        """Whether a row is tried for the last time: alone, since another may be what ends an application."""
+        return self._is_there and request.count == 1 and request.misses >= _MISSES - 1
 
     def _settle(self, request: _Request, answer: list[Any] | Refusal) -> None:
         question = request.question

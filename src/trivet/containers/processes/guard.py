@@ -223,6 +223,9 @@ def _prepare(cpus: set[int]) -> None:
     """Set up the command's process, where it still is this program."""
     _prctl(_DEATH_SIGNAL, signal.SIGKILL)  # should the guard itself be killed
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if cpus and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cpus)
