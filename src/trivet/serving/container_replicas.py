@@ -24,9 +24,9 @@ from trivet.core.errors import (
 from trivet.core.instances import Instances, Predictions, object_column
 from trivet.core.signature import Parameters
 from trivet.serving.asks import Ask
-from trivet.serving.batching import Answer, Unwanted
+from trivet.serving.batching import Unwanted
 from trivet.serving.passing import Passing, Request
-from trivet.serving.replica import Done
+from trivet.serving.replica import Done, run_apart
 from trivet.serving.upstream import Head
 from trivet.serving.upstreams import Upstreams
 
@@ -156,12 +156,12 @@ class ContainerReplicas:
             body += b',"parameters":' + _encode(parameters) + b"}" if parameters else b"}"
         except _UNSENDABLE as error:
             if len(parts) > 1:
-                return self._run_apart(parts, parameters, deadlines, done)
+                return run_apart(self, parts, parameters, deadlines, done)
             done([InvalidArgument(f"instances: cannot be sent to the container: {error}")])
             return None
         batch = _Batch(self, b"%b%d\r\n\r\n%b" % (self._head, len(body), body), counts, done)
         if len(parts) > 1:
-            batch.apart = partial(self._run_apart, parts, parameters, deadlines, done)
+            batch.apart = partial(run_apart, self, parts, parameters, deadlines, done)
         self.upstreams.ask(batch)
         return batch
 
@@ -184,26 +184,3 @@ class ContainerReplicas:
 
     def _left(self) -> None:
         self.passing -= 1
-
-    def _run_apart(
-        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
-    ) -> Unwanted:
-        """Ask about each part alone, so that only bad ones fail."""
-        found: dict[int, Answer] = {}
-
-        def collect(index: int, alone: Sequence[Answer]) -> None:
-            (found[index],) = alone
-            if len(found) == len(parts):
-                done([found[index] for index in range(len(parts))])
-
-        sent = [
-            self.run([part], parameters, [deadline], partial(collect, index))
-            for index, (part, deadline) in enumerate(zip(parts, deadlines, strict=True))
-        ]
-
-        def unwanted(indices: Sequence[int]) -> None:
-            for index in indices:
-                if (one := sent[index]) is not None:
-                    one((0,))
-
-        return unwanted

@@ -19,8 +19,8 @@ from trivet.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, Una
 from trivet.core.instances import Instances
 from trivet.core.signature import Parameters
 from trivet.serving import hop
-from trivet.serving.batching import Answer, Unwanted
-from trivet.serving.replica import Done
+from trivet.serving.batching import Unwanted
+from trivet.serving.replica import Done, run_apart
 
 log = logging.getLogger("trivet")
 
@@ -106,7 +106,7 @@ class ProcessReplicas:
             frame, counts = hop.write_ask(id_, parts, parameters, deadlines)
         except UNSENDABLE as error:
             if len(parts) > 1:
-                return self._run_apart(parts, parameters, deadlines, done)
+                return run_apart(self, parts, parameters, deadlines, done)
             done([InvalidArgument(f"instances: cannot be sent to the replica process: {error}")])
             return None
         batch = _Batch(id_, frame, counts, sum(counts), max(deadlines), done)
@@ -181,29 +181,6 @@ class ProcessReplicas:
         elif len(batch.unwanted) == len(batch.counts) and batch in self._waiting:
             self._waiting.remove(batch)
             self._place(batch)
-
-    def _run_apart(
-        self, parts: Sequence[Instances], parameters: Parameters, deadlines: Sequence[float], done: Done
-    ) -> Unwanted:
-        """Send parts that cannot be sent together one by one."""
-        answers: dict[int, Answer] = {}
-
-        def collect(index: int, alone: Sequence[Answer]) -> None:
-            (answers[index],) = alone
-            if len(answers) == len(parts):
-                done([answers[index] for index in range(len(parts))])
-
-        sent = [
-            self.run([part], parameters, [deadline], partial(collect, index))
-            for index, (part, deadline) in enumerate(zip(parts, deadlines, strict=True))
-        ]
-
-        def unwanted(indices: Sequence[int]) -> None:
-            for index in indices:
-                if (one := sent[index]) is not None:
-                    one((0,))
-
-        return unwanted
 
     async def _stay_connected(self, path: str | PathLike[str]) -> None:
         pause = SHORTEST_PAUSE

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -125,6 +126,34 @@ class Awaited:
     def _run(self) -> None:
         self._loop.run_forever()
         self._loop.close()
+
+
+def run_apart(
+    replica: Replica,
+    parts: Sequence[Instances],
+    parameters: Parameters,
+    deadlines: Sequence[float],
+    done: Done,
+) -> Unwanted:
+    """Run parts that cannot be run together one by one; `done` is called when all are answered."""
+    answers: dict[int, Answer] = {}
+
+    def collect(index: int, alone: Sequence[Answer]) -> None:
+        (answers[index],) = alone
+        if len(answers) == len(parts):
+            done([answers[index] for index in range(len(parts))])
+
+    begun = [
+        replica.run([part], parameters, [deadline], partial(collect, index))
+        for index, (part, deadline) in enumerate(zip(parts, deadlines, strict=True))
+    ]
+
+    def unwanted(indices: Sequence[int]) -> None:
+        for index in indices:
+            if (one := begun[index]) is not None:
+                one((0,))
+
+    return unwanted
 
 
 def predict_parts(
