@@ -178,7 +178,10 @@ def test_it_has_no_environment_signals_or_files_of_its_parents(monkeypatch):
     said = run.output.tail(99)
     assert not [line for line in said if "SECRET" in line]
     assert [line for line in said if line.isdigit()] == ["0", "1", "2", "3"]  # the last is what ls reads
-    assert [line.split()[1].strip("0") for line in said if line.startswith("Sig")] == ["", ""]
+    masks = [int(line.split()[1], 16) for line in said if line.startswith("Sig")]
+    assert len(masks) == 2
+    # The C library keeps two signals to itself, which may be ignored since before pytest: nobody can set those.
+    assert not [number for mask in masks for number in signal.valid_signals() if mask >> number - 1 & 1]
 
 
 def test_children_are_found_where_the_kernel_does_not_list_them():
