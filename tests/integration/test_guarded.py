@@ -180,7 +180,7 @@ def test_it_has_no_environment_signals_or_files_of_its_parents(monkeypatch):
     assert [line for line in said if line.isdigit()] == ["0", "1", "2", "3"]  # the last is what ls reads
     masks = [int(line.split()[1], 16) for line in said if line.startswith("Sig")]
     assert len(masks) == 2
-    # The C library keeps two signals to itself, which may be ignored since before pytest: nobody can set those.
+    # The C library keeps two signals to itself; whoever started pytest may have had them ignored.
     assert not [number for mask in masks for number in signal.valid_signals() if mask >> number - 1 & 1]
 
 
