@@ -110,3 +110,33 @@ def test_one_that_cannot_be_started_at_a_restart_is_tried_again(tmp_path):
             time.sleep(0.2)
         assert works(plane, "fragile")
         assert server.stop() == 0
+
+
+def test_one_that_starts_slowly_at_a_restart_keeps_no_other_from_being_served(tmp_path):
+    application = tmp_path / "application"
+    application.mkdir()
+    (application / "Procfile").write_text("web: python app.py\n")
+    held = tmp_path / "held"
+    waits = f"import time\nfrom pathlib import Path\nwhile Path({str(held)!r}).exists(): time.sleep(0.05)\n"
+    (application / "app.py").write_text(waits + (MOODY / "app.py").read_text())
+    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+        plane = Plane(server.client)
+        for name, folder in (("quick", MOODY), ("slow", application)):
+            plane.endpoint(name)
+            plane.deploy(name, upload(plane, name, folder))
+        assert server.stop() == 0
+    held.touch()
+    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+        plane = Plane(server.client)
+        assert server.client.get("/readyz").status_code == 200
+        assert works(plane, "quick")
+        answer = plane.client.post(f"{PARENT}/endpoints/slow:predict", json={"instances": [1]})
+        assert answer.status_code == 503
+        assert applications(server) >= 2  # it is being started
+        held.unlink()
+        deadline = time.monotonic() + 30
+        while plane.client.post(f"{PARENT}/endpoints/slow:predict", json={"instances": [1]}).is_error:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert works(plane, "quick")
+        assert server.stop() == 0

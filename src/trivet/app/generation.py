@@ -111,6 +111,10 @@ class Generation:
         """The deployed models that are wished, and still being started."""
         return self._openings.ids
 
+    async def started(self, within: float) -> None:
+        """Wait until none is `starting`, or for so many seconds."""
+        await self._openings.done(within)
+
     async def apply(
         self, wish: Wish, sockets: Sequence[socket.socket] = (), again: Callable[[], None] | None = None
     ) -> dict[str, ServingError]:

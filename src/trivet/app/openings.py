@@ -100,6 +100,11 @@ class Openings:
         del self._tasks[spec.id]
         return task.result()
 
+    async def done(self, within: float) -> None:
+        """Wait until all can be taken, or have failed, or for so many seconds."""
+        if self._tasks:
+            await asyncio.wait([task for _, task in self._tasks.values()], timeout=within)
+
     def keep(self, ids: Collection[str]) -> None:
         """Drop all others."""
         for id_ in [id_ for id_ in self._tasks if id_ not in ids]:

@@ -55,6 +55,7 @@ Announce = Callable[[str, Sequence[ModelInfo]], None]
 
 _MEASURES_WITHIN = 1.0
 _TRIES_AGAIN = 1.0  # seconds
+_CONTAINERS_WITHIN = 3.0  # seconds, for which a server that starts keeps everybody waiting for containers
 _STARTS_AGAIN = 10.0  # seconds, until a deployed container that could not be started has another try
 
 
@@ -147,7 +148,7 @@ class Supervisor:
         await together(
             [waiting, self._manager.open(settings, self._hear)] if self._manager.lasting else [waiting]
         )
-        seed = await self._bring_up(generation)
+        seed = await self._bring_up(generation, self._manager.again)
         self._serving = generation
         host, port = self._sockets[0].getsockname()[:2]
         if self._sql is not None:
@@ -171,8 +172,13 @@ class Supervisor:
         self._generations.append(generation)
         return generation
 
-    async def _bring_up(self, generation: Generation) -> Wish | None:
-        """Serve what is wished. Models of settings are returned; what keeps one from being loaded, raised."""
+    async def _bring_up(
+        self, generation: Generation, again: Callable[[], None] | None = None
+    ) -> Wish | None:
+        """Serve what is wished. Models of settings are returned; what keeps one from being loaded, raised.
+
+        With `again`, containers of a catalog are not waited for long, and it is called when they are there.
+        """
         if not self._manager.lasting:
             settings, scratch = generation.settings, self._folder / f"fetched-{next(self._numbers)}"
             wish = await apart(lambda: wish_of(settings, scratch), "fetch")
@@ -183,9 +189,10 @@ class Supervisor:
         # what is still to be deployed must not keep the rest from being served
         await generation.load(Wish(0))
         ready = (await self._manager.wish()).of_addresses()
-        await generation.apply(ready)
+        await generation.apply(ready, again=again)
+        await generation.started(_CONTAINERS_WITHIN)
         self._listen()
-        await generation.apply(ready, self._sockets)
+        await generation.apply(ready, self._sockets, again)
         self._manager.again()
         return None
 
