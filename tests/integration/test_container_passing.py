@@ -104,6 +104,14 @@ def test_an_answer_without_a_body_has_no_length(plane):
     assert "content-length" not in answer.headers
 
 
+def test_a_page_of_a_container_has_another_origin_than_the_control_plane(plane):
+    answer = plane.client.get(f"{PARENT}/endpoints/any/invoke/tell")
+    assert answer.headers["content-security-policy"].startswith("sandbox")
+    assert "allow-same-origin" not in answer.headers["content-security-policy"]
+    posted = plane.client.get(f"{PARENT}/endpoints", headers={"Origin": "null"})  # as such a page's calls have
+    assert posted.status_code == 403
+
+
 def test_other_methods_of_a_raw_prediction_are_refused(plane):
     answer = plane.client.get(f"{PARENT}/endpoints/frank:rawPredict")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST, OPTIONS")

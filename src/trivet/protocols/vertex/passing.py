@@ -64,6 +64,10 @@ _THEIRS = frozenset(
 )  # fmt: skip
 """Headers of an answer that end here."""
 
+_SANDBOX = (b"content-security-policy", b"sandbox allow-scripts allow-forms allow-popups")
+"""A page of a container that a browser shows has an origin of its own: it must not be taken for this server's,
+by which it could ask for what its caller may. A policy of the container's holds beside it."""
+
 _LEAVES_WITHIN = 0.05
 """Seconds in which a caller who has ended its side may still have an answer begin: as a rule it has left."""
 
@@ -177,7 +181,7 @@ class _Answer(Response):
             self._wrap.media_type = (passing.answer.value(b"content-type") or b"").decode("latin-1")
             fields = [field for field in fields if not field[0].startswith(b"content-")]
             fields.append((b"content-type", b"application/json"))
-        self.raw_headers = [*fields, *said.items()]
+        self.raw_headers = [*fields, *said.items(), _SANDBOX]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
