@@ -108,8 +108,8 @@ def test_a_page_of_a_container_has_another_origin_than_the_control_plane(plane):
     answer = plane.client.get(f"{PARENT}/endpoints/any/invoke/tell")
     assert answer.headers["content-security-policy"].startswith("sandbox")
     assert "allow-same-origin" not in answer.headers["content-security-policy"]
-    posted = plane.client.get(f"{PARENT}/endpoints", headers={"Origin": "null"})  # as such a page's calls have
-    assert posted.status_code == 403
+    of_such_a_page = plane.client.get(f"{PARENT}/endpoints", headers={"Origin": "null"})
+    assert of_such_a_page.status_code == 403
 
 
 def test_other_methods_of_a_raw_prediction_are_refused(plane):
