@@ -65,8 +65,8 @@ _THEIRS = frozenset(
 """Headers of an answer that end here."""
 
 _SANDBOX = (b"content-security-policy", b"sandbox allow-scripts allow-forms allow-popups")
-"""A page of a container that a browser shows has an origin of its own: with this server's, it could ask for all
-that its reader may. A policy of the container's holds beside it."""
+"""A page of a container that a browser shows has an origin of its own: with that of this server, it could ask
+for all that its reader may. A policy of the container holds beside it."""
 
 _LEAVES_WITHIN = 0.05
 """Seconds in which a caller who has ended its side may still have an answer begin: as a rule it has left."""
