@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.contract.applications.running import FOLDER, answers, begun, plain, started, until
 from trivet.containers import registry
+from trivet.containers.oci.content import digest
 from trivet.core.containers import ContainerSpec, Resources
 from trivet.core.errors import FailedPrecondition, ServingError
 
@@ -233,6 +235,7 @@ import sys, threading
 from pathlib import Path
 from tests.contract.applications.running import started
 from trivet.containers import registry
+from trivet.containers.oci.content import digest
 from trivet.core.containers import ContainerSpec
 name, folder, cache = sys.argv[1:]
 with started(registry.engines()[name], ContainerSpec(folder=Path(folder), cache=Path(cache))) as one:
@@ -275,3 +278,27 @@ class TestGunicorn:
         with begun(engine, spec, env={"MODULE_NAME": "none"}) as one:
             assert until(lambda: one.application.ended).startswith("ended with ")
             assert "No module named 'none'" in "\n".join(one.application.tail(100))
+
+
+def test_what_was_built_is_kept_until_it_is_removed_and_not_removed_while_it_is_used(engine, spec, tmp_path):
+    shutil.copytree(spec.folder, tmp_path / "folder")
+    (tmp_path / "folder/requirements.txt").write_text("# of this test alone\n")
+    own = replace(spec, folder=tmp_path / "folder", cache=tmp_path / "cache")
+    environment = engine.prepare(own, print).environment
+    name = str(environment or f"localhost/trivet/application:{digest(own.folder)[:32]}")
+
+    def kept():
+        return next((one for one in engine.kept(own.cache) if one.name == name), None)
+
+    since = time.time()
+    with started(engine, own):
+        assert kept().running
+        assert since - 2 < kept().used < time.time() + 2
+        assert kept().size > 1000
+    until(lambda: not kept().running)
+    one = kept()
+    assert one.remove()
+    assert not one.remove()
+    assert kept() is None
+    with started(engine, own) as again:  # it is built anew
+        assert again.predict([1]) == [1]

@@ -191,3 +191,28 @@ def test_what_templates_and_their_tests_need_is_tested_here():
         for line in file.read_text().splitlines()
     }
     assert needed - names == {"google-cloud-storage"}  # which comes with Google's SDK
+
+
+def test_what_is_built_and_was_not_used_for_long_is_removed(tmp_path, run, application, monkeypatch):
+    monkeypatch.setenv("TRIVET_CONTAINERS_CACHE", str(tmp_path / "cache"))
+    assert run("prune") == "0 of 0 removed, 0 MB\n"
+    application('self.answer(200, json.dumps({"predictions": instances}).encode())')
+    run("check", "application")
+    (lock,) = (tmp_path / "cache/environments").glob("*.lock")
+    assert " kept\n0 of 1 removed" in run("prune")
+    assert " would be removed\n1 of 1 would be removed" in run("prune", "--unused-for", "0", "--dry-run")
+    os.utime(lock, (1, 1))
+    assert " removed\n1 of 1 removed" in run("prune")
+    assert run("prune", "--unused-for", "0") == "0 of 0 removed, 0 MB\n"
+
+
+def test_what_an_application_runs_from_is_not_removed(tmp_path, run, start, application, monkeypatch):
+    monkeypatch.setenv("TRIVET_CONTAINERS_CACHE", str(tmp_path / "cache"))
+    application('self.answer(200, json.dumps({"predictions": instances}).encode())')
+    process = start("run", "application")
+    while "It is well" not in process.stderr.readline():
+        assert process.poll() is None
+    assert " runs\n0 of 1 removed" in run("prune", "--unused-for", "0")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WITHIN)
+    assert " removed\n1 of 1 removed" in run("prune", "--unused-for", "0")

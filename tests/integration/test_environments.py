@@ -213,3 +213,36 @@ def test_another_python_is_found_by_its_version(tmp_path, monkeypatch):
     lines = []
     assert pythons.find("3.1", lines.append).version == pythons.this().version
     assert lines == []
+
+
+def kept(cache, *running):
+    return {Path(one.name): one for one in environments.kept(cache, running)}
+
+
+def test_what_is_kept_can_be_removed_and_is_made_again(tmp_path, wheels):
+    cache = tmp_path / "cache"
+    assert kept(cache) == {}
+    first, other = made(cache, thing(wheels)), made(cache)
+    os.utime(next(cache.glob(f"{first.name[:32]}.lock")), (1, 1))
+    assert kept(cache).keys() == {first, other}
+    assert [one.running for one in kept(cache, other).values()] == [one == other for one in kept(cache)]
+    assert kept(cache)[first].used == 1
+    assert kept(cache)[first].size > (first / "pyvenv.cfg").stat().st_size
+    before = kept(cache)[first]
+    made(cache, thing(wheels))
+    assert kept(cache)[first].used > 1  # it was asked for
+    assert not before.remove()
+    assert kept(cache)[first].remove()
+    assert kept(cache).keys() == {other}
+    assert not first.exists()
+    again = made(cache, thing(wheels))
+    assert said(again, "import thing; print(thing.VERSION)") == "1.0"
+
+
+def test_one_that_is_being_made_is_not_removed(tmp_path, wheels):
+    cache = tmp_path / "cache"
+    found = made(cache, thing(wheels))
+    with (cache / f"{found.name[:32]}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not kept(cache)[found].remove()
+    assert kept(cache)[found].remove()

@@ -172,9 +172,7 @@ class Supervisor:
         self._generations.append(generation)
         return generation
 
-    async def _bring_up(
-        self, generation: Generation, again: Callable[[], None] | None = None
-    ) -> Wish | None:
+    async def _bring_up(self, generation: Generation, again: Callable[[], None] | None = None) -> Wish | None:
         """Serve what is wished. Models of settings are returned; what keeps one from being loaded, raised.
 
         With `again`, containers of a catalog are not waited for long, and it is called when they are there.

@@ -28,7 +28,7 @@ _BAD = 1  # exit status of `check` where something is wrong
 
 @click.group()
 def command() -> None:
-    """Begin, try and check prediction containers of your own."""
+    """Begin, try and check prediction containers of your own, and remove what was built for them."""
 
 
 @command.command("init")
@@ -137,6 +137,48 @@ def check(source: IO[str] | None, one: tuple[str, ...], timeout: float, shown: b
     slow = Finding("?", f"took {ended:.1f} s to end after SIGTERM; it is killed after 5 s")
     tell(slow if ended > 4 else Finding("ok", f"ends within {ended:.1f} s of SIGTERM"))
     sys.exit(_BAD if wrong else 0)
+
+
+@command.command("prune")
+@click.option(
+    "--unused-for",
+    "days",
+    metavar="DAYS",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Remove what was not used for so long; 0 for all that nothing runs from.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what there is, and what would be removed.")
+def prune(days: float, dry_run: bool) -> None:
+    """Remove images and virtual environments that Trivet has built from folders.
+
+    What an application runs from stays. What is removed is built again when it is needed: a model whose
+    container is not running may take minutes to be deployed, and needs the network.
+    """
+    from time import time
+
+    from trivet import config
+    from trivet.app.models import containers_of
+    from trivet.cli import drawn
+    from trivet.containers.registry import engines
+
+    settings = containers_of(config.load())
+    named = [one for name, one in engines().items() if settings.engine in {"auto", name} and not one.lacks()]
+    shown, removed = drawn.table("ENGINE", "BUILT", "STARTED", ">SIZE", ""), []
+    for engine in named:
+        for kept in engine.kept(settings.cache):
+            idle, said = time() - kept.used, "runs" if kept.running else "kept"
+            if not kept.running and idle >= days * 86400:
+                said = "would be removed" if dry_run else "removed" if kept.remove() else "is used again"
+            if "removed" in said:
+                removed.append(kept.size)
+            size = f"{kept.size / 1e6:,.0f} MB"
+            shown.add_row(engine.name, kept.name, f"{drawn.span(idle)} ago", size, said)
+    if shown.row_count:
+        drawn.console().print(shown)
+    of = f"{len(removed)} of {shown.row_count}{' would be' if dry_run else ''} removed"
+    click.echo(f"{of}, {sum(removed) / 1e6:,.0f} MB")
 
 
 def _instances(texts: Any, option: str) -> Iterator[Any]:

@@ -65,6 +65,22 @@ class Application(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an engine made and keeps for the next time, as it is called in `trivet container prune`.
+
+    It was `used` last at that time (seconds since 1970), and has so many bytes; shared ones count for each.
+    `running` says whether an application runs from it: then it cannot be removed.
+    """
+
+    name: str
+    used: float
+    size: int
+    running: bool
+    remove: Callable[[], bool]
+    """Removes it, and returns whether that was done: somebody may have begun to use it."""
+
+
 class Engine(Protocol):
     """Runs applications."""
 
@@ -95,4 +111,8 @@ class Engine(Protocol):
         application may read; an engine adds TRIVET_MODEL_DIR, the path at which it sees them. Each line that
         it prints goes to the log as well. Raises FailedPrecondition where it cannot be started.
         """
+        ...
+
+    def kept(self, cache: Path) -> Sequence[Kept]:
+        """Return what it has made of folders; `cache` is that of the specs for which it did."""
         ...

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from trivet.containers import inherited
-from trivet.containers.base import Near, Prepared, Says
+from trivet.containers.base import Kept, Near, Prepared, Says
 from trivet.containers.processes import copying, environments, listening, packages, pythons, scratch
 from trivet.containers.processes.guarded import Guarded, Limits
 from trivet.containers.processes.places import LOOPBACK, Places, on_loopback, on_port
@@ -116,6 +116,7 @@ class ProcessEngine:
         made = recipe.read(prepared.folder)
         held = scratch.make(_cache(spec) / "runs")
         try:
+            held.uses(prepared.environment)
             places = Places(held.folder / "root", prepared.environment)
             copying.lay_out(prepared.folder, made.copies, places.at("/"))
             folder = places.at(made.folder)
@@ -144,6 +145,10 @@ class ProcessEngine:
             held.let_go()
         listening.watch(port, spec.called, lambda: guarded.ended)
         return ProcessApplication(guarded, port, whole, folder)
+
+    def kept(self, cache: Path) -> Sequence[Kept]:
+        """Return the virtual environments."""
+        return environments.kept(cache / "environments", scratch.used(cache / "runs"))
 
 
 def _nobody(line: str) -> None:

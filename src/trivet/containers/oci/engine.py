@@ -10,9 +10,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-from trivet.containers.base import Application, Near, Prepared, Says
+from trivet.containers.base import Application, Kept, Near, Prepared, Says
 from trivet.containers.oci import owners
 from trivet.containers.oci.application import OciApplication
 from trivet.containers.oci.content import digest
@@ -84,7 +85,7 @@ class OciEngine:
         if spec.folder is None:
             return Prepared(image=self._id(spec.image) or self._fetch(spec.image, says))
         name = f"{_REPOSITORY}:{digest(spec.folder)[:32]}"
-        with _alone(spec.cache / f"{self.name}-{name[-32:]}.lock"):
+        with _alone(self._lock(spec.cache, name)):
             return Prepared(image=self._id(name) or self._build(spec, name, says))
 
     def start(
@@ -121,6 +122,31 @@ class OciEngine:
             log.info("%s, port %d: %s", spec.called, port, line)
 
         return OciApplication(way.tool, made.stdout.split()[-1], port, spec.resources.memory, says)
+
+    def kept(self, cache: Path) -> Sequence[Kept]:
+        """Return the images of folders."""
+        return [one for name in self._built() if (one := self._about(name, self._lock(cache, name)))]
+
+    def _built(self) -> Sequence[str]:
+        words = ("--filter", f"reference={_REPOSITORY}", "--format", "{{.Repository}}:{{.Tag}}")
+        return sorted(set(self.way().tool.run("images", *words).stdout.split()))
+
+    def _about(self, name: str, lock: Path) -> Kept | None:
+        tool = self.way().tool
+        found = tool.run("image", "inspect", name)
+        if found.returncode:
+            return None  # it has been removed meanwhile
+        about = json.loads(found.stdout)[0]
+        # of one that was built for another cache only this is known
+        used = lock.stat().st_mtime if lock.exists() else datetime.fromisoformat(about["Created"]).timestamp()
+        running = tool.run("ps", "--all", "--quiet", "--filter", f"ancestor={name}").stdout.split()
+        return Kept(
+            name, used, int(about["Size"]), bool(running), lambda: not tool.run("rmi", name).returncode
+        )
+
+    def _lock(self, cache: Path, name: str) -> Path:
+        """Return the file that is locked while an image is built, and says when that was used last."""
+        return cache / f"{self.name}-{name[-32:]}.lock"
 
     def _id(self, image: str) -> str:
         """Return the name of an image by its digest, or its id where it was made here; empty for none."""
@@ -186,5 +212,6 @@ def _alone(path: Path) -> Iterator[None]:
     """Wait until no other process of this machine is here with the same path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
+        os.utime(path)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

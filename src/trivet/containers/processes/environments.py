@@ -13,13 +13,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trivet.containers import inherited
-from trivet.containers.base import Says
+from trivet.containers.base import Kept, Says
 from trivet.containers.processes.guarded import Guarded
 from trivet.containers.processes.pythons import Interpreter
 from trivet.core.errors import FailedPrecondition
@@ -57,10 +58,13 @@ def environment(
     key = _key(python, installs, env)
     cache.mkdir(parents=True, exist_ok=True)
     _sweep(cache)
-    ready = cache / key
+    ready, lock = cache / key, cache / f"{key}.lock"
     if (ready / "bin" / "python").exists():
+        with suppress(OSError):
+            os.utime(lock)  # which says when it was used last
         return ready.resolve()
-    with _alone(cache / f"{key}.lock", says):
+    with _alone(lock, says):
+        os.utime(lock)
         if (ready / "bin" / "python").exists():
             return ready.resolve()
         for left in cache.glob(f"{key}.made-*"):  # by one that was ended, or with an interpreter that is gone
@@ -80,6 +84,41 @@ def environment(
             shutil.rmtree(made, ignore_errors=True)
             raise
     return made
+
+
+def kept(cache: Path, running: Collection[Path]) -> Sequence[Kept]:
+    """Return the environments that there are; applications run in those that are `running`."""
+    found = []
+    for ready in sorted(cache.glob("*")):
+        if not ready.is_symlink() or ready.suffix:
+            continue
+        made, lock = ready.resolve(), ready.with_suffix(".lock")
+        with suppress(OSError):
+            used = lock.stat().st_mtime
+            found.append(Kept(str(made), used, _size(made), made in running, partial(_remove, ready, used)))
+    return found
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(where, name)).st_size
+    return total
+
+
+def _remove(ready: Path, used: float) -> bool:
+    """Remove an environment, unless it was used since, or is being made anew."""
+    with suppress(OSError), ready.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(lock.fileno()).st_mtime != used:
+            return False
+        made = ready.resolve()
+        ready.unlink()  # first, so that nobody finds half of it
+        shutil.rmtree(made, ignore_errors=True)
+        return True
+    return False
 
 
 def _key(python: Interpreter, installs: Sequence[Install], env: Mapping[str, str]) -> str:

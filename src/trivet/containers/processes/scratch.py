@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-_PREFIX, _LOCK = "run-", ".lock"
+_PREFIX, _LOCK, _USES = "run-", ".lock", ".uses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,10 @@ class Scratch:
 
     folder: Path
     lock: int
+
+    def uses(self, other: Path) -> None:
+        """Say that this run needs a folder, as long as it lasts."""
+        (self.folder / _USES).symlink_to(other)
 
     def remove(self) -> None:
         """Remove what is in it."""
@@ -35,6 +39,12 @@ def make(where: Path) -> Scratch:
     folder = Path(tempfile.mkdtemp(dir=where, prefix=_PREFIX))
     Path(name).rename(folder / _LOCK)  # under this name it was always locked
     return Scratch(folder, lock)
+
+
+def used(where: Path) -> set[Path]:
+    """Return the folders that the runs of now need."""
+    _sweep(where)
+    return {one.resolve() for one in where.glob(f"{_PREFIX}*/{_USES}")}
 
 
 def _sweep(where: Path) -> None:
