@@ -35,6 +35,15 @@ def begin(plane, endpoint):
     return plane.post(f"endpoints/{endpoint}:deployModel", {"deployedModel": {"model": model}})
 
 
+def awaited(plane, endpoint):
+    """Whether an endpoint comes to answer, which has a bound for hangs alone."""
+    deadline = time.monotonic() + 40
+    while plane.client.post(f"{PARENT}/endpoints/{endpoint}:predict", json={"instances": [1]}).is_error:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return works(plane, endpoint)
+
+
 def applications(server):
     """Return how many processes run the application."""
     commands = [Path(f"/proc/{pid}/cmdline") for pid in family(server.process.pid)]
@@ -97,18 +106,14 @@ def test_one_that_cannot_be_started_at_a_restart_is_tried_again(tmp_path):
     away.touch()
     with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
         plane = Plane(server.client)
-        assert works(plane, "quick")
+        assert awaited(plane, "quick")
         for path in (f"{PARENT}/endpoints/fragile:predict", f"{PARENT}/endpoints/fragile:rawPredict"):
             answer = plane.client.post(path, json={"instances": [1]})
             assert answer.status_code == 503
             assert "could not be started, or not yet" in answer.json()["error"]["message"]
         time.sleep(4)  # so that the try right after the start has failed, too
         away.unlink()
-        deadline = time.monotonic() + 40
-        while plane.client.post(f"{PARENT}/endpoints/fragile:predict", json={"instances": [1]}).is_error:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        assert works(plane, "fragile")
+        assert awaited(plane, "fragile")
         assert server.stop() == 0
 
 
@@ -129,14 +134,11 @@ def test_one_that_starts_slowly_at_a_restart_keeps_no_other_from_being_served(tm
     with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
         plane = Plane(server.client)
         assert server.client.get("/readyz").status_code == 200
-        assert works(plane, "quick")
+        assert awaited(plane, "quick")
         answer = plane.client.post(f"{PARENT}/endpoints/slow:predict", json={"instances": [1]})
         assert answer.status_code == 503
         assert applications(server) >= 2  # it is being started
         held.unlink()
-        deadline = time.monotonic() + 30
-        while plane.client.post(f"{PARENT}/endpoints/slow:predict", json={"instances": [1]}).is_error:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        assert awaited(plane, "slow")
         assert works(plane, "quick")
         assert server.stop() == 0
