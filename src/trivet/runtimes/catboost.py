@@ -30,6 +30,10 @@ _ANSWERS = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty":
 }
 """What `predict` of CatBoost's estimators gives for a loss function, where it is not the raw value."""
 
+_RAW, _QUICK = "RawFormulaVal", "InternalRawFormulaVal"
+"""Two names of the same values. Only under the first CatBoost reads all options of the training, which are
+kept as JSON, at each call: as long as it needs for a thousand rows."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Model:
@@ -42,8 +46,9 @@ class _Model:
 
     def pool(self, instances: Instances) -> Any:
         """Return the instances as CatBoost takes them; raises InvalidArgument for what it does not take."""
-        if not self.kinds:
-            return self.library.Pool(instances.columns["features"], thread_count=1)
+        if not self.kinds:  # of columns that are each in one place nothing is copied by CatBoost
+            rows = np.asfortranarray(instances.columns["features"])
+            return self.library.Pool(rows, thread_count=1)
         rows = np.empty((instances.count, len(self.inputs)), object)
         for index, spec in enumerate(self.inputs):
             rows[:, index] = instances.columns[spec.name]
@@ -55,7 +60,21 @@ class _Model:
 
     def answer(self, pool: Any, kind: str) -> Column:
         """Return what `predict` gives as its `prediction_type` of that kind."""
+        if kind == _QUICK:
+            return self._quick(pool)
         answer: Column = self.model.predict(pool, prediction_type=kind, thread_count=1)
+        return answer
+
+    def has_quick(self) -> bool:
+        """Whether this CatBoost gives the raw values of the model by their other name, too."""
+        pool = self.pool(_zeros(self.inputs))
+        try:
+            return bool(np.array_equal(self._quick(pool), self.answer(pool, _RAW)))
+        except (AttributeError, TypeError, ValueError, self.library.CatBoostError):
+            return False
+
+    def _quick(self, pool: Any) -> Column:
+        answer: Column = self.model._base_predict(pool, _QUICK, 0, 0, 1, False, "CPU")
         return answer
 
     def terms(self, pool: Any) -> Column:
@@ -157,8 +176,10 @@ class CatBoostRuntime:
         if len(model.classes_) and loss not in _SEVERAL_LABELS:
             return _Classifier(loaded, np.asarray(model.classes_))
         usual = params or loss in _SEVERAL_LABELS
-        kind = _ANSWERS.get(loss, "RawFormulaVal") if usual else "RawFormulaVal"
-        return _Regressor(loaded, kind, _targets(loaded, kind))
+        kind = _ANSWERS.get(loss, _RAW) if usual else _RAW
+        if kind == _RAW and loaded.has_quick():
+            kind = _QUICK
+        return _Regressor(loaded, kind, loaded.answer(loaded.pool(_zeros(loaded.inputs)), kind).shape[1:])
 
 
 def _inputs(model: Any, params: Any) -> tuple[tuple[TensorSpec, ...], dict[str, list[int]]]:
@@ -191,15 +212,15 @@ def _given(names: list[str]) -> list[str] | None:
     return None if names == [str(index) for index in range(len(names))] else names
 
 
-def _targets(model: _Model, kind: str) -> tuple[int, ...]:
-    """Find the shape of a prediction by asking for one: no attribute of a model says it."""
+def _zeros(inputs: tuple[TensorSpec, ...]) -> Instances:
+    """Return an instance to ask about what no attribute of a model says."""
     columns: dict[str, Column] = {
         spec.name: np.zeros((1, *(size or 0 for size in spec.shape)), np.float32)
         if spec.dtype == "float32"
         else object_column([""])
-        for spec in model.inputs
+        for spec in inputs
     }
-    return model.answer(model.pool(Instances(columns, 1)), kind).shape[1:]
+    return Instances(columns, 1)
 
 
 def _refuse_embeddings(model: Any, path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.runtimes.asking import predict, same
 from tests.zoo.catboost import CASES
 from trivet.core.errors import FailedPrecondition, InvalidArgument
+from trivet.core.instances import Instances
 from trivet.core.signature import TensorSpec
 from trivet.runtimes.base import Artifact
 from trivet.runtimes.catboost import RUNTIME
@@ -94,3 +95,68 @@ def test_merged_models_are_taken(loss: str, tmp_path: Path) -> None:
         assert same(predict(predictor, rows, "probabilities"), library.predict_proba(data))
     else:
         assert same(predict(predictor, rows), library.predict(data))
+
+
+RANDOM = np.random.default_rng(0)
+QUIET = {"iterations": 8, "depth": 3, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+
+
+def trained(loss: str, path: Path) -> Any:
+    """Train a model of this loss on numbers, some of which are missing, and keep it."""
+    import catboost
+
+    data = RANDOM.random((80, 4)).astype(np.float32)
+    data[::7, 1] = np.nan
+    target = {"MultiRMSE": data[:, [0, 3]], "YetiRank": data[:, 0] > 0.5}.get(loss, data[:, 0] + data[:, 2])
+    groups = np.repeat(np.arange(8), 10) if loss == "YetiRank" else None
+    model = catboost.CatBoost({"loss_function": loss, **QUIET})
+    model.fit(catboost.Pool(data, target, group_id=groups)).save_model(str(path))
+    return catboost.CatBoost().load_model(str(path))
+
+
+@pytest.mark.parametrize("loss", ["RMSE", "Quantile:alpha=0.3", "MultiRMSE", "YetiRank", "Poisson"])
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_numbers_of_any_count_are_answered_as_the_library_does(loss: str, count: int, tmp_path: Path) -> None:
+    model = trained(loss, tmp_path / "model.cbm")
+    kind = "Exponent" if loss == "Poisson" else "RawFormulaVal"
+    rows = RANDOM.normal(size=(count, 4)).astype(np.float32)
+    rows[::3, 1], rows[1::5, 2] = np.nan, np.inf
+    expected = model.predict(rows, prediction_type=kind, thread_count=1)
+    predictor = RUNTIME.load(Artifact(tmp_path / "model.cbm"))
+    for given in (
+        rows,
+        np.asfortranarray(rows),
+        np.frombuffer(rows.tobytes(), np.float32).reshape(rows.shape),
+    ):
+        answer = predictor.predict(Instances({"features": given}, count), {})
+        assert same(answer.columns["prediction"], expected)
+
+
+def test_options_of_the_training_are_not_read_for_each_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained("RMSE", tmp_path / "model.cbm")
+    predictor = RUNTIME.load(Artifact(tmp_path / "model.cbm"))
+    monkeypatch.setattr("catboost.CatBoost.predict", None)
+    assert predict(predictor, [[1.0, 2.0, 3.0, 4.0]]).shape == (1,)
+
+
+def _refuses(*_: Any) -> None:
+    raise ValueError("unknown prediction type")
+
+
+@pytest.mark.parametrize("quick", [_refuses, lambda *_: None, lambda *_: np.zeros((1, 2))])
+def test_a_library_without_the_quick_way_is_asked_as_usual(
+    quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = trained("RMSE", tmp_path / "model.cbm")
+    usual = type(model)._base_predict
+    monkeypatch.setattr(
+        "catboost.CatBoost._base_predict",
+        lambda self, pool, kind, *more: (quick if kind.startswith("Internal") else usual)(
+            self, pool, kind, *more
+        ),
+    )
+    rows = [[1.0, 2.0, 3.0, 4.0], [0.1, None, 0.3, 0.4]]
+    expected = model.predict(np.array(rows, np.float32))
+    assert same(predict(RUNTIME.load(Artifact(tmp_path / "model.cbm")), rows), expected)
