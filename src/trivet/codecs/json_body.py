@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from trivet.codecs.json_numbers import BEGINNINGS, SHORTEST, UNREADABLE, number_reader
 from trivet.codecs.json_rows import RowDecoder
 from trivet.codecs.json_types import REFUSALS, typed_rows
 from trivet.core.errors import Internal, InvalidArgument
@@ -138,31 +139,12 @@ def parse(body: bytes) -> Any:
         raise InvalidArgument(f"the body is not valid JSON: {error}") from None
 
 
-def encode_predictions(predictions: Predictions) -> bytes:
+def encode_predictions(predictions: Predictions, *, encode: Callable[[list[Any]], bytes] = _encode) -> bytes:
     """Write predictions as a JSON array: a bare value per row for one column, else an object by name.
 
     Floats are written so that they read back as the same number, NaN and infinities as null, bytes as
-    `{"b64": ...}`. Raises Internal for a value that JSON does not have.
+    `{"b64": ...}`. Raises Internal for a value that JSON does not have. `encode` writes the rows.
     """
-    return _written(_encode, predictions)
-
-
-def prediction_texts(predictions: Predictions) -> list[bytes]:
-    """Write predictions as `encode_predictions` does, each as a text of its own.
-
-    No text has a line break. Raises Internal where one of them cannot be written.
-    """
-    lines = _written(_encode_lines, predictions)
-    texts = lines.split(b"\n")
-    if len(texts) == predictions.count + 1:
-        del texts[-1]  # what follows the last line
-        return texts
-    # a predictor's own JSON (msgspec.Raw), which is in several lines; in JSON, those are but space
-    alone = predictions.split([1] * predictions.count)
-    return [_written(_encode, one)[1:-1].replace(b"\n", b" ") for one in alone]
-
-
-def _written(encode: Callable[[list[Any]], bytes], predictions: Predictions) -> bytes:
     whole, start = predictions.whole or predictions, predictions.start
     rows = whole.rows
     if rows is None:  # what is made of a batch is made once for all its parts
@@ -171,6 +153,21 @@ def _written(encode: Callable[[list[Any]], bytes], predictions: Predictions) -> 
         return encode(rows[start : start + predictions.count])
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise Internal(f"the prediction cannot be written as JSON: {error}") from None
+
+
+def prediction_texts(predictions: Predictions) -> list[bytes]:
+    """Write predictions as `encode_predictions` does, each as a text of its own.
+
+    No text has a line break. Raises Internal where one of them cannot be written.
+    """
+    lines = encode_predictions(predictions, encode=_encode_lines)
+    texts = lines.split(b"\n")
+    if len(texts) == predictions.count + 1:
+        del texts[-1]  # what follows the last line
+        return texts
+    # a predictor's own JSON (msgspec.Raw), which is in several lines; in JSON, those are but space
+    alone = predictions.split([1] * predictions.count)
+    return [encode_predictions(one)[1:-1].replace(b"\n", b" ") for one in alone]
 
 
 def _rows(predictions: Predictions) -> list[Any]:
@@ -197,8 +194,14 @@ def _fast_decoder(signature: Signature, limits: BodyLimits, with_care: Decode) -
     if typed is None:
         return None
     read, pack = _body_decoder(typed.kind, limits), typed.pack
+    many = number_reader(typed.layout, limits.max_instances) if typed.layout else None
 
     def decode(body: bytes) -> PredictBody:
+        if many is not None and len(body) >= SHORTEST and body.startswith(BEGINNINGS):
+            try:
+                return many(body), None, None
+            except UNREADABLE:
+                pass
         try:
             request = read(body)
             instances = pack(request.instances)

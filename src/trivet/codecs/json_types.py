@@ -36,12 +36,13 @@ class TypedRows:
     """`kind` is the type that msgspec reads one instance as; `pack` makes columns of several, or raises.
 
     `alike` are the same for instances that are all arrays, or all objects, by the first byte of their text:
-    there rows may be read while they are packed, which is faster.
+    there rows may be read while they are packed, which is faster. `layout` is that of rows of numbers.
     """
 
     kind: Any
     pack: Callable[[list[Any]], Instances]
     alike: Mapping[bytes, tuple[Any, Callable[[Iterable[Any]], Instances]]] = field(default_factory=dict)
+    layout: Layout | None = None
 
 
 def typed_rows(signature: Signature) -> TypedRows | None:
@@ -130,7 +131,7 @@ def _row(spec: TensorSpec) -> TypedRows:
     alike: dict[bytes, tuple[Any, Callable[[Iterable[Any]], Instances]]] = {b"[": (array, stream)}
     if by_name is not None:
         alike[b"{"] = by_name, lambda rows: stream(map(astuple, rows))
-    return TypedRows(array if by_name is None else array | by_name, pack, alike)
+    return TypedRows(array if by_name is None else array | by_name, pack, alike, layout)
 
 
 def _columns(specs: Sequence[TensorSpec]) -> TypedRows:

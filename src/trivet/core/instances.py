@@ -111,7 +111,7 @@ class Instances(Rows):
         columns: Mapping[str, Column] | None,
         count: int,
         layout: Layout | None = None,
-        packed: bytearray | None = None,
+        packed: bytearray | Column | None = None,
     ) -> None:
         self._columns = columns
         self.count = count

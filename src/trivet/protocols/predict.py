@@ -59,6 +59,8 @@ class _SplitRoute:
 class ModelRoute:
     """Decodes, queues and encodes for one deployed model at one address."""
 
+    _write = staticmethod(encode_predictions)
+
     def __init__(self, deployed: DeployedModel, envelope: Envelope, limits: BodyLimits) -> None:
         model = deployed.model
         self._deployed = deployed
@@ -81,18 +83,15 @@ class ModelRoute:
             caller.reply(*error_reply(error))
             return None
 
-    def _body(self, answer: Predictions) -> bytes:
-        return b'{"predictions":' + encode_predictions(answer)
-
     def _done(self, pending: Pending, answer: Answer) -> None:
         caller: Caller = pending.caller
         if type(answer) is Predictions:
             try:
-                body = self._body(answer)
+                written = self._write(answer)
             except ServingError as error:
                 answer = error
             else:
-                caller.reply(200, self._headers, body + self._after)
+                caller.reply(200, self._headers, b'{"predictions":%b%b' % (written, self._after))
                 self._deployed.served(pending)
                 return
         assert isinstance(answer, ServingError)

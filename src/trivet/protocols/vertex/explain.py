@@ -27,13 +27,13 @@ class ExplainRoute(ModelRoute):
             "output": EXPLANATIONS,
         }
 
-    def _body(self, answer: Predictions) -> bytes:
+    def _write(self, answer: Predictions) -> bytes:  # type: ignore[override]  # it needs the features' names
         """Write the predictions, and an explanation of each."""
         columns = answer.columns
         label = columns.get("predicted_class", columns.get("prediction"))
         if label is None or "attributions" not in columns:
             raise Internal("the model gave no explanations")
-        return b'{"predictions":%b,"explanations":%b' % (
+        return b'%b,"explanations":%b' % (
             encode_predictions(Predictions({"prediction": label}, answer.count)),
             encode_json(list(self._explanations(answer))),
         )
