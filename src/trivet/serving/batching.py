@@ -105,57 +105,6 @@ class Pending:
             self.place.left(self)
 
 
-class Running:
-    """A batch that a replica has; `unwanted` is None where it has certainly begun to predict it.
-
-    It is foreseen to take `cost` seconds from when it `began`: as far as can be told, since no other was
-    before it, or that was answered.
-    """
-
-    __slots__ = ("began", "cost", "requests", "rows", "since", "unwanted")
-
-    def __init__(self, requests: Sequence[Pending], since: float, rows: int, cost: float) -> None:
-        self.requests = requests
-        self.since = since
-        self.rows = rows
-        self.cost = cost
-        self.began: float | None = since
-        self.unwanted: Unwanted | None = None
-
-    @property
-    def where(self) -> str:
-        """Say where its requests are."""
-        if isinstance(self.unwanted, Elsewhere):
-            return self.unwanted.where
-        return "in the model" if self.unwanted is None else "with the replica process"
-
-    def remains(self, now: float) -> float:
-        """Return the seconds that it is foreseen to take yet."""
-        return self.cost if self.began is None else max(0.0, self.cost - (now - self.began))
-
-    def left(self, pending: Pending) -> None:
-        """Tell the replica that one of them has nobody waiting for it, if it may not have begun."""
-        if self.unwanted is None:
-            pending.answer(gone())
-        else:
-            self.unwanted((self.requests.index(pending),))
-
-    def expire(self, now: float) -> float:
-        """Answer those whose time is over, and return when the next one's will be; infinity for never."""
-        following, over = float("inf"), []
-        for index, pending in enumerate(self.requests):
-            if pending.answered:
-                continue
-            if pending.deadline <= now:
-                pending.answer(late(pending, now))
-                over.append(index)
-            elif pending.deadline < following:
-                following = pending.deadline
-        if over and self.unwanted is not None:
-            self.unwanted(over)
-        return following
-
-
 @dataclass(frozen=True, slots=True)
 class Take:
     """Predict the oldest `requests` now."""
@@ -222,6 +171,7 @@ class BatchQueue:
         self.last = LastBatch()
         self._waiting: deque[Pending] = deque()
         self._left = 0  # how many of them nobody waits for
+        self._is_one = False  # unless that was closed, they are all in the last batch, and none has left
 
     def __len__(self) -> int:
         return len(self._waiting) - self._left
@@ -249,11 +199,13 @@ class BatchQueue:
             )
         self.rows += count
         last = self.last
-        last.rows += count
-        if last.rows > self.limits.max_rows:
-            last.rows, last.deadline = count, pending.deadline
-        elif pending.deadline < last.deadline:
-            last.deadline = pending.deadline
+        if not last.rows or last.rows + count > self.limits.max_rows or pending.group != last.group:
+            last.rows, last.deadline, last.group = count, pending.deadline, pending.group
+            self._is_one = not self._waiting
+        else:
+            last.rows += count
+            if pending.deadline < last.deadline:  # noqa: PLR1730 - several times as fast as `min`
+                last.deadline = pending.deadline
         self._waiting.append(pending)
         pending.place = self
 
@@ -261,6 +213,7 @@ class BatchQueue:
         """Count a request no more whose caller has left, and drop such before they are many."""
         self.rows -= pending.instances.count
         self._left += 1
+        self._is_one = False
         pending.answer(gone())
         if self._left > 16 and self._left > len(self._waiting) // 2:
             self._waiting = deque(one for one in self._waiting if not one.answered)
@@ -271,6 +224,13 @@ class BatchQueue:
 
         With a pace, requests are seldom made late by those that share their batch; see `plan`.
         """
+        last = self.last
+        is_one, self._is_one = self._is_one, False
+        if is_one and last.rows and last.deadline > now and pace is None and not self.limits.max_wait:
+            batch, self.rows = list(self._waiting), 0
+            self._waiting.clear()
+            last.close()
+            return batch
         while True:
             while self._waiting and (self._waiting[0].answered or self._waiting[0].deadline <= now):
                 self._is_over(self._pop(), now)
@@ -298,6 +258,7 @@ class BatchQueue:
         """Answer every request whose time is over, and return the next deadline; infinity for none."""
         over = [pending for pending in self._waiting if pending.deadline <= now]
         if over or self._left:
+            self._is_one = False
             self._waiting = deque(one for one in self._waiting if one.deadline > now and not one.answered)
             self.rows, self._left = sum(one.instances.count for one in self._waiting), 0
             if not self._waiting:
@@ -309,6 +270,7 @@ class BatchQueue:
     def clear(self) -> list[Pending]:
         """Remove and return everything."""
         waiting, self._waiting, self.rows, self._left = list(self._waiting), deque(), 0, 0
+        self._is_one = False
         self.last.close()
         return waiting
 

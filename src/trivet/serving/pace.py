@@ -5,6 +5,7 @@ one that costs the same for 1 row and for 64, a queue of 500 is 8 batches; of on
 is 2.5 s. A mere number of rows a second, measured while batches were small, would be wrong for one of them.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from math import ceil, inf
 
@@ -94,23 +95,26 @@ class Pace:
         if not rows:
             return
         x = rows / self.max_rows
-        expected = self.fixed + self._slope * x
+        fixed, slope = self.fixed, self._slope
+        expected = fixed + slope * x
         error = seconds - expected
-        self._hiccups = self._hiccups + 1 if error > _CREDIBLE * expected else 0
+        credible = _CREDIBLE * expected
+        self._hiccups = self._hiccups + 1 if error > credible else 0
         if not self._known or self._hiccups > _HICCUPS:
             self._known, self._hiccups = True, 0
             self.fixed, self._slope = seconds / (1 + x * x), seconds * x / (1 + x * x)
             self._covariance = (_NOISE * seconds) ** 2, 0.0, (seconds / x) ** 2
             return
-        if error > _CREDIBLE * expected:
-            error = max(_CREDIBLE * expected, 1e-6)
-        self.spread += 0.1 * (min(1.0, abs(error) / (expected + 1e-9)) - self.spread)
+        if error > credible:
+            error = max(credible, 1e-6)
+        share = abs(error) / (expected + 1e-9)
+        self.spread += 0.1 * ((share if share < 1 else 1.0) - self.spread)
         p, q, r = self._covariance
-        drift = (_DRIFT * (self.fixed + self._slope)) ** 2
-        p, r = p + drift, r + drift
+        drift, noise = _DRIFT * (fixed + slope), _NOISE * (expected + error if error > 0 else expected) + 1e-9
+        p, r = p + drift * drift, r + drift * drift  # which is much quicker than to raise to a power
         u, v = p + q * x, q + r * x
-        whole = u + v * x + (_NOISE * max(expected, expected + error, 1e-9)) ** 2
-        fixed, slope = self.fixed + u / whole * error, self._slope + v / whole * error
+        whole = u + v * x + noise * noise
+        fixed, slope = fixed + u / whole * error, slope + v / whole * error
         if fixed < 0:  # what one part cannot take the other must: of this size the sum is what was found
             fixed, slope = 0.0, slope + fixed / x
         elif slope < 0:
@@ -125,10 +129,11 @@ class Pace:
 
 @dataclass(slots=True)
 class LastBatch:
-    """The last of the batches that the requests waiting will form: its rows, and its earliest deadline."""
+    """The last of the batches that the requests waiting will form: its rows, earliest deadline and group."""
 
     rows: int = 0
     deadline: float = inf
+    group: Hashable = None
 
     def close(self) -> None:
         """Let the next request begin another batch."""

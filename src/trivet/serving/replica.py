@@ -22,7 +22,8 @@ Done = Callable[[Sequence[Answer]], None]
 class Replica(Protocol):
     """Runs batches. It takes `slots` of them at most, and predicts `lanes` of those at once.
 
-    Where it `blocks`, the event loop does nothing else meanwhile, and reads no request.
+    Where it `blocks`, it has answered a batch when `run` returns: the event loop does nothing else meanwhile,
+    and reads no request.
     """
 
     slots: int

@@ -14,10 +14,11 @@ from functools import partial
 
 from trivet.core.errors import ResourceExhausted, Unavailable
 from trivet.core.instances import Predictions
-from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Running, Wait
+from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wait
 from trivet.serving.pace import Pace, outlook
 from trivet.serving.placement import WarmUp
 from trivet.serving.replica import Replica
+from trivet.serving.running import Running
 from trivet.telemetry import Histogram
 
 log = logging.getLogger("trivet")
@@ -175,9 +176,31 @@ class ReplicaSet:
             if batch.seconds is not None:
                 self._look_again = self._loop.call_later(batch.seconds, self._pump_soon)
             return
+        if self._free[-1].blocks:
+            self._predict_here(batch, self._free[-1], now)
+            return
         self._start(batch, self._free.pop(), now)
         if self._free and queue.rows:
             self._pump_soon()
+
+    def _predict_here(self, batch: list[Pending], replica: Replica, now: float) -> None:
+        """Have a batch predicted in this event loop, where nothing else happens meanwhile."""
+        parts = [pending.instances for pending in batch]
+        rows = sum([part.count for part in parts])
+        if self.queue.rows:
+            self.pace.filled(rows)
+        answers: list[Answer] = []
+        replica.run(parts, batch[0].parameters, (), answers.extend)
+        self.now = self.clock()
+        self._unread = seconds = self.now - now
+        metrics = self._metrics
+        metrics.queue_seconds.observe(now - batch[0].arrived)
+        metrics.predict_seconds.observe(seconds)
+        metrics.rows.observe(rows)
+        if type(answers[0]) is Predictions:
+            self.pace.learn(rows, seconds)
+        self._bounded = False
+        self._answer(batch, answers)
 
     def _start(self, batch: list[Pending], replica: Replica, now: float) -> None:
         self._metrics.queue_seconds.observe(now - batch[0].arrived)
@@ -206,10 +229,11 @@ class ReplicaSet:
         self._free.append(replica)
         self._running.discard(running)
         self.now = self.clock()
-        if replica.blocks:
-            self._unread = self.now - running.since
         self._measure(running, answers)
         running.unwanted = None  # which leads back to here: in a cycle, batches would stay for a while
+        self._answer(requests, answers)
+
+    def _answer(self, requests: Sequence[Pending], answers: Sequence[Answer]) -> None:
         for pending, answer in zip(requests, answers, strict=True):
             try:
                 if not pending.answered:
@@ -240,9 +264,11 @@ class ReplicaSet:
         """Bound the wait, so that most requests need no closer look."""
         pace = self.pace
         self._bounded = True
-        begins = (self._busy + pace.fixed * (1 + pace.spread)) / pace.lanes
-        self._patience = self._unread + begins + pace.surely(0, pace.max_rows)
-        self._per_queued = (pace.fixed / pace.fill + pace.per_row) * (1 + pace.spread) / pace.lanes
+        longer = 1 + pace.spread
+        begins = (self._busy + pace.fixed * longer) / pace.lanes
+        last = pace.batch(pace.max_rows) * (longer + pace.spread)
+        self._patience = self._unread + begins + last
+        self._per_queued = (pace.fixed / pace.fill + pace.per_row) * longer / pace.lanes
 
     def _sweep_by(self, deadline: float) -> None:
         if self._sweep is not None:

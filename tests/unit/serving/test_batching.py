@@ -127,3 +127,47 @@ def test_a_batch_that_takes_as_long_when_small_is_not_cut():
     pace = Pace(1, 64, WarmUp(10.0, 10.63, 64))  # ten seconds for a batch, and a hundredth for each row
     waiting = [pending(deadline=10.02)[0], *(pending(deadline=60.0)[0] for _ in range(9))]
     assert plan(waiting, 0.0, BatchLimits(), pace, 0.0) == Take(10)
+
+
+steps = st.one_of(
+    st.tuples(st.just("join"), st.integers(1, 6), st.sampled_from(["a", "b"]), st.integers(1, 30)),
+    st.tuples(st.just("join"), st.integers(1, 2), st.just("a"), st.just(30)),
+    st.tuples(st.just("leave"), st.integers(0, 60)),
+    st.tuples(st.sampled_from(["take", "take", "expire", "close"])),
+)
+
+
+@given(st.lists(steps, max_size=60), st.sampled_from([0.0, 3.0]))
+def test_all_who_wait_are_taken_at_once_only_where_they_would_be_anyway(steps, max_wait):
+    quick, careful = (BatchQueue(BatchLimits(max_rows=8, max_wait=max_wait)) for _ in range(2))
+    joined = []
+    for now, (step, *given_) in enumerate(steps):
+        if step == "join":
+            count, group, seconds = given_
+            twins = [pending(count, group=group, arrived=now, deadline=now + seconds)[0] for _ in range(2)]
+            quick.join(twins[0])
+            careful.join(twins[1])
+            joined.append(twins)
+        elif step == "leave":
+            for one in joined[given_[0]] if given_[0] < len(joined) else ():
+                one.abandon()
+        elif step == "expire":
+            quick.expire(now)
+            careful.expire(now)
+        elif step == "close":
+            quick.last.close()
+            careful.last.close()
+        else:
+            careful._is_one = False
+            taken, expected = quick.take(now), careful.take(now)
+            if isinstance(expected, Wait):
+                assert taken == expected
+            else:
+                place = {id(one): index for index, twins in enumerate(joined) for one in twins}
+                assert [place[id(one)] for one in taken] == [place[id(one)] for one in expected]
+                for one in (*taken, *expected):
+                    one.place = None
+        assert (quick.rows, len(quick)) == (careful.rows, len(careful))
+        assert [[one.answered for one in twins] for twins in joined] == [
+            [twins[0].answered] * 2 for twins in joined
+        ]
