@@ -16,6 +16,7 @@ from trivet.core.errors import ServingError, Unimplemented
 from trivet.http import head as heads
 from trivet.http.asgi import FAULT, Exchange
 from trivet.http.body import ChunkedBody, SizedBody, unzip
+from trivet.http.head import Head
 from trivet.http.movable import Movable
 from trivet.http.refusal import Refusal
 from trivet.http.states import ANSWERING, BODY, CLOSED, HEAD, IDLE, LINGERING, MOVING
@@ -75,11 +76,12 @@ class Connection(Movable):
     def data_received(self, data: bytes) -> None:
         """Serve the request at once if it is an ordinary one."""
         if self.state is IDLE and not self._buffer:
-            end = data.find(heads.END) + 4
-            head = self._server.heads.get(data[:end])
-            if head is not None and head.plain == len(data) - end:
+            head: Head | None = self._head  # callers send the same one again and again
+            if not data.startswith(self._head.raw) or len(data) - self._head.plain != len(self._head.raw):
+                head = self._server.heads.get(data[: data.find(heads.END) + 4])
+            if head is not None and head.plain == len(data) - len(head.raw):
                 self._head = head
-                self._serve(data[end:])
+                self._serve(data[len(head.raw) :])
                 return
         self._buffer += data
         if self.state is ANSWERING:
