@@ -39,6 +39,7 @@ http {{
         listen 127.0.0.1:{port};
         proxy_http_version 1.1;
         proxy_set_header Connection "";
+        client_body_buffer_size 1m;  # or bodies of many rows would go by a file
         location / {{ proxy_pass http://application; }}
     }}
 }}
@@ -218,7 +219,7 @@ def main() -> None:
     cells = [
         one
         for name in asked.application or APPLICATIONS
-        for rows in asked.rows or [1]
+        for rows in asked.rows or [1, 64]
         for one in compare(name, rows, asked.connections or [1, 16, 64], rounds, seconds)
     ]
     if not asked.quick:
