@@ -51,14 +51,17 @@ def values_of(spec: TensorSpec) -> Values:
 
 
 def _floats(dtype: np.dtype[Any], *, nullable: bool) -> Values:
+    @np.errstate(over="raise")  # which takes half as long as the same in a `with`
+    def fill(rows: Column, arrays: Sequence[Any]) -> None:
+        for index, array in enumerate(arrays):  # faster than to stack them and then to cast
+            rows[:, index] = numbers(array)
+
     def matrix(arrays: Sequence[Any]) -> Column:
         if not nullable and any([array.null_count for array in arrays]):
             raise Misfit
         rows = np.empty((len(arrays[0]), len(arrays)), dtype)
         try:
-            with np.errstate(over="raise"):
-                for index, array in enumerate(arrays):  # faster than to stack them and then to cast
-                    rows[:, index] = numbers(array)
+            fill(rows, arrays)
         except FloatingPointError:  # a finite number becomes an infinite one
             raise Misfit from None
         return rows

@@ -32,22 +32,34 @@ class ArrowEncoder:
     def __init__(self, outputs: Sequence[Output]) -> None:
         import pyarrow as pa
 
-        self._struct = pa.StructArray.from_arrays
         self._outputs = tuple(outputs)
         self._names = [one.name for one in outputs]
+        self._fields = [pa.field(one.name, one.type) for one in outputs]
+        self._struct, self._of, self._buffer = pa.StructArray.from_arrays, pa.Array.from_buffers, pa.py_buffer
+        self._double = pa.float64()
+        self._doubles = [one.type == self._double for one in outputs]
 
     def encode(self, predictions: Predictions) -> Any:
         """Return an Arrow array of structs; raises Internal where the answers are not what was said."""
         count, columns = predictions.count, self._columns(predictions)
-        arrays = [_array(*both, count) for both in zip(self._outputs, columns, strict=True)]
-        return self._struct(arrays, self._names)
+        arrays = [
+            self._floats(column, count)
+            if double and column.dtype.kind == "f" and column.shape == (count,) and column.flags.aligned
+            else _array(output, column, count)
+            for output, column, double in zip(self._outputs, columns, self._doubles, strict=True)
+        ]
+        return self._struct(arrays, fields=self._fields)
+
+    def _floats(self, column: Column, count: int) -> Any:
+        """Make what most models give; `pyarrow.array` asks much of it that is known."""
+        values = np.ascontiguousarray(column, np.float64)
+        return self._of(self._double, count, [None, self._buffer(values)], 0)
 
     def empty(self, count: int) -> Any:
         """Return so many nulls."""
         import pyarrow as pa
 
-        fields = [pa.field(one.name, one.type) for one in self._outputs]
-        return pa.nulls(count, pa.struct(fields))
+        return pa.nulls(count, pa.struct(self._fields))
 
     def _columns(self, predictions: Predictions) -> Sequence[Column]:
         given = predictions.columns

@@ -46,22 +46,16 @@ def dense(library: Any, booster: Any, kind: str, trees: tuple[int, int]) -> Call
     free: list[_Proxy] = []  # each of which a list gives to one thread alone
 
     def predict(rows: Column) -> Column:
-        matrix = _MATRIX % (rows.ctypes.data, *rows.shape)
-        sizes, rank, found = _Sizes(), ctypes.c_uint64(), _Floats()
-        given = ctypes.byref(sizes), ctypes.byref(rank), ctypes.byref(found)
+        matrix = _MATRIX % (rows.__array_interface__["data"][0], *rows.shape)
         try:
             proxy = free.pop()
         except IndexError:
             proxy = _Proxy(library.core)
         try:
-            check(call(booster.handle, matrix, config, proxy.handle, *given))
+            check(call(booster.handle, matrix, config, proxy.handle, *proxy.given))
+            return proxy.answer()
         finally:
             free.append(proxy)
-        shape = tuple(sizes[axis] for axis in range(rank.value))
-        answer = np.empty(shape, np.float32)
-        if found:  # the memory is the library's, and the next call of this thread writes over it
-            ctypes.memmove(answer.ctypes.data, found, answer.nbytes)
-        return answer
 
     return predict
 
@@ -73,6 +67,15 @@ class _Proxy:
         self.handle = ctypes.c_void_p()
         self._free = core._LIB.XGDMatrixFree
         core._check_call(core._LIB.XGProxyDMatrixCreate(ctypes.byref(self.handle)))
+        self._sizes, self._rank, self._found = _Sizes(), ctypes.c_uint64(), _Floats()
+        self.given = ctypes.byref(self._sizes), ctypes.byref(self._rank), ctypes.byref(self._found)
+
+    def answer(self) -> Column:
+        """Return what was found last; the memory is the library's, and this thread's next call's, too."""
+        answer = np.empty(self._sizes[: self._rank.value], np.float32)
+        if self._found:
+            ctypes.memmove(answer.__array_interface__["data"][0], self._found, answer.nbytes)
+        return answer
 
     def __del__(self) -> None:
         if self.handle:

@@ -93,7 +93,9 @@ class Leases:
         with self._lock:
             if self._closed:
                 raise Cancelled(f"{spec.ref}: models are not lent any more")
-            held = self._held.get(spec) or self._held.setdefault(spec, _Held())
+            held = self._held.get(spec)
+            if held is None:
+                held = self._held[spec] = _Held()
             held.users += 1
             self._uses += 1
             held.used = self._uses

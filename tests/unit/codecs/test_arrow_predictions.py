@@ -20,6 +20,14 @@ def encode(outputs, **columns):
     [
         (np.float32([0.1, np.nan]), pa.float64(), [float(np.float32(0.1)), None]),
         (np.float64([[1.5], [2]]), pa.float64(), [1.5, 2.0]),
+        (np.float16([0.5, 2]), pa.float64(), [0.5, 2.0]),
+        (np.arange(4.0)[::-2], pa.float64(), [3.0, 1.0]),
+        (
+            np.frombuffer(b"-" + np.float64([1.5, 2]).tobytes(), np.float64, offset=1),
+            pa.float64(),
+            [1.5, 2.0],
+        ),
+        (np.zeros(0, np.float32), pa.float64(), []),
         (np.int8([1, -1]), pa.int64(), [1, -1]),
         (np.uint64([1, 2**63 - 1]), pa.int64(), [1, 2**63 - 1]),
         (np.array([1.0, 2.0]), pa.int64(), [1, 2]),
