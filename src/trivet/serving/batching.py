@@ -209,6 +209,23 @@ class BatchQueue:
         self._waiting.append(pending)
         pending.place = self
 
+    def join_together(self, requests: Sequence[Pending]) -> bool:
+        """Add requests of one group that came together; False where they exceed a batch, or do not fit."""
+        rows, limits, last = sum([one.instances.count for one in requests]), self.limits, self.last
+        if rows > limits.max_rows or self.rows + rows > limits.max_queued_rows:
+            return False
+        self.rows += rows
+        deadline, group = min([one.deadline for one in requests]), requests[0].group
+        if not last.rows or last.rows + rows > limits.max_rows or group != last.group:
+            last.rows, last.deadline, last.group = rows, deadline, group
+            self._is_one = not self._waiting
+        else:
+            last.rows, last.deadline = last.rows + rows, min(last.deadline, deadline)
+        self._waiting.extend(requests)
+        for pending in requests:
+            pending.place = self
+        return True
+
     def left(self, pending: Pending) -> None:
         """Count a request no more whose caller has left, and drop such before they are many."""
         self.rows -= pending.instances.count

@@ -7,7 +7,7 @@ that is about to end says `Goodbye`: the front asks nothing more, and closes whe
 """
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -109,11 +109,16 @@ class Frames:
         self._size = 0
         self._needed = HEADER
 
-    def feed(self, data: bytes) -> Iterator[memoryview]:
-        """Yield the content of every frame that is complete now; take them all before feeding again.
+    def feed(self, data: bytes) -> Iterable[memoryview]:
+        """Return the content of every frame that is complete now; take them all before feeding again.
 
-        Raises Malformed at a frame that is longer than the limit.
+        Raises Malformed at a frame that is longer than the limit, once those before it are taken.
         """
+        if not self._size and int.from_bytes(data[:HEADER], "little") == len(data) - HEADER <= self._limit:
+            return (memoryview(data)[HEADER:],)  # as most come
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> Iterator[memoryview]:
         self._pieces.append(data)
         self._size += len(data)
         if self._size < self._needed:

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from trivet.core.errors import ServingError
 from trivet.core.instances import Instances
 from trivet.core.signature import Signature
 from trivet.serving import hop
@@ -101,14 +100,13 @@ class ReplicaServer:
                 raise hop.Malformed(f"an ask without the input {error}") from None
             group = (group, shapes)
         now, parameters, answered = self.replicas.clock(), ask.parameters, asked.answered
-        parts = zip(instances.split(ask.counts), ask.deadlines, strict=True)
-        for index, (part, deadline) in enumerate(parts):
-            pending = _Part(part, parameters, group, now, deadline, answered, index)
-            asked.requests.append(pending)
-            try:
-                self.replicas.submit(pending)
-            except ServingError as error:
-                pending.answer(error)
+        asked.requests += [
+            _Part(part, parameters, group, now, deadline, answered, index)
+            for index, (part, deadline) in enumerate(
+                zip(instances.split(ask.counts), ask.deadlines, strict=True)
+            )
+        ]
+        self.replicas.submit_together(asked.requests)
 
 
 class _Part(Pending):

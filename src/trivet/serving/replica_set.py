@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from trivet.core.errors import ResourceExhausted, Unavailable
+from trivet.core.errors import ResourceExhausted, ServingError, Unavailable
 from trivet.core.instances import Predictions
 from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wait
 from trivet.serving.pace import Pace, outlook
@@ -104,6 +104,20 @@ class ReplicaSet:
                 deadline = pending.deadline
         queue.join(pending, self._drain)
         if deadline < self._sweep_at:
+            self._sweep_by(deadline)
+        if self._free:
+            self._pump_soon()
+
+    def submit_together(self, requests: Sequence[Pending]) -> None:
+        """Queue requests of one group, as `submit` does each; those that it would refuse are answered so."""
+        if self._closed or self._refuses or self._alone or not self.queue.join_together(requests):
+            for pending in requests:
+                try:
+                    self.submit(pending)
+                except ServingError as error:
+                    pending.answer(error)
+            return
+        if (deadline := self.queue.last.deadline) < self._sweep_at:
             self._sweep_by(deadline)
         if self._free:
             self._pump_soon()

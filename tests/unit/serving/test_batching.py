@@ -56,6 +56,14 @@ def test_the_queue_is_bounded_in_rows_and_says_when_to_come_back():
     assert repr(queue) == "<BatchQueue 2 requests, 5 rows>"
 
 
+def test_requests_that_come_together_are_queued_so_only_where_they_fit_and_are_one_batch():
+    queue = BatchQueue(BatchLimits(max_rows=4, max_queued_rows=5))
+    assert not queue.join_together([pending(3)[0], pending(2)[0]])
+    assert queue.join_together([pending(2)[0], pending(2)[0]])
+    assert not queue.join_together([pending(2)[0]])
+    assert repr(queue) == "<BatchQueue 2 requests, 4 rows>"
+
+
 def test_a_request_that_could_never_fit_is_the_callers_mistake():
     with pytest.raises(InvalidArgument, match="at most 5 rows"):
         BatchQueue(BatchLimits(max_queued_rows=5)).join(pending(6)[0])
@@ -129,9 +137,20 @@ def test_a_batch_that_takes_as_long_when_small_is_not_cut():
     assert plan(waiting, 0.0, BatchLimits(), pace, 0.0) == Take(10)
 
 
+def as_joined(taken, joined):
+    """Say which of those that joined were taken, and let them know."""
+    if isinstance(taken, Wait):
+        return taken
+    for one in taken:
+        one.place = None
+    place = {id(one): index for index, twins in enumerate(joined) for one in twins}
+    return [place[id(one)] for one in taken]
+
+
 steps = st.one_of(
     st.tuples(st.just("join"), st.integers(1, 6), st.sampled_from(["a", "b"]), st.integers(1, 30)),
     st.tuples(st.just("join"), st.integers(1, 2), st.just("a"), st.just(30)),
+    st.tuples(st.just("together"), st.integers(1, 4), st.sampled_from(["a", "b"]), st.integers(1, 30)),
     st.tuples(st.just("leave"), st.integers(0, 60)),
     st.tuples(st.sampled_from(["take", "take", "expire", "close"])),
 )
@@ -148,6 +167,16 @@ def test_all_who_wait_are_taken_at_once_only_where_they_would_be_anyway(steps, m
             quick.join(twins[0])
             careful.join(twins[1])
             joined.append(twins)
+        elif step == "together":
+            size, group, seconds = given_
+            twins = [
+                [pending(1, group=group, arrived=now, deadline=now + seconds + index)[0] for _ in range(2)]
+                for index in reversed(range(size))
+            ]
+            assert quick.join_together([one for one, _ in twins])
+            for _, one in twins:
+                careful.join(one)
+            joined += twins
         elif step == "leave":
             for one in joined[given_[0]] if given_[0] < len(joined) else ():
                 one.abandon()
@@ -159,14 +188,7 @@ def test_all_who_wait_are_taken_at_once_only_where_they_would_be_anyway(steps, m
             careful.last.close()
         else:
             careful._is_one = False
-            taken, expected = quick.take(now), careful.take(now)
-            if isinstance(expected, Wait):
-                assert taken == expected
-            else:
-                place = {id(one): index for index, twins in enumerate(joined) for one in twins}
-                assert [place[id(one)] for one in taken] == [place[id(one)] for one in expected]
-                for one in (*taken, *expected):
-                    one.place = None
+            assert as_joined(quick.take(now), joined) == as_joined(careful.take(now), joined)
         assert (quick.rows, len(quick)) == (careful.rows, len(careful))
         assert [[one.answered for one in twins] for twins in joined] == [
             [twins[0].answered] * 2 for twins in joined

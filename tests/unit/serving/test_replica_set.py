@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.serving.models import Doubler, rows
 from trivet.core.errors import DeadlineExceeded, Internal, InvalidArgument, ResourceExhausted, Unavailable
+from trivet.core.instances import Predictions
 from trivet.serving.batching import BatchLimits, Pending
 from trivet.serving.replica import InlineReplica, predict_parts
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
@@ -50,7 +51,7 @@ class SlowReplica:
 class Served:
     """A replica set and what it measures; `ask` sends a request and awaits its answer."""
 
-    def __init__(self, limits=None, seconds=None, replicas=1):
+    def __init__(self, limits=None, seconds=None, replicas=1, *, refuses_late=True):
         self.model = Doubler()
         self.queue_seconds, self.batch_rows = Histogram(SECONDS), Histogram(ROWS)
         metrics = BatchMetrics(self.queue_seconds, Histogram(SECONDS), self.batch_rows)
@@ -59,7 +60,8 @@ class Served:
             InlineReplica(self.model) if seconds is None else SlowReplica(self.model, seconds)
             for _ in range(replicas)
         ]
-        self.set = ReplicaSet(made, limits or BatchLimits(), metrics, clock=loop.time)
+        limits = limits or BatchLimits()
+        self.set = ReplicaSet(made, limits, metrics, clock=loop.time, refuses_late=refuses_late)
 
     def send(self, instances, *, group=None, timeout=60.0):
         loop = asyncio.get_running_loop()
@@ -236,6 +238,30 @@ async def test_a_reply_that_fails_stops_no_other(caplog):
     assert answer.columns["y"].tolist() == [2.0]
     assert "a reply failed" in caplog.text
     assert (await served.ask(rows(1))).columns["y"].tolist() == [2.0]
+
+
+@virtual_time
+@pytest.mark.parametrize("refuses_late", [True, False])
+async def test_requests_that_come_together_are_answered_each(refuses_late):
+    served = Served(BatchLimits(max_queued_rows=4), seconds=1.0, refuses_late=refuses_late)
+    answers = []
+
+    def request(count, timeout=60.0):
+        now = asyncio.get_running_loop().time()
+        return Pending(rows(count), {}, None, now, now + timeout, lambda _, answer: answers.append(answer))
+
+    served.set.submit_together([request(1), request(2)])
+    await asyncio.sleep(0.5)
+    served.set.submit_together([request(1), request(1, timeout=0.2)])
+    served.set.submit_together([request(2), request(1)])
+    assert [type(one) for one in answers] == [ResourceExhausted]
+    await asyncio.sleep(5)
+    assert served.model.batches == [3, 3]
+    kinds = [one.count if isinstance(one, Predictions) else type(one) for one in answers[1:]]
+    assert kinds == [DeadlineExceeded, 1, 2, 1, 2]
+    served.set.close()
+    served.set.submit_together([request(1), request(1)])
+    assert [type(one) for one in answers[6:]] == [Unavailable, Unavailable]
 
 
 @virtual_time
