@@ -20,6 +20,7 @@ from trivet.sql.resolve import Names, models_of, parts
 from trivet.sql.result import Done, Planned
 from trivet.sql.translate import translate
 from trivet.sql.types import Field, of_duckdb
+from trivet.sql.unseen import refuse_unseen
 
 if TYPE_CHECKING:
     from trivet.core.predictor import Predictor
@@ -101,6 +102,8 @@ class Planner:
         from trivet.sql import ddl, dml, model_statements, surroundings
 
         as_written = tree
+        if self.connection.dialect == "duckdb":
+            refuse_unseen(tree)
         tree = self._numbered(tree.copy())
         match tree:
             case exp.Query():

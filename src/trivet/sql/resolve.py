@@ -13,6 +13,7 @@ from trivet.sql.dialect import ModelFunction, file_of, parse
 from trivet.sql.names import DatasetName, ObjectName, dataset_name
 from trivet.sql.positions import at
 from trivet.sql.translate import translate
+from trivet.sql.unseen import refuse_unseen
 
 if TYPE_CHECKING:
     from trivet.sql.session import Connection
@@ -121,6 +122,8 @@ class Names:
             )
         try:
             (query,) = parse(view.query, view.dialect)  # type: ignore[arg-type]
+            if view.dialect == "duckdb":
+                refuse_unseen(query)
             names = [one.name for one in view.fields]
             default = view.default or view.name.parent
             for model in models_of(query):
