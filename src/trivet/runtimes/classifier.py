@@ -35,8 +35,7 @@ def answer(
 ) -> Predictions:
     """Build the answer in the form asked for; `labels` has shape (n,), `scores` (n, classes)."""
     if output == "labels":
-        predicted = labels()
-        return Predictions({"predicted_class": predicted}, len(predicted))
+        return labelled(labels())
     probabilities = scores()
     count = len(probabilities)
     if output == "probabilities":
@@ -49,6 +48,11 @@ def answer(
         },
         count,
     )
+
+
+def labelled(labels: Column) -> Predictions:
+    """Build the answer that is the labels alone."""
+    return Predictions({"predicted_class": labels}, len(labels))
 
 
 def named(declared: Signature | None, count: int) -> Column:

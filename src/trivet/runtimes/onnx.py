@@ -112,6 +112,8 @@ class OnnxClassifier:
         """Run the session once for the output asked for."""
         output = parameters["output"]
         answers = self._session.answer(self._wanted[output], instances)
+        if output == "labels":
+            return classifier.labelled(np.asarray(answers[0]).reshape(instances.count))
         if output == _TENSORS:
             labels = np.asarray(answers[0]).reshape(instances.count)
             columns = zip(self._tensors, (labels, self._matrix(answers[1])), strict=True)

@@ -256,7 +256,7 @@ class _Link(asyncio.Protocol):
             self._close()
 
     def _read(self, message: hop.Reply) -> None:
-        if isinstance(message, hop.Answered | hop.Separate):
+        if isinstance(message, hop.Answered) or isinstance(message, hop.Separate):  # noqa: SIM101 - no union to make
             self._answer(message)
         elif isinstance(message, hop.Goodbye):
             self._owner.leaving(self)

@@ -105,7 +105,7 @@ class ReplicaSet:
         queue.join(pending, self._drain)
         if deadline < self._sweep_at:
             self._sweep_by(deadline)
-        if self._free:
+        if self._free and not self._pumping:
             self._pump_soon()
 
     def submit_together(self, requests: Sequence[Pending]) -> None:
