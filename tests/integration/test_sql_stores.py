@@ -8,7 +8,8 @@ import pytest
 
 import trivet.sql
 from tests.integration.buckets import emulated
-from trivet.core.errors import InvalidArgument, NotFound
+from trivet.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from trivet.storage.targets import RemoteFolder
 
 
 @pytest.fixture(params=["gs", "s3"])
@@ -42,3 +43,65 @@ def test_objects_are_tables(bucket, folders, monkeypatch, tmp_path):
             pq.write_table(pa.table({"a": [1]}), tmp_path / "local.parquet")
             with pytest.raises(InvalidArgument, match=r"sql\.folders"):
                 con.sql(f"SELECT * FROM '{tmp_path}/local.parquet'")
+
+
+PREDICTOR = """
+from json import loads
+from pathlib import Path
+
+class Predictor:
+    def load(self, folder):
+        self.factor = loads((Path(folder) / "sub/deep/factor.json").read_text())
+
+    def predict(self, instances):
+        return [one["x"] * self.factor for one in instances]
+"""
+
+
+@pytest.fixture
+def con(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIVET_ARTIFACTS_ALLOW_PYTHON", "true")
+    (tmp_path / "model/sub/deep").mkdir(parents=True)
+    (tmp_path / "model/predictor.py").write_text(PREDICTOR)
+    (tmp_path / "model/sub/deep/factor.json").write_text("3")
+    with trivet.sql.connect(data=tmp_path / "data", dataset="ds") as con:
+        con.sql("CREATE SCHEMA ds")
+        con.sql(f"CREATE MODEL m OPTIONS(model_type='PYTHON', model_path='{tmp_path}/model')")
+        yield con
+
+
+def test_a_model_is_exported_and_imported_again(bucket, con):
+    uri = f"{bucket.uri}/exported/a b%20/m"
+    done = con.sql(f"EXPORT MODEL m OPTIONS(uri='{uri}/')")
+    assert done.message == "Exported 2 files of model local:ds.m."
+    assert bucket.names() == ["exported/a b%20/m/predictor.py", "exported/a b%20/m/sub/deep/factor.json"]
+    con.sql(f"CREATE MODEL again OPTIONS(model_type='PYTHON', model_path='{uri}/*')")
+    asked = "SELECT prediction FROM ML.PREDICT(MODEL again, (SELECT 2 AS x))"
+    assert con.sql(asked).fetchall() == [("6",)]
+    with pytest.raises(FailedPrecondition, match=r"expected an empty folder, or none yet at \[1:14\]$"):
+        con.sql(f"EXPORT MODEL m OPTIONS(uri='{uri}')")
+    assert len(bucket.names()) == 2
+
+
+def test_an_export_that_fails_leaves_nothing(bucket, con, monkeypatch):
+    put = RemoteFolder.put
+
+    def failing(self, file, path):
+        if path.endswith("factor.json"):
+            raise FailedPrecondition("the store is full")
+        put(self, file, path)
+
+    bucket.put("m/else", b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr(RemoteFolder, "put", failing)
+        with pytest.raises(FailedPrecondition, match="the store is full"):
+            con.sql(f"EXPORT MODEL m OPTIONS(uri='{bucket.uri}/m/new')")
+    assert bucket.names() == ["m/else"]
+    con.sql(f"EXPORT MODEL m OPTIONS(uri='{bucket.uri}/m/new')")
+    assert bucket.names() == ["m/else", "m/new/predictor.py", "m/new/sub/deep/factor.json"]
+
+
+def test_a_model_that_one_may_not_write_is_not_exported(bucket, con):
+    with pytest.raises(InvalidArgument, match=rf"{bucket.uri[:5]}nobodys/m"):
+        con.sql(f"EXPORT MODEL m OPTIONS(uri='{bucket.uri[:5]}nobodys/m')")
+    assert bucket.names() == []

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfileobj
@@ -130,12 +131,15 @@ class Versions:
         path = self._store.path(version.artifact)
         root = path if path.is_dir() else path.parent
         names = [one.name for one in storage.LocalFiles(path, version.artifact.source).files()]
-        for name in names:
-            folder = target
-            *folders, file = name.split("/")
-            for part in folders:
-                folder = folder.at(part)
-            _copy(root / name, folder, file)
+        with ExitStack() as undo:
+            for name in names:
+                folder = target
+                *folders, file = name.split("/")
+                for part in folders:
+                    folder = folder.at(part)
+                _copy(root / name, folder, file)
+                undo.callback(folder.remove, [file])
+            undo.pop_all()
         return names
 
 

@@ -257,7 +257,11 @@ class RemoteFolder:
     def probe(self) -> None:
         """Write an object and delete it: what else would tell whether that is allowed."""
         try:
-            self.open("check").commit()
+            upload = self.open("check")
+            try:
+                upload.commit()
+            finally:
+                upload.discard()
             self.remove(["check"])
         except ServingError as error:
             raise InvalidArgument(f"it cannot be written to: {error}") from None
