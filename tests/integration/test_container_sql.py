@@ -133,3 +133,19 @@ def test_a_registered_model_is_asked_at_its_own_routes(tmp_path, engine):
             answers = connection.sql(ask).fetchall()
             assert [(json.loads(text)["rows"], a) for text, a in answers] == [(2, 1.0), (2, 2.0)]
         assert server.stop() == 0
+
+
+def test_a_statement_gives_a_registered_model_arrays(tmp_path, engine):
+    with up(tmp_path / "data", TRIVET_CATALOG_PROJECT="p") as server:
+        server.client.timeout = 60
+        plane = Plane(server.client)
+        model = {"displayName": "echo", "containerSpec": {"imageUri": str(MOODY)}}
+        plane.done(plane.post("models:upload", {"model": model, "modelId": "echo"}))
+        with trivet.sql.connect(data=tmp_path / "data", project="p") as connection:
+            ask = "SELECT prediction FROM ML.PREDICT(MODEL `echo@1`, (SELECT 1.5 AS a, 'x' AS b){})"
+            arrays, objects = '[1.5,"x"]', '{"a":1.5,"b":"x"}'
+            for option, expected in (("array", arrays), ("object", objects), ("array", arrays)):
+                asked = ask.format(f", STRUCT('{option}' AS instance_type)")
+                assert connection.sql(asked).fetchall() == [(expected,)]
+            assert connection.sql(ask.format("")).fetchall() == [(objects,)]
+        assert server.stop() == 0

@@ -33,6 +33,9 @@ from trivet.sql.types import BOOL, BYTES, FLOAT64, INT64, JSON, STRING, Field, T
 
 NUMERIC_KINDS = frozenset(("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "BOOL"))
 
+INSTANCES = "instance_type"
+"""The option that says what an instance of any JSON is."""
+
 _OWN: Mapping[str, tuple[str, ...]] = {"XGBOOST": ("booster",), "ONNX": ("tensors",)}
 """What BigQuery's imported models answer: what the library gives, not labels."""
 
@@ -62,10 +65,7 @@ def described(
     Raises InvalidArgument where the statement contradicts the model.
     """
     signature = model.info.signature
-    if not signature.takes_json and "instance_type" in declared.options:
-        raise InvalidArgument(
-            "OPTIONS(instance_type): only for models that take any JSON; this one says what it takes"
-        )
+    check_instances(signature, declared.options)
     takes_arrays(declared.options)
     parameters = parameters_of(signature, type_, declared.options, model.info.defaults)
     sample = answered(model.predictor, signature, parameters)
@@ -130,14 +130,22 @@ def outputs_of(model: SqlModel) -> tuple[Field, ...]:
     return (*model.outputs, Field(STATUS, STRING))
 
 
+def check_instances(signature: Signature, options: Mapping[str, Any]) -> None:
+    """Raise InvalidArgument where options say what an instance is, and so does the model."""
+    if not signature.takes_json and INSTANCES in options:
+        raise InvalidArgument(
+            f"OPTIONS({INSTANCES}): only for models that take any JSON; this one says what it takes"
+        )
+
+
 def takes_arrays(options: Mapping[str, Any]) -> bool:
     """Whether an instance of any JSON is the array of a row's values, and not the object that it is by name.
 
     Raises InvalidArgument for an option `instance_type` that is neither.
     """
-    asked = options.get("instance_type") or "object"
+    asked = options.get(INSTANCES) or "object"
     if asked not in ("object", "array"):
-        raise InvalidArgument(f"OPTIONS(instance_type): expected 'object' or 'array'; got {asked!r}")
+        raise InvalidArgument(f"OPTIONS({INSTANCES}): expected 'object' or 'array'; got {asked!r}")
     return bool(asked == "array")
 
 

@@ -13,6 +13,7 @@ one output, the inner select is left out: a query for one row is planned in less
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from sqlglot import exp
@@ -20,10 +21,11 @@ from sqlglot import exp
 from trivet.core.errors import InvalidArgument
 from trivet.core.signature import unknown
 from trivet.sql.bind import INVALID, bound
-from trivet.sql.columns import outputs_of
+from trivet.sql.columns import INSTANCES, outputs_of, takes_arrays
 from trivet.sql.dialect import ModelFunction, is_safe
 from trivet.sql.model import SqlModel
-from trivet.sql.positions import at
+from trivet.sql.nodes import constant
+from trivet.sql.positions import at, positioned
 from trivet.sql.scope import Scope
 from trivet.sql.types import Field
 
@@ -75,8 +77,7 @@ def _replaced(call: exp.Expression, scope: Scope) -> exp.Expression:
         inner = _query(call.expression) if call.args.get("expression") else None
         columns = scope.describe(in_place(inner, call)) if inner is not None else ()
         return model_functions.query(call, scope, inner, columns)
-    model = scope.model(call.this)
-    _check_options(call, model)
+    model = _asked(call, scope.model(call.this))
     inner = _query(call.expression)
     return _scored(call, scope, model, inner, scope.describe(in_place(inner, call)))
 
@@ -149,22 +150,36 @@ def _with(of: exp.Expression, ctes: Sequence[exp.Expression], query: exp.Express
     return exp.Select(expressions=[exp.Star()], from_=source, with_=copied)
 
 
-def _check_options(call: exp.Expression, model: SqlModel) -> None:
+def _asked(call: exp.Expression, model: SqlModel) -> SqlModel:
+    """Return a model as the options of the call have it asked."""
     given = call.args.get("params_struct")
     if given is None:
-        return
+        return model
     if not isinstance(given, exp.Struct):
         raise InvalidArgument(f"{INVALID}\nExpected STRUCT(value AS option, ..) after the query{at(given)}")
     for one in given.expressions:
         name = one.name.lower() if isinstance(one, exp.PropertyEQ) else ""
         if not name:
             raise InvalidArgument(f"{INVALID}\nThe options of STRUCT need names{at(one) or at(call)}")
+        if name == INSTANCES:
+            model = _with_instances(model, one)
+            continue
         reason = _OPTIONS.get(name)
-        told = f"it is {reason}" if reason else unknown(name, tuple(_OPTIONS), "option")
+        told = f"it is {reason}" if reason else unknown(name, (INSTANCES, *_OPTIONS), "option")
         raise InvalidArgument(
             f"{INVALID}\nOption {name} is not supported for model {model.name} of type {model.type}: {told}"
             f"{at(one) or at(call)}"
         )
+    return model
+
+
+def _with_instances(model: SqlModel, option: exp.PropertyEQ) -> SqlModel:
+    """Return a model that is given objects, or arrays, as the option says."""
+    asked = constant(option.expression)
+    options = {**model.options, INSTANCES: asked.sql() if isinstance(asked, exp.Expression) else asked}
+    with positioned(at(option)):
+        takes_arrays(options)
+    return replace(model, options=options)
 
 
 def _hidden(taken: set[str]) -> str:

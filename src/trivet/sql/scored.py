@@ -7,7 +7,7 @@ import numpy as np
 
 from trivet.codecs.arrow_predictions import ArrowEncoder, Output
 from trivet.codecs.arrow_tensors import ArrowDecoder
-from trivet.core.errors import Cancelled, Internal, ServingError, model_error
+from trivet.core.errors import Cancelled, Internal, InvalidArgument, ServingError, model_error
 from trivet.core.instances import Instances, Predictions
 from trivet.serving.isolated import Crashed
 from trivet.serving.leases import Leases
@@ -15,7 +15,7 @@ from trivet.serving.lifecycle import LoadedModel, ModelSpec
 from trivet.serving.replica import FAULTS
 from trivet.serving.scoring import isolate
 from trivet.sql.bind import INVALID
-from trivet.sql.columns import takes_arrays
+from trivet.sql.columns import check_instances, takes_arrays
 from trivet.sql.model import SqlModel
 from trivet.sql.types import Field, Type
 
@@ -63,6 +63,10 @@ class Scored:
 
     def _decoder_of(self, loaded: LoadedModel) -> ArrowDecoder:
         inputs = self._model.inputs
+        try:
+            check_instances(loaded.info.signature, self._model.options)
+        except InvalidArgument as error:
+            raise self._told(error) from None
         json = [one.name for one in inputs if one.type.kind == "JSON"]
         names, as_array = [one.name for one in inputs], takes_arrays(self._model.options)
         return ArrowDecoder(loaded.info.signature, names, json, as_array=as_array)

@@ -96,6 +96,37 @@ class TestAnyJson:
         with pytest.raises(InvalidArgument, match=r"instance_type\): expected 'object' or 'array'; got 'x'"):
             here.create("m", tmp_path / "all", "PYTHON", options={"instance_type": "x"})
 
+    def test_a_statement_says_what_a_row_is(self, here, tmp_path):
+        code = CODE.replace('one.get("do")', "None")
+        here.create("all", predictor(tmp_path / "all", code), "PYTHON")
+        here.create("lists", predictor(tmp_path / "l", code), "PYTHON", options={"instance_type": "array"})
+        one, some = (Field("b", STRING),), (Field("b", STRING), Field("a", FLOAT64))
+        here.create("one", predictor(tmp_path / "one", code), "PYTHON", inputs=one)
+        here.create("some", predictor(tmp_path / "some", code), "PYTHON", inputs=some)
+        rows = "(SELECT 1 AS a, 'x' AS b)"
+        ask = f"SELECT prediction FROM ML.PREDICT(MODEL ds.{{}}, {rows}, STRUCT({{}} AS instance_type))"
+        assert here.run(ask.format("all", "'array'")) == [('[1,"x"]',)]
+        assert here.run(ask.format("all", "'object'")) == [('{"a":1,"b":"x"}',)]
+        assert here.run(ask.format("one", "'array'")) == [('["x"]',)]
+        assert here.run(ask.format("some", "'array'")) == [('["x",1.0]',)]
+        assert here.run(ask.format("lists", "'object'")) == [('{"a":1,"b":"x"}',)]
+        both = " UNION ALL ".join(ask.format("all", one) for one in ("'array'", "'object'"))
+        assert here.run(both) == [('[1,"x"]',), ('{"a":1,"b":"x"}',)]
+        with pytest.raises(InvalidArgument, match=r"expected 'object' or 'array'; got 'x' at \[1:"):
+            here.run(ask.format("all", "'x'"))
+        with pytest.raises(InvalidArgument, match=r"expected 'object' or 'array'; got \"LOWER\('ARRAY'\)\""):
+            here.run(ask.format("all", "LOWER('ARRAY')"))
+
+    def test_a_model_that_says_what_it_takes_has_no_such_choice(self, here, tmp_path):
+        signature = '{"inputs": [{"name": "a", "dtype": "int64"}]}'
+        here.create("typed", predictor(tmp_path / "m", signature=signature), "PYTHON")
+        with pytest.raises(
+            InvalidArgument, match=r"Model p:ds\.typed: .* only for models that take any JSON"
+        ):
+            here.run(
+                "SELECT * FROM ML.PREDICT(MODEL ds.typed, (SELECT 1 AS a), STRUCT('array' AS instance_type))"
+            )
+
     def test_one_declared_output_is_the_value_itself(self, here, tmp_path):
         code = CODE.replace("return one", "return one['id'] * 1.5")
         here.create("half", predictor(tmp_path / "m", code), "PYTHON", outputs=(Field("score", FLOAT64),))
