@@ -81,7 +81,7 @@ def one(way: str, model: str, place: Place, threads: int) -> dict[str, Any]:
 
 
 def tell(record: dict[str, Any]) -> None:
-    about = f"{record['model']:<10}{record['way']:<12}"
+    about = f"{record['model']:<14}{record['way']:<12}"
     if "failed" in record:
         print(f"{about} FAILED {record['failed']}", flush=True)
         return

@@ -8,7 +8,7 @@ from benchmarks.sql.cases import ABOUT
 from rich.console import Console
 from rich.table import Table
 
-TREES = ("xgboost", "forest", "lightgbm", "catboost")
+TREES = ("xgboost", "forest", "lightgbm", "catboost", "catboost-1000")
 MOST_OF_FLOOR, MOST_OVERHEAD, MOST_MS, MOST_MB = 1.4, 0.2, 2.0, 600.0
 
 Document = dict[str, Any]
