@@ -14,7 +14,7 @@ from functools import partial
 
 from trivet.core.errors import ResourceExhausted, ServingError, Unavailable
 from trivet.core.instances import Predictions
-from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wait
+from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wait, late
 from trivet.serving.pace import Pace, outlook
 from trivet.serving.placement import WarmUp
 from trivet.serving.replica import Replica
@@ -64,15 +64,16 @@ class ReplicaSet:
         self._busy = 0.0  # what the batches that run were expected to take
         self._behind: deque[Running] = deque()  # those that wait where they were sent
         self._pumping = False
+        self._lone = False  # a request with nobody before it gains nothing by waiting for company
         self._closed = False
         self._refuses = refuses_late
-        self._unread = 0.0  # how long the last batch kept the event loop from reading requests
+        self._unread = 0.0  # how long batches have kept the event loop from reading a request that comes now
+        self._begun = 0.0  # how long the one took that was begun in this turn of the loop, before its end
         self._bounded = False  # what follows holds:
         self._patience = 0.0  # at most what runs and one batch will take,
         self._per_queued = 0.0  # and each row that waits
-        # nobody shares a batch, and what is free begins at once
-        at_once = all(not replica.blocks and replica.slots == replica.lanes for replica in replicas)
-        self._alone = limits.max_rows == 1 and at_once
+        if limits.max_rows == 1:  # nobody shares a batch, and what is free begins at once
+            self._lone = all(not one.blocks and one.slots == one.lanes for one in replicas)
         self._look_again: asyncio.TimerHandle | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_at = NEVER
@@ -90,10 +91,9 @@ class ReplicaSet:
         if self._closed:
             raise Unavailable("this model is being removed")
         queue, deadline = self.queue, pending.deadline
-        if self._alone and self._free and not queue.rows and pending.instances.count <= self._most:
-            if deadline < self._sweep_at:
-                self._sweep_by(deadline)
-            self._start([pending], self._free.pop(), pending.arrived)  # it would gain nothing by waiting
+        idle = self._lone and self._free and not (queue.rows or self._pumping)
+        if idle and pending.instances.count <= self._most:
+            self._begin(pending)
             return
         if self._refuses:
             if not self._bounded:
@@ -110,7 +110,7 @@ class ReplicaSet:
 
     def submit_together(self, requests: Sequence[Pending]) -> None:
         """Queue requests of one group, as `submit` does each; those that it would refuse are answered so."""
-        if self._closed or self._refuses or self._alone or not self.queue.join_together(requests):
+        if self._closed or self._refuses or self._lone or not self.queue.join_together(requests):
             for pending in requests:
                 try:
                     self.submit(pending)
@@ -168,6 +168,25 @@ class ReplicaSet:
         now = self.clock()
         return self._begins(now) - now + self.pace.drain(rows)
 
+    def _begin(self, pending: Pending) -> None:
+        """Have a request predicted without asking for others."""
+        replica = self._free[-1]
+        if not replica.blocks:
+            if pending.deadline < self._sweep_at:
+                self._sweep_by(pending.deadline)
+            self._start([pending], self._free.pop(), pending.arrived)
+            return
+        now = self.clock()
+        if pending.deadline <= now:
+            pending.answer(late(pending, now))
+            return
+        self._pumping = True  # those who come in the same turn form a batch behind it
+        try:
+            self._predict_here([pending], replica, now, self._unread)
+            self._begun = self.now - now
+        finally:
+            self._loop.call_soon(self._pump)
+
     def _pump_soon(self) -> None:
         if not self._pumping:
             self._pumping = True
@@ -178,6 +197,11 @@ class ReplicaSet:
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
+        begun, self._begun = self._begun, 0.0
+        if begun and not self.queue:
+            self._unread = begun
+            self._bound()
+            return
         if not self._free:
             return
         now, queue = self.clock(), self.queue
@@ -191,14 +215,20 @@ class ReplicaSet:
                 self._look_again = self._loop.call_later(batch.seconds, self._pump_soon)
             return
         if self._free[-1].blocks:
-            self._predict_here(batch, self._free[-1], now)
+            # where a turn of the loop brings a single request, that of the next need not wait for its end
+            self._lone = len(batch) == 1 and not (self._lone or queue.rows or queue.limits.max_wait)
+            self._predict_here(batch, self._free[-1], now, begun)
+            self._bound()
             return
         self._start(batch, self._free.pop(), now)
         if self._free and queue.rows:
             self._pump_soon()
 
-    def _predict_here(self, batch: list[Pending], replica: Replica, now: float) -> None:
-        """Have a batch predicted in this event loop, where nothing else happens meanwhile."""
+    def _predict_here(self, batch: list[Pending], replica: Replica, now: float, unread: float) -> None:
+        """Have a batch predicted in this event loop, where nothing else happens meanwhile.
+
+        Requests have been `unread` for so long already.
+        """
         parts = [pending.instances for pending in batch]
         rows = sum([part.count for part in parts])
         if self.queue.rows:
@@ -206,7 +236,10 @@ class ReplicaSet:
         answers: list[Answer] = []
         replica.run(parts, batch[0].parameters, (), answers.extend)
         self.now = self.clock()
-        self._unread = seconds = self.now - now
+        seconds = self.now - now
+        self._unread = unread + seconds
+        self._answer(batch, answers)
+        # the callers have their answers: what is left to do delays only who comes next
         metrics = self._metrics
         metrics.queue_seconds.observe(now - batch[0].arrived)
         metrics.predict_seconds.observe(seconds)
@@ -214,7 +247,6 @@ class ReplicaSet:
         if type(answers[0]) is Predictions:
             self.pace.learn(rows, seconds)
         self._bounded = False
-        self._answer(batch, answers)
 
     def _start(self, batch: list[Pending], replica: Replica, now: float) -> None:
         self._metrics.queue_seconds.observe(now - batch[0].arrived)

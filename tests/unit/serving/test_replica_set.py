@@ -96,6 +96,38 @@ async def test_a_lone_request_waits_for_nothing():
 
 
 @virtual_time
+async def test_where_turns_bring_single_requests_the_next_does_not_wait_for_the_end_of_its_own():
+    served = Served()
+    await served.ask(rows(1))
+    for _ in range(2):
+        _, answer = served.send(rows(1, 4.0))
+        assert answer.done(), "before anything else is read"
+        await asyncio.sleep(0)
+    sent = [served.send(rows(1, i))[1] for i in range(3)]
+    assert [answer.done() for answer in sent] == [True, False, False]
+    await asyncio.gather(*sent)
+    assert served.model.batches == [1, 1, 1, 1, 2], "those behind it are one batch"
+    await asyncio.gather(served.ask(rows(1)), served.ask(rows(1)))
+    assert served.model.batches[5:] == [2], "and turns that bring several are waited for again"
+    await asyncio.gather(served.ask(rows(1)), served.ask(rows(1)))
+    assert served.model.batches[6:] == [2]
+
+
+@virtual_time
+async def test_a_request_alone_is_refused_answered_late_or_left_waiting_as_any_other():
+    served = Served(BatchLimits(max_queued_rows=4))
+    await served.ask(rows(1))
+    assert isinstance(await served.ask(rows(1), timeout=0.0), DeadlineExceeded)
+    with pytest.raises(InvalidArgument, match="at most 4 rows"):
+        served.send(rows(5))
+    assert served.model.batches == [1]
+    served = Served(BatchLimits(max_wait=5.0))
+    for _ in range(2):
+        await served.ask(rows(1))
+    assert elapsed() == 10.0
+
+
+@virtual_time
 async def test_batches_grow_while_the_replica_is_busy():
     served = Served(seconds=1.0)
     first = asyncio.create_task(served.ask(rows(1)))
