@@ -80,7 +80,7 @@ def test_any_json_gets_an_answer_or_a_4xx_that_names_the_problem(server, name, d
 def test_any_bytes_get_an_answer_or_a_4xx(server, body):
     for name in ("echo", "onnx-mixed", "sklearn-mixed", "python-steps"):
         response = server.client.post(f"/v1/models/{name}:predict", content=body)
-        if response.status_code == 200:  # hypothesis tries what it finds in the code, too, which may be a request
+        if response.status_code == 200:  # hypothesis may come upon a request
             assert len(response.json()["predictions"]) == len(json.loads(body)["instances"])
             continue
         assert response.status_code == 400
