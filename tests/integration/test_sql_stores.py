@@ -58,6 +58,23 @@ class Predictor:
 """
 
 
+def test_columns_are_fetched_ahead_from_stores_alone(bucket, tmp_path):
+    bucket.put("a.parquet", parquet(id=[1, 2]))
+    (tmp_path / "b.parquet").write_bytes(parquet(id=[3]))
+    with trivet.sql.connect(":memory:") as con:
+
+        def ahead(uri):
+            con.sql(f"SELECT SUM(id) FROM '{uri}'")
+            ((off,),) = con.cursor.execute("SELECT current_setting('disable_parquet_prefetching')").fetchall()
+            return not off
+
+        assert [ahead(f"{one}.parquet") for one in (tmp_path / "b", f"{bucket.uri}/a", tmp_path / "b")] == [
+            False, True, True,
+        ]  # fmt: skip
+    with trivet.sql.connect(":memory:", dialect="duckdb") as con:
+        assert ahead(tmp_path / "b.parquet")
+
+
 @pytest.fixture
 def con(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIVET_ARTIFACTS_ALLOW_PYTHON", "true")

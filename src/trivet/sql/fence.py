@@ -13,7 +13,9 @@ from trivet.sql.quoting import text
 if TYPE_CHECKING:
     from trivet.sql.database import Place
 
-_STORES = ("gs", "s3")
+STORES = ("gs", "s3")
+"""The schemes of object stores."""
+
 _BESIDE = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 """How the names of what DuckDB writes for a database end."""
 
@@ -40,7 +42,7 @@ def _stores(root: Any) -> Iterator[str]:
         from fsspec import AbstractFileSystem
     except ImportError:
         return
-    for scheme in _STORES:
+    for scheme in STORES:
         stands_for: Any = AbstractFileSystem(skip_instance_cache=True)
         stands_for.protocol = scheme
         root.register_filesystem(stands_for)
