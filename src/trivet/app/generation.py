@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import socket
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class Generation:
     """A loader, the replicas of models that run in processes of their own, and a front for each socket.
 
     `folder` is for the sockets of its processes; `hears` is told what they say; at `doors` others listen
-    for what the fronts do not answer. What becomes of processes is counted in `metrics`.
+    for what the fronts do not answer. What becomes of processes is counted in `metrics`. Deployed models that
+    are wished, and still being started, are among the `openings`.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Generation:
         self._groups: dict[str, Group] = {}
         self._loaders = Loaders(settings, hears, self._shared, self._watch, self._replaced)
         self._opener = Opener(settings, folder, self._loaders, hears, self._watch, self._replaced)
-        self._openings = Openings(self._opener.opened)
+        self.openings = Openings(self._opener.opened)
         self._outdated: list[Seat] = []  # loaders that fronts are forks of, which are to be replaced
         self._leaving: list[Group] = []  # what those fronts ask, and the next ones do not
         self._must_replace = False
@@ -106,15 +107,6 @@ class Generation:
         self._sockets = sockets
         await self.fronts.open(sockets)
 
-    @property
-    def starting(self) -> Collection[str]:
-        """The deployed models that are wished, and still being started."""
-        return self._openings.ids
-
-    async def started(self, within: float) -> None:
-        """Wait until none is `starting`, or for so many seconds."""
-        await self._openings.done(within)
-
     async def apply(
         self, wish: Wish, sockets: Sequence[socket.socket] = (), again: Callable[[], None] | None = None
     ) -> dict[str, ServingError]:
@@ -122,8 +114,8 @@ class Generation:
 
         When it returns, every request that comes is answered by it alone. Nothing that is served before and
         after is disturbed. With `sockets`, fronts are started on them, as `open_fronts` does. With `again`,
-        containers are `starting` meanwhile, and it is called when this is worth another call. Raises
-        what may be gone at another try: a process ended in the middle.
+        containers are among the `openings` meanwhile, and it is called when this is worth another call.
+        Raises what may be gone at another try: a process ended in the middle.
         """
         self._sockets = sockets or self._sockets
         self._must_replace |= bool(sockets)
@@ -141,7 +133,7 @@ class Generation:
                 del self._groups[id_]
         self._where |= {id_: place for id_, place in places.items() if id_ not in failures}
         self._must_replace |= any(place == "own" for id_, place in places.items() if id_ not in failures)
-        held = {*failures, *self.starting}
+        held = {*failures, *self.openings.ids}
         served = [before.get(id_) if id_ in held else spec for id_, spec in wanted.items()]
         self._wish = Wish(wish.revision, tuple(one for one in served if one is not None), wish.addresses)
         self._where = {id_: place for id_, place in self._where.items() if id_ in self.ids}
@@ -188,8 +180,8 @@ class Generation:
         self.fronts.close()
         for group in self._groups.values():
             group.close()
-        for id_ in list(self._openings.ids):
-            self._openings.drop(id_)
+        for id_ in list(self.openings.ids):
+            self.openings.drop(id_)
         self._loaders.close()
 
     # What is served, as a front is told.
@@ -271,7 +263,7 @@ class Generation:
     ) -> None:
         """Open the replicas of all that run in processes; what fails is among the failures."""
         opening: list[tuple[ModelSpec, ModelInfo | None]] = []
-        self._openings.keep({spec.id for spec in changed if spec.id not in failures})
+        self.openings.keep({spec.id for spec in changed if spec.id not in failures})
         for spec in changed:
             if spec.id in failures:
                 continue
@@ -299,7 +291,7 @@ class Generation:
         try:
             if again is None or spec.container is None:
                 self._groups[spec.id] = await self._opener.opened(spec, info)
-            elif (group := self._openings.take(spec, again)) is not None:
+            elif (group := self.openings.take(spec, again)) is not None:
                 self._groups[spec.id] = group
         except ServingError as error:
             failures[spec.id] = error

@@ -20,16 +20,7 @@ from trivet.app.fronts import LINGERS_IDLE
 from trivet.app.gateway import Gate
 from trivet.app.generation import Generation
 from trivet.app.manager import Manager
-from trivet.app.messages import (
-    Doors,
-    Expected,
-    Gather,
-    Measure,
-    Measured,
-    Message,
-    Retire,
-    Wished,
-)
+from trivet.app.messages import Doors, Expected, Gather, Measure, Measured, Message, Retire, Wished
 from trivet.app.models import wish_of
 from trivet.app.sql_process import Sql
 from trivet.app.strays import reap
@@ -188,7 +179,7 @@ class Supervisor:
         await generation.load(Wish(0))
         ready = (await self._manager.wish()).of_addresses()
         await generation.apply(ready, again=again)
-        await generation.started(_CONTAINERS_WITHIN)
+        await generation.openings.done(_CONTAINERS_WITHIN)
         self._listen()
         await generation.apply(ready, self._sockets, again)
         self._manager.again()
@@ -208,7 +199,7 @@ class Supervisor:
                 async with self._changing:
                     wish = await manager.wish()  # another generation may have come meanwhile, and its catalog
                     failures = await self._serving.apply(wish, again=manager.again)
-                    manager.applied(wish.revision, failures, self._serving.starting)
+                    manager.applied(wish.revision, failures, self._serving.openings.ids)
             except Exception as error:
                 log.exception("what is wished is not served: %s", error)
                 await asyncio.sleep(_TRIES_AGAIN)
