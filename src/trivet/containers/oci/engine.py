@@ -139,7 +139,8 @@ class OciEngine:
         about = json.loads(found.stdout)[0]
         # of one that was built for another cache only this is known
         used = lock.stat().st_mtime if lock.exists() else datetime.fromisoformat(about["Created"]).timestamp()
-        running = tool.run("ps", "--all", "--quiet", "--filter", f"ancestor={name}").stdout.split()
+        id_ = about["Id"].rpartition(":")[2]  # several folders may make one image, under a name each
+        running = tool.run("ps", "--all", "--quiet", "--filter", f"ancestor={id_}").stdout.split()
         return Kept(
             name, used, int(about["Size"]), bool(running), lambda: not tool.run("rmi", name).returncode
         )
