@@ -28,7 +28,7 @@ UNREADABLE = (ValueError, TypeError, KeyError, ArithmeticError, RuntimeError)
 
 def number_reader(layout: Layout, max_instances: int) -> Callable[[bytes], Instances] | None:
     """Return what reads bodies for instances of a layout, or raises; None where nothing can."""
-    parser, size, dtype = _parser(), layout.size, layout.dtype
+    parser, size, dtype = simd_parser("bodies"), layout.size, layout.dtype
     if parser is None or dtype.kind != "f":
         return None
     parse = parser.parse
@@ -53,8 +53,11 @@ def number_reader(layout: Layout, max_instances: int) -> Callable[[bytes], Insta
 
 
 @cache
-def _parser() -> Any:
-    """Return the parser, one for all, since it keeps the memory it needed; None where it is not installed."""
+def simd_parser(use: str) -> Any:
+    """Return a SIMD parser, ten times as fast as others for numbers; None where it is not installed.
+
+    There is one for each use: it keeps the memory it needed, and holds one document at a time.
+    """
     try:
         return import_module("simdjson").Parser()
     except ImportError:

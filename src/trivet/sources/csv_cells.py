@@ -6,13 +6,13 @@ what they are written as, what is empty or NaN is null, and the rest are strings
 
 import re
 from collections.abc import Sequence
-from functools import cache
-from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from trivet.codecs.json_numbers import simd_parser
 
 NUMERIC = b"0123456789.-+eE"
 """The bytes of numbers."""
@@ -59,7 +59,7 @@ def column(cells: Sequence[bytes], *, strict: bool) -> tuple[list[bytes], Number
 def as_numbers(joined: bytes) -> Numbers | None:
     """Read numbers with commas between them, as JSON has them; None where they are not, or too large."""
     text = b"[" + joined + b"]"
-    parser = _parser()
+    parser = simd_parser("csv")
     try:
         if parser is None:
             return np.array(_floats.decode(text), np.float64)
@@ -73,15 +73,6 @@ def exact(numbers: Numbers) -> Numbers | None:
     if len(numbers) and (numbers.max() >= 2.0**53 or numbers.min() <= -(2.0**53)):
         return None
     return numbers
-
-
-@cache
-def _parser() -> Any:
-    """Return a SIMD parser, which is ten times as fast; None where it is not installed."""
-    try:
-        return import_module("simdjson").Parser()
-    except ImportError:
-        return None
 
 
 def _as_floats(cells: Sequence[bytes], joined: bytes, *, short: bool) -> list[bytes]:

@@ -110,7 +110,7 @@ def test_bodies_go_the_other_ways_where_it_refuses(monkeypatch):
 
 def test_a_parser_that_another_thread_uses_is_left_alone():
     read = reader()
-    held = json_numbers._parser().parse(b"[1]")
+    held = json_numbers.simd_parser("bodies").parse(b"[1]")
     with pytest.raises(UNREADABLE):
         read(b'{"instances":[[1,2]]}')
     del held
@@ -122,7 +122,7 @@ def test_a_parser_that_another_thread_uses_is_left_alone():
 
 def test_nothing_is_read_so_where_the_parser_is_not_installed_or_numbers_are_whole(monkeypatch):
     assert reader("int64") is None
-    json_numbers._parser.cache_clear()
+    json_numbers.simd_parser.cache_clear()
     monkeypatch.setitem(sys.modules, "simdjson", None)
     assert reader() is None
-    json_numbers._parser.cache_clear()
+    json_numbers.simd_parser.cache_clear()
