@@ -90,21 +90,27 @@ def test_what_keeps_one_from_starting_is_told_and_the_former_goes_on(plane):
     assert works(plane, "quick")
 
 
-def test_one_that_cannot_be_started_at_a_restart_is_tried_again(tmp_path):
+def deployed(tmp_path, name, begins):
+    """Return the data of a server that has stopped, with `quick` and an application that begins with code."""
     application = tmp_path / "application"
     application.mkdir()
     (application / "Procfile").write_text("web: python app.py\n")
-    away = tmp_path / "away"
-    told = f"from pathlib import Path\nif Path({str(away)!r}).exists(): raise SystemExit('it is away')\n"
-    (application / "app.py").write_text(told + (MOODY / "app.py").read_text())
+    (application / "app.py").write_text(begins + (MOODY / "app.py").read_text())
     with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
         plane = Plane(server.client)
-        for name, folder in (("quick", MOODY), ("fragile", application)):
-            plane.endpoint(name)
-            plane.deploy(name, upload(plane, name, folder))
+        for one, folder in (("quick", MOODY), (name, application)):
+            plane.endpoint(one)
+            plane.deploy(one, upload(plane, one, folder))
         assert server.stop() == 0
+    return tmp_path / "data"
+
+
+def test_one_that_cannot_be_started_at_a_restart_is_tried_again(tmp_path):
+    away = tmp_path / "away"
+    told = f"from pathlib import Path\nif Path({str(away)!r}).exists(): raise SystemExit('it is away')\n"
+    data = deployed(tmp_path, "fragile", told)
     away.touch()
-    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+    with up(data, TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
         plane = Plane(server.client)
         assert awaited(plane, "quick")
         for path in (f"{PARENT}/endpoints/fragile:predict", f"{PARENT}/endpoints/fragile:rawPredict"):
@@ -118,20 +124,11 @@ def test_one_that_cannot_be_started_at_a_restart_is_tried_again(tmp_path):
 
 
 def test_one_that_starts_slowly_at_a_restart_keeps_no_other_from_being_served(tmp_path):
-    application = tmp_path / "application"
-    application.mkdir()
-    (application / "Procfile").write_text("web: python app.py\n")
     held = tmp_path / "held"
     waits = f"import time\nfrom pathlib import Path\nwhile Path({str(held)!r}).exists(): time.sleep(0.05)\n"
-    (application / "app.py").write_text(waits + (MOODY / "app.py").read_text())
-    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
-        plane = Plane(server.client)
-        for name, folder in (("quick", MOODY), ("slow", application)):
-            plane.endpoint(name)
-            plane.deploy(name, upload(plane, name, folder))
-        assert server.stop() == 0
+    data = deployed(tmp_path, "slow", waits)
     held.touch()
-    with up(tmp_path / "data", TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
+    with up(data, TRIVET_SERVER_WORKERS="1", **PROCESS) as server:
         plane = Plane(server.client)
         assert server.client.get("/readyz").status_code == 200
         assert awaited(plane, "quick")
