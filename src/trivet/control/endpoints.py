@@ -122,9 +122,9 @@ class Endpoints:
             )
             new = replace(new, traffic=self._split(old, told.get("trafficSplit") or {}))
         _check(document)
-        if new == old:
-            return old, 0
         served = any(path.partition(".")[0] in _SERVED for path in paths) and bool(old.deployed)
+        if new == old:  # perhaps asked again by somebody who was not told that it is served
+            return old, tx.revision() if served else 0
         return tx.put_endpoint(new), tx.bump() if served else 0
 
     def _split(self, endpoint: Endpoint, split: Mapping[str, int]) -> dict[str, int]:

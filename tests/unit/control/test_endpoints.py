@@ -94,6 +94,19 @@ def test_traffic_moves_and_says_when(server, endpoint):
     assert server.plane.wish().addresses[0].split == {a: 40, b: 60}
 
 
+def test_who_asks_again_is_told_no_sooner_that_it_is_served(server, endpoint):
+    a, b = server.deploy(endpoint), server.deploy(endpoint)
+    split = {"trafficSplit": {a: 40, b: 60}}
+    _, first = server.plane.update_endpoint(endpoint, split, ["trafficSplit"])
+    _, again = server.plane.update_endpoint(endpoint, split, ["trafficSplit"])
+    assert again == first
+    operation = server.plane.update_endpoint_later(endpoint, split)
+    assert not operation.done
+    server.serve()
+    assert server.done(operation) == {"name": str(endpoint)}
+    assert server.plane.reached(again)
+
+
 def test_an_operation_may_wait_for_the_change(server, endpoint):
     a, b = server.deploy(endpoint), server.deploy(endpoint)
     operation = server.plane.update_endpoint_later(endpoint, {"trafficSplit": {a: 40, b: 60}})
