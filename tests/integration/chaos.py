@@ -193,7 +193,7 @@ class Patient:
             try:
                 return plane.upload(path, name)
             except Failed as failed:
-                if "already" in failed.args[1]:  # the first try is under way
+                if failed.args[0] in (6, 409):  # the first try is under way, or has just been done
                     raise Failed({"code": 14, "message": failed.args[1]}) from None
                 raise
 
