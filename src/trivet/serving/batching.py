@@ -145,7 +145,7 @@ def plan(
         elif together > limits.max_rows or pending.group != oldest.group:
             return Take(taken)  # no company can join any more: go
         if pace is not None:
-            ends = begins + pace.batch(together)
+            ends = begins + pace.batch(together) * (1 + 2 * pace.spread)
             if rows and ends > earliest and pace.fixed <= pace.per_row * rows:
                 return Take(taken)
             if ends <= pending.deadline < earliest:  # who will be late in any case delays nobody
@@ -239,7 +239,8 @@ class BatchQueue:
     def take(self, now: float, pace: Pace | None = None, begins: float = 0.0) -> list[Pending] | Wait:
         """Remove and return the requests to predict now, passing over those nobody waits for.
 
-        With a pace, requests are seldom made late by those that share their batch; see `plan`.
+        With a pace, requests are seldom made late by those that share their batch; see `plan`. Nor by the
+        first ones, who would be late even if predicted alone and at once: these are not predicted.
         """
         last = self.last
         is_one, self._is_one = self._is_one, False
@@ -251,6 +252,8 @@ class BatchQueue:
         while True:
             while self._waiting and (self._waiting[0].answered or self._waiting[0].deadline <= now):
                 self._is_over(self._pop(), now)
+            if pace is not None:
+                self._pass_over_late(pace, now, begins)
             decision = plan(self._waiting, now, self.limits, pace, begins)
             if isinstance(decision, Wait):
                 return decision
@@ -291,6 +294,27 @@ class BatchQueue:
         self.last.close()
         return waiting
 
+    def _pass_over_late(self, pace: Pace, now: float, begins: float) -> None:
+        """Answer the first ones if they would be late in any case, unless everybody would be.
+
+        Where all had to wait longer than foreseen, each would otherwise be predicted too late to be of use,
+        and so keep the next one waiting. What all seem to be late for is tried: it may be quicker by now.
+        """
+        together = min(self.rows, self.limits.max_rows)
+        if pace.fixed <= pace.per_row * together:
+            together = 0  # a batch would be cut for their sake
+        hopeless = []
+        for pending in self._waiting:
+            ends = begins + pace.batch(max(together, pending.instances.count))
+            if not pending.answered and ends <= pending.deadline:
+                break
+            hopeless.append(ends)
+        else:
+            return
+        for ends in hopeless:
+            pending = self._pop()
+            pending.answer(late(pending, now, ends - now))
+
     def _pop(self) -> Pending:
         pending = self._waiting.popleft()
         if pending.answered:
@@ -305,12 +329,13 @@ class BatchQueue:
         return pending.answered
 
 
-def late(pending: Pending, now: float) -> DeadlineExceeded:
-    """Say that a request got no answer in time, and where it spent it."""
+def late(pending: Pending, now: float, more: float = 0.0) -> DeadlineExceeded:
+    """Say that a request got no answer in time, where it spent it, and how many seconds it would need yet."""
     where = BatchQueue.where if pending.place is None else pending.place.where
     allowed = pending.deadline - pending.arrived
+    need = f", and would need about {more:.2g} s more" if more else ""
     return DeadlineExceeded(
-        f"no answer within {allowed:.3g} s; after {now - pending.arrived:.3g} s it was {where}"
+        f"no answer within {allowed:.3g} s; after {now - pending.arrived:.3g} s it was {where}{need}"
     )
 
 

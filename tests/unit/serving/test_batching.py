@@ -137,6 +137,39 @@ def test_a_batch_that_takes_as_long_when_small_is_not_cut():
     assert plan(waiting, 0.0, BatchLimits(), pace, 0.0) == Take(10)
 
 
+def test_who_would_be_late_alone_is_passed_over_while_others_are_not():
+    pace = Pace(1, 64, WarmUp(2.0, 65.0, 64))  # a second for a batch, and one for each row
+    queue, answers = BatchQueue(BatchLimits()), []
+    late = Pending(rows(1), {}, None, 0.0, 6.5, lambda _, answer: answers.append(answer))
+    timely = pending(deadline=7.0)[0]
+    queue.join(late)
+    queue.join(timely)
+    assert queue.take(4.0, pace, begins=5.0) == [timely]
+    assert [str(answer) for answer in answers] == [
+        "no answer within 6.5 s; after 4 s it was waiting for a replica, and would need about 3 s more"
+    ]
+    assert (len(queue), queue.rows) == (0, 0)
+
+
+def test_who_would_be_late_in_a_batch_that_is_not_cut_is_passed_over():
+    pace = Pace(1, 4, WarmUp(10.0, 11.5, 4))  # ten seconds for a batch, and half a second for each row
+    queue = BatchQueue(BatchLimits(max_rows=4))
+    late, *timely = [pending(deadline=deadline)[0] for deadline in (11.0, 12.0, 12.0, 12.0, 12.0)]
+    for one in (late, *timely):
+        queue.join(one)
+    assert queue.take(0.0, pace) == timely
+    assert late.answered
+
+
+def test_what_all_seem_to_be_late_for_is_tried():
+    pace = Pace(1, 64, WarmUp(2.0, 65.0, 64))
+    queue = BatchQueue(BatchLimits())
+    late = [pending(deadline=deadline)[0] for deadline in (1.0, 1.5)]
+    for one in late:
+        queue.join(one)
+    assert queue.take(0.0, pace) == late
+
+
 def as_joined(taken, joined):
     """Say which of those that joined were taken, and let them know."""
     if isinstance(taken, Wait):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,6 +140,26 @@ def test_three_times_the_load_is_answered_in_time_or_refused_at_once(cost, warm,
     assert len(outcome.seconds) >= (0.9 if warm else 0.8) * capacity * seconds
     assert all(0 < told < 3 * deadline for told in outcome.refused)
     assert max(outcome.seconds) <= deadline * 1.001
+
+
+@pytest.mark.parametrize(("every", "hiccup"), [(20, 0.03), (10, 0.02), (40, 0.1)])
+@pytest.mark.parametrize(
+    ("cost", "max_rows"),
+    [(Cost(1e-4, 5e-3, 0.02), 64), (Cost(0.016, 1e-4, 0.05), 2), (Cost(0.02, 1e-4, 0.05), 64)],
+    ids=str,
+)
+def test_what_a_hiccup_costs_is_its_own_time(cost, max_rows, every, hiccup):
+    class Hiccups(Machine):
+        def start(self):
+            ran = len(self.ran)
+            self.cost = replace(cost, fixed=cost.fixed + hiccup) if ran % every == every - 1 else cost
+            super().start()
+
+    machine, capacity, seconds = Hiccups(cost), max_rows / cost.of(max_rows), 10
+    arrivals = steady(3 * capacity, seconds)
+    outcome = offer(machine, arrivals, deadline=0.3, max_rows=max_rows, warm_up=cost.warm_up(max_rows))
+    lost = len(machine.ran) // every * hiccup
+    assert len(outcome.seconds) >= 0.95 * capacity * (seconds - lost)
 
 
 @settings(max_examples=20, deadline=None)
