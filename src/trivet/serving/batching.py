@@ -250,10 +250,7 @@ class BatchQueue:
             last.close()
             return batch
         while True:
-            while self._waiting and (self._waiting[0].answered or self._waiting[0].deadline <= now):
-                self._is_over(self._pop(), now)
-            if pace is not None:
-                self._pass_over_late(pace, now, begins)
+            self._pass_over(now, pace, begins)
             decision = plan(self._waiting, now, self.limits, pace, begins)
             if isinstance(decision, Wait):
                 return decision
@@ -294,12 +291,18 @@ class BatchQueue:
         self.last.close()
         return waiting
 
-    def _pass_over_late(self, pace: Pace, now: float, begins: float) -> None:
-        """Answer the first ones if they would be late in any case, unless everybody would be.
+    def _pass_over(self, now: float, pace: Pace | None, begins: float) -> None:
+        """Answer the first ones if they are late or, with a pace, would be, unless everybody would be.
 
         Where all had to wait longer than foreseen, each would otherwise be predicted too late to be of use,
         and so keep the next one waiting. What all seem to be late for is tried: it may be quicker by now.
         """
+        while self._waiting and (self._waiting[0].answered or self._waiting[0].deadline <= now):
+            pending = self._pop()
+            if not pending.answered:
+                pending.answer(late(pending, now))
+        if pace is None:
+            return
         together = min(self.rows, self.limits.max_rows)
         if pace.fixed <= pace.per_row * together:
             together = 0  # a batch would be cut for their sake
@@ -322,11 +325,6 @@ class BatchQueue:
         else:
             self.rows -= pending.instances.count
         return pending
-
-    def _is_over(self, pending: Pending, now: float) -> bool:
-        if pending.deadline <= now:
-            pending.answer(late(pending, now))
-        return pending.answered
 
 
 def late(pending: Pending, now: float, more: float = 0.0) -> DeadlineExceeded:

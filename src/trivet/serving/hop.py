@@ -1,9 +1,10 @@
 """The wire between a front and a replica process: frames on a unix stream socket, and what they say.
 
 A frame is its length (four bytes, little-endian) and one msgpack array. The replica says `Hello` first.
-Then the front asks for batches, any number at a time, and each is answered once, in any order. What nobody
-waits for any more it cancels: the replica answers that at once, unless it has begun to predict it. A replica
-that is about to end says `Goodbye`: the front asks nothing more, and closes when it has its answers.
+Then the front asks for batches, any number at a time, and each of their requests is answered once, in any
+order. What nobody waits for any more it cancels: the replica answers that at once, unless it has begun to
+predict it. A replica that is about to end says `Goodbye`: the front asks nothing more, and closes when it has
+its answers.
 """
 
 import traceback
@@ -20,7 +21,7 @@ from trivet.core.instances import Instances, Predictions
 from trivet.core.signature import Parameters
 from trivet.serving.batching import Answer
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME = 1 << 29
 """Bytes of a frame at most: above what a batch of ordinary limits needs, and little enough to hold."""
 
@@ -76,10 +77,10 @@ class Failure(Struct, omit_defaults=True):
 
 
 class Separate(Struct, array_like=True, tag=3):
-    """The answer to an ask, request by request."""
+    """The answer to an ask, request by request; None for one that is answered by another such message."""
 
     id: int
-    each: list[list[Tensor] | Failure]
+    each: list[list[Tensor] | Failure | None]
 
 
 class Goodbye(Struct, array_like=True, tag=4):
@@ -175,8 +176,11 @@ def read_ask(frame: memoryview) -> tuple[Ask, Instances] | Cancel:
         raise Malformed(str(error)) from None
 
 
-def write_answers(id_: int, answers: Sequence[Answer]) -> bytearray:
-    """Return the frame that answers an ask. Predictions that cannot travel become Internal errors."""
+def write_answers(id_: int, answers: Sequence[Answer | None]) -> bytearray:
+    """Return the frame that answers an ask, but for what is None in it.
+
+    Predictions that cannot travel become Internal errors.
+    """
     try:
         if (joined := _joined(answers)) is not None:
             return write(Answered(id_, pack(joined)))
@@ -187,7 +191,7 @@ def write_answers(id_: int, answers: Sequence[Answer]) -> bytearray:
         return write(Separate(id_, each))
     except UNSENDABLE as error:  # all of them together are too large
         refusal = failure(Internal(f"the predictions cannot be sent: {error}"))
-        return write(Separate(id_, [refusal] * len(answers)))
+        return write(Separate(id_, [None if answer is None else refusal for answer in answers]))
 
 
 def read_reply(frame: memoryview) -> Reply:
@@ -196,16 +200,13 @@ def read_reply(frame: memoryview) -> Reply:
     return reply
 
 
-def answers(message: Answered | Separate, counts: Sequence[int]) -> list[Answer]:
-    """Return one answer for each request of the ask, given how many rows each has; raises Malformed."""
+def answers(message: Answered | Separate, counts: Sequence[int]) -> list[Answer | None]:
+    """Return what is said of each request of the ask, given how many rows each has; raises Malformed."""
     try:
         if isinstance(message, Answered):
             joined = unpack(message.columns, Predictions, sum(counts), owned=False)
             return list(joined.split(counts))
-        return [
-            error_of(one) if isinstance(one, Failure) else unpack(one, Predictions, count, owned=False)
-            for one, count in zip(message.each, counts, strict=True)
-        ]
+        return [_answer(one, count) for one, count in zip(message.each, counts, strict=True)]
     except ValueError as error:
         raise Malformed(str(error)) from None
 
@@ -240,7 +241,13 @@ def _read(decoder: msgspec.msgpack.Decoder[_M], frame: memoryview) -> _M:
         raise Malformed(f"a frame that cannot be read: {error}") from None
 
 
-def _joined(answers: Sequence[Answer]) -> Predictions | None:
+def _answer(told: list[Tensor] | Failure | None, count: int) -> Answer | None:
+    if told is None or isinstance(told, Failure):
+        return None if told is None else error_of(told)
+    return unpack(told, Predictions, count, owned=False)
+
+
+def _joined(answers: Sequence[Answer | None]) -> Predictions | None:
     """Join answers that are all predictions, of the same columns; None where they are not."""
     parts = [answer for answer in answers if isinstance(answer, Predictions)]
     if len(parts) < len(answers):
@@ -257,9 +264,9 @@ def _joined(answers: Sequence[Answer]) -> Predictions | None:
     return Predictions.join(parts)
 
 
-def _separate(answer: Answer) -> list[Tensor] | Failure:
-    if isinstance(answer, ServingError):
-        return failure(answer)
+def _separate(answer: Answer | None) -> list[Tensor] | Failure | None:
+    if answer is None or isinstance(answer, ServingError):
+        return None if answer is None else failure(answer)
     try:
         tensors = pack(answer)
         encode_into(tensors, bytearray(), 0)

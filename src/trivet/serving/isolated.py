@@ -140,7 +140,7 @@ class IsolatedPredictor:
             raise Internal(f"model {self._spec.ref}: its process is not understood: {error}") from None
         for one in answers:
             if not isinstance(one, Predictions):
-                raise one
+                raise one or Internal(f"model {self._spec.ref}: its process gave no answer")
         return answers  # type: ignore[return-value]  # none is an error
 
     def _asked(self, instances: Instances, parameters: Parameters) -> hop.Answered | hop.Separate:

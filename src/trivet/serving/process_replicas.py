@@ -19,8 +19,8 @@ from trivet.core.errors import Cancelled, DeadlineExceeded, InvalidArgument, Una
 from trivet.core.instances import Instances
 from trivet.core.signature import Parameters
 from trivet.serving import hop
-from trivet.serving.batching import Unwanted
-from trivet.serving.replica import Done, run_apart
+from trivet.serving.batching import Answer, Unwanted
+from trivet.serving.replica import Done, Some, run_apart
 
 log = logging.getLogger("trivet")
 
@@ -33,7 +33,7 @@ class _Batch:
     """What is kept of a batch until it is answered.
 
     `sent` counts the replicas that it was sent to, and `link` leads to the last one; nobody waits any more
-    for the `unwanted` parts.
+    for the `unwanted` parts. Some may have got their answers already.
     """
 
     id: int
@@ -45,6 +45,22 @@ class _Batch:
     sent: int = 0
     link: "_Link | None" = None
     unwanted: set[int] = field(default_factory=set)
+    answers: dict[int, Answer] = field(default_factory=dict)
+
+    def answer(self, message: hop.Answered | hop.Separate) -> bool:
+        """Take answers, perhaps not to all; False where others must still come."""
+        answers, had = hop.answers(message, self.counts), self.answers
+        if not had and (isinstance(message, hop.Answered) or None not in message.each):
+            self.done(answers)  # type: ignore[arg-type]  # none is None
+            return True
+        new = {place: one for place, one in enumerate(answers) if one is not None and place not in had}
+        had |= new
+        if len(had) < len(answers):
+            self.unwanted.update(new)  # from another replica, should this one end
+            self.done(Some(new.values(), list(new)))
+            return False
+        self.done([had[place] for place in range(len(answers))])
+        return True
 
 
 class ProcessReplicas:
@@ -272,10 +288,10 @@ class _Link(asyncio.Protocol):
         batch = self.batches.get(message.id)
         if batch is None:
             raise hop.Malformed(f"an answer to {message.id}, which was not asked")
-        answers = hop.answers(message, batch.counts)
+        if not batch.answer(message):
+            return
         del self.batches[message.id]
         self.rows -= batch.rows
-        batch.done(answers)
         if self._leaving and not self.batches:
             self._close()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
@@ -17,6 +17,14 @@ FAULTS = (Exception, SystemExit)
 """A model may raise anything, and must not end the server by it."""
 
 Done = Callable[[Sequence[Answer]], None]
+
+
+class Some(list[Answer]):
+    """Answers to the parts of a batch at these `places` alone; the others are still to come."""
+
+    def __init__(self, answers: Iterable[Answer], places: Sequence[int]) -> None:
+        super().__init__(answers)
+        self.places = places
 
 
 class Replica(Protocol):
@@ -35,8 +43,10 @@ class Replica(Protocol):
     ) -> Unwanted | None:
         """Predict the parts together, and call `done` in the event loop with one answer for each.
 
-        After its deadline, seconds of the monotonic clock, nobody waits for a part. Returns what tells that
-        nobody waits for some any more; None where all have begun, or are answered already.
+        Of two or more, some may be answered before the others: `done` is then called with `Some` answers at
+        first, and at last with one for each all the same. After its deadline, seconds of the monotonic clock,
+        nobody waits for a part. Returns what tells that nobody waits for some any more; None where all have
+        begun, or are answered already.
         """
         ...
 

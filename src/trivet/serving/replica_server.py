@@ -9,12 +9,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from trivet.core.errors import Cancelled, DeadlineExceeded
 from trivet.core.instances import Instances
 from trivet.core.signature import Signature
 from trivet.serving import hop
@@ -118,13 +119,15 @@ class _Part(Pending):
     def answer(self, answer: Answer) -> None:
         """Answer, unless the model will."""
         if self.taken is None:
+            if isinstance(answer, DeadlineExceeded):  # of the time before it came here, nothing is known
+                answer = DeadlineExceeded("no answer in time: it was waiting in the replica process")
             super().answer(answer)
 
 
 class _Asked:
-    """An ask whose requests are not all answered yet."""
+    """An ask whose requests are not all answered yet. Those that are do not wait for the others."""
 
-    __slots__ = ("_answers", "_front", "_left", "id", "requests")
+    __slots__ = ("_answers", "_front", "_left", "_soon", "id", "requests")
 
     def __init__(self, front: "_Front", ask: hop.Ask) -> None:
         self.id = ask.id
@@ -132,13 +135,23 @@ class _Asked:
         self._front = front
         self._answers: list[Answer | None] = [None] * len(ask.counts)
         self._left = len(ask.counts)
+        self._soon = False
 
     def answered(self, pending: Pending, answer: Answer) -> None:
-        """Keep an answer; the last one sends them all."""
+        """Keep an answer; the last one sends them all, or else the end of the event loop's turn."""
         self._answers[pending.caller] = answer
         self._left -= 1
         if not self._left:
-            self._front.reply(self, self._answers)  # type: ignore[arg-type]  # none is None any more
+            self._front.reply(self.id, self._answers, last=True)
+        elif not self._soon and type(answer) is not Cancelled:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        self._soon = False
+        if self._left:
+            answers, self._answers = self._answers, [None] * len(self._answers)
+            self._front.reply(self.id, answers)
 
 
 class _Front(asyncio.Protocol):
@@ -192,11 +205,12 @@ class _Front(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def reply(self, asked: _Asked, answers: list[Answer]) -> None:
-        """Send the answers of an ask."""
-        del self.asked[asked.id]
+    def reply(self, id_: int, answers: Sequence[Answer | None], *, last: bool = False) -> None:
+        """Send the answers of an ask; no others follow the last ones."""
+        if last:
+            del self.asked[id_]
         if self._transport is not None:
-            self._transport.write(hop.write_answers(asked.id, answers))
+            self._transport.write(hop.write_answers(id_, answers))
 
     def _ask(self, ask: hop.Ask, instances: Instances) -> None:
         if ask.id in self.asked:

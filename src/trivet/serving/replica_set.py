@@ -17,7 +17,7 @@ from trivet.core.instances import Predictions
 from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wait, late
 from trivet.serving.pace import Pace, outlook
 from trivet.serving.placement import WarmUp
-from trivet.serving.replica import Replica
+from trivet.serving.replica import Replica, Some
 from trivet.serving.running import Running
 from trivet.telemetry import Histogram
 
@@ -271,6 +271,9 @@ class ReplicaSet:
                 pending.taken = now
 
     def _done(self, running: Running, replica: Replica, answers: Sequence[Answer]) -> None:
+        if type(answers) is Some:
+            self._answer([running.requests[place] for place in answers.places], answers)
+            return
         requests, running.requests = running.requests, ()
         self._free.append(replica)
         self._running.discard(running)

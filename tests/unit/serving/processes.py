@@ -17,7 +17,7 @@ from trivet.core.instances import Instances
 from trivet.serving import hop
 from trivet.serving.batching import BatchLimits
 from trivet.serving.process_replicas import ProcessReplicas
-from trivet.serving.replica import InlineReplica, predict_parts
+from trivet.serving.replica import InlineReplica, Some, predict_parts
 from trivet.serving.replica_server import ReplicaServer
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Histogram
@@ -142,10 +142,21 @@ def ask(replicas, *parts, deadline=NEVER, parameters=None):
     return send(replicas, *parts, deadline=deadline, parameters=parameters)[0]
 
 
-def send(replicas, *parts, deadline=NEVER, parameters=None):
-    """Run a batch; return the same future, and what tells that nobody waits for some parts."""
+def send(replicas, *parts, deadline=NEVER, parameters=None, early=None):
+    """Run a batch; return the same future, and what tells that nobody waits for some parts.
+
+    What some are answered before the others is added to `early`, by their places.
+    """
     answered = asyncio.get_running_loop().create_future()
-    unwanted = replicas.run(parts, parameters or {}, [deadline] * len(parts), answered.set_result)
+
+    def done(answers):
+        if type(answers) is not Some:
+            answered.set_result(answers)
+        elif early is not None:
+            assert early.keys().isdisjoint(answers.places), "a second answer"
+            early.update(zip(answers.places, answers, strict=True))
+
+    unwanted = replicas.run(parts, parameters or {}, [deadline] * len(parts), done)
     return answered, unwanted
 
 

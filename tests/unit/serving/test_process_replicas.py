@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 
+import numpy as np
 import pytest
 
 from tests.unit.serving.models import SIGNATURE, Doubler, rows
@@ -22,7 +23,7 @@ from tests.unit.serving.processes import (
     ys,
 )
 from trivet.core.errors import Cancelled, DeadlineExceeded, Internal, InvalidArgument, Unavailable
-from trivet.core.instances import Instances, object_column
+from trivet.core.instances import Instances, Predictions, object_column
 from trivet.core.signature import Signature, TensorSpec
 from trivet.serving import hop
 from trivet.serving.batching import BatchLimits
@@ -301,6 +302,26 @@ async def test_a_batch_that_waits_for_a_replica_in_vain_makes_room(tmp_path):
     assert asked.counts == [3]
     process.answer(asked)
     await soon(kept)
+    await ended(replicas, process)
+
+
+@on_both_loops
+async def test_what_was_answered_is_not_asked_of_another_replica(tmp_path):
+    process, early = await Scripted(tmp_path / "r").start(), {}
+    replicas = front(tmp_path / "r")
+    answered, _ = send(replicas, rows(1), rows(2), rows(3), early=early)
+    asked = await process.asked()
+    told = Predictions.of({"y": np.array([7.0, 8.0])})
+    process.transport.write(hop.write_answers(asked.id, [None, told, None]))
+    await until(lambda: early)
+    assert ys([early[1]]) == [[7.0, 8.0]]
+    process.die()
+    await until(lambda: "0 of 1 connected, 1 batches" in repr(replicas))
+    await process.start()
+    again = await process.asked()
+    assert await soon(process.cancelled.get()) == hop.Cancel(again.id, [1])
+    process.answer(again)
+    assert ys(await soon(answered)) == [[1], [7.0, 8.0], [3, 3, 3]]
     await ended(replicas, process)
 
 

@@ -57,6 +57,30 @@ async def test_two_fronts_are_batched_together(tmp_path):
     await ended(*fronts, server)
 
 
+@on_both_loops
+async def test_those_predicted_first_do_not_wait_for_the_others_of_their_ask(tmp_path):
+    held, early = Held(Doubler()), {}
+    server = await serve(tmp_path / "r", held, limits=BatchLimits(max_rows=4, max_queued_rows=7))
+    replicas = front(tmp_path / "r")
+    answered, leave = send(replicas, rows(1), rows(3), rows(2), rows(4), rows(1), early=early)
+    await until(lambda: 3 in early)
+    assert isinstance(early[3], ResourceExhausted)
+    assert early.keys() == {3}
+    leave((4,))
+    await held.release()
+    await until(lambda: 1 in early)
+    assert ys([early[0], early[1]]) == [[2.0], [2.0] * 3]
+    assert early.keys() == {0, 1, 3, 4}
+    assert isinstance(early[4], Cancelled)
+    await held.release()
+    answers = await soon(answered)
+    assert answers[:2] == [early[0], early[1]]
+    assert ys([answers[2]]) == [[2.0] * 2]
+    assert answers[3:] == [early[3], early[4]]
+    assert (server.alone.is_set(), held.predictor.batches) == (False, [4, 2])
+    await ended(replicas, server)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [

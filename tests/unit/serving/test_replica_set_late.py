@@ -8,7 +8,7 @@ from tests.unit.serving.models import Doubler, rows
 from tests.unit.serving.test_replica_set import Served, SlowReplica, elapsed, virtual_time
 from trivet.core.errors import Cancelled, DeadlineExceeded, ResourceExhausted
 from trivet.serving.batching import BatchLimits, Pending
-from trivet.serving.replica import InlineReplica
+from trivet.serving.replica import InlineReplica, Some, predict_parts
 from trivet.serving.replica_set import BatchMetrics, ReplicaSet
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
@@ -48,6 +48,26 @@ async def test_a_replica_hears_who_has_left_and_says_what_became_of_them():
     await asyncio.gather(first, second)
     two.abandon()
     assert served.replica.unwanted == [(1,)]
+
+
+@virtual_time
+async def test_some_may_be_answered_before_the_others():
+    class Parts(SlowReplica):
+        def run(self, parts, parameters, deadlines, done):
+            loop, predicted = asyncio.get_running_loop(), predict_parts(self.predictor, parts, parameters)
+            loop.call_later(1.0, done, Some(predicted[1:], [1]))
+            loop.call_later(3.0, done, predicted)
+
+    served = Served()
+    metrics = BatchMetrics(Histogram(SECONDS), Histogram(SECONDS), Histogram(ROWS))
+    parts = Parts(served.model, 0.0)
+    served.set = ReplicaSet([parts], BatchLimits(), metrics, asyncio.get_running_loop().time)
+    first, second, late = (served.send(rows(1), timeout=timeout)[1] for timeout in (5.0, 2.0, 2.0))
+    assert (await second)[1] == 1.0
+    assert isinstance((await late)[0], DeadlineExceeded)
+    assert served.set.running == 3, "the replica is not free before all are answered"
+    assert (await first)[1] == 3.0
+    assert served.set.running == 0
 
 
 @virtual_time
