@@ -21,6 +21,7 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -77,21 +78,25 @@ class Load:
                     self.answered[model] += 1
 
 
-def processes(mark: str, supervisor: int) -> dict[int, str]:
+def processes(mark: str, supervisor: int, port: int) -> dict[int, str]:
     """Return the processes of the server and what each is, whoever its parent is by now."""
     found = {}
+    sockets = listening(port)
     for one in Path("/proc").iterdir():
         with suppress(OSError):
             if one.name.isdecimal() and mark.encode() in (one / "environ").read_bytes():
                 words = (one / "cmdline").read_bytes().decode().split("\0")
-                found[int(one.name)] = "replica" if "replica" in words else "loader"
+                kind = next((word for word in words if word in ("replica", "control")), "loader")
+                held = {os.readlink(descriptor) for descriptor in (one / "fd").iterdir()}
+                found[int(one.name)] = "front" if kind == "loader" and held & sockets else kind
     found.pop(supervisor, None)
-    loaders = [pid for pid, kind in found.items() if kind == "loader"]
-    for pid in loaders:  # a front is a fork of the loader, which only the supervisor started
-        with suppress(OSError):
-            if int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) != supervisor:
-                found[pid] = "front"
     return found
+
+
+def listening(port: int) -> set[str]:
+    """Return the sockets that listen at a port: of processes like the loader, the fronts have them."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {f"socket:[{one[9]}]" for one in lines if one[3] == "0A" and one[1].endswith(f":{port:04X}")}
 
 
 def start(folder: Path, workers: int, mark: str) -> tuple[subprocess.Popen[str], str]:
@@ -129,7 +134,8 @@ def main() -> None:
         for thread in load.threads:
             thread.start()
         try:
-            costs = kill(given.kills, load, mark, server.pid, chance)
+            port = urlsplit(url).port
+            costs = kill(given.kills, load, lambda: processes(mark, server.pid, port), given.workers, chance)
         finally:
             load.over = True
             for thread in load.threads:
@@ -142,25 +148,35 @@ def main() -> None:
 
 
 def kill(
-    kills: int, load: Load, mark: str, supervisor: int, chance: random.Random
+    kills: int, load: Load, processes: Callable[[], dict[int, str]], workers: int, chance: random.Random
 ) -> dict[str, list[tuple[float, int]]]:
     """Kill processes; return, for each kind, the seconds until all was as before and the failed requests."""
-    time.sleep(1)
-    full = Counter(processes(mark, supervisor).values())
+    full = Counter({"front": workers, "loader": 1, "replica": 1, "control": 1})
+    wait(lambda: Counter(processes().values()) == full, processes)  # others may have been there for the start
     costs = defaultdict(list)
     for _ in range(kills):
-        victim, kind = chance.choice(sorted(processes(mark, supervisor).items()))
+        victim, kind = chance.choice(sorted(processes().items()))
         failed = len(load.failed)
         os.kill(victim, signal.SIGKILL)
         since = time.perf_counter()
-        while Counter(processes(mark, supervisor).values()) != full:
-            time.sleep(0.005)
+        wait(lambda: Counter(processes().values()) == full, processes)
         before = Counter(load.answered)
-        while not all(load.answered[model] > before[model] for model in ("echo", "sum")):
-            time.sleep(0.002)
+        wait(
+            lambda before=before: all(load.answered[model] > before[model] for model in ("echo", "sum")),
+            processes,
+        )
         costs[kind].append((time.perf_counter() - since, len(load.failed) - failed))
         time.sleep(chance.uniform(0.2, 1.5))
     return costs
+
+
+def wait(condition: Callable[[], bool], processes: Callable[[], dict[int, str]]) -> None:
+    """Wait until something is so; a minute is a failure, of which the processes are told."""
+    since = time.perf_counter()
+    while not condition():
+        if time.perf_counter() - since > 60:
+            raise SystemExit(f"the server is not at full strength after a minute: {processes()}")
+        time.sleep(0.002)
 
 
 def draw(costs: dict[str, list[tuple[float, int]]], load: Load) -> None:

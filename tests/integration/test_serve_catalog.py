@@ -3,11 +3,14 @@
 import os
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.integration.plane import PARENT, Failed, Plane
+from tests.integration.processes import family
 from tests.integration.server import STARTS_WITHIN, serve
 from tests.integration.test_deploy import PREDICTOR
 
@@ -29,6 +32,28 @@ def plane_of(server):
             return Plane(server.client)
         assert time.monotonic() - since < STARTS_WITHIN, answer.text
         time.sleep(0.02)
+
+
+def control_of(server):
+    """Return the control process as soon as there is one."""
+    since = time.monotonic()
+    while True:
+        for pid in family(server.process.pid):
+            with suppress(OSError):
+                if b"\0control\0" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+        assert time.monotonic() - since < STARTS_WITHIN
+
+
+def test_a_control_process_that_is_killed_while_it_starts_is_followed_by_another(models):
+    with serve(f"m={models / 'm1'}", wait="") as server:
+        os.kill(killed := control_of(server), signal.SIGKILL)
+        server.await_address()
+        plane = plane_of(server)
+        assert control_of(server) != killed
+        assert [one["id"] for one in plane.get("endpoints/m")["deployedModels"]] == ["m-1"]
+        assert server.stop() == 0
+    assert any("ended by SIGKILL" in one["msg"] and "control" in one["msg"] for one in server.log())
 
 
 def test_what_is_served_is_in_the_catalog_whatever_the_project(models):

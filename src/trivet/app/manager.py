@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
-from trivet.app.children import Child, Hears, spawn
+from trivet.app.children import Child, Ended, Hears, spawn
 from trivet.app.messages import (
     Applied,
     Manage,
@@ -23,6 +23,8 @@ from trivet.settings import Settings
 log = logging.getLogger("trivet")
 
 _ENDS_WITHIN = 3.0  # seconds
+_STARTS = 3
+"""How often the process is started before it is said that it cannot be: somebody may have killed it."""
 
 
 def has_catalog() -> bool:
@@ -80,8 +82,14 @@ class Manager:
             return child
 
         data.mkdir(parents=True, exist_ok=True)
-        self._seat = Seat("control", start, lambda child: None)
-        await self._seat.open()
+        seat = self._seat = Seat("control", start, lambda child: None)
+        for left in reversed(range(_STARTS)):
+            try:
+                return await seat.open()
+            except Ended as error:
+                if seat.closing or not left:
+                    raise
+                log.warning("%s; another takes its place", error)
 
     def wished(self, child: Child, wish: Wish) -> None:
         """Take note of what the process says."""
