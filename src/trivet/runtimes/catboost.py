@@ -30,6 +30,12 @@ _ANSWERS = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty":
 }
 """What `predict` of CatBoost's estimators gives for a loss function, where it is not the raw value."""
 
+_THRESHOLD = "binclass_probability_threshold"
+"""Where a model keeps what `set_probability_threshold` was given."""
+
+_ROUNDING = 1e-12
+"""How near probabilities are of which it is not certain that one is the greater."""
+
 _RAW, _QUICK = "RawFormulaVal", "InternalRawFormulaVal"
 """Two names of the same values. Only under the first CatBoost reads all options of the training, which are
 kept as JSON, at each call: as long as it needs for a thousand rows."""
@@ -107,12 +113,16 @@ class _Weighing:
 
 
 class _Classifier(_Weighing):
-    """Answers with the label, natural in type, and the probability (float64) of each class."""
+    """Answers with the label, natural in type, and the probability (float64) of each class.
+
+    Of two classes the label is the second one where its probability is above the `threshold`.
+    """
 
     traits = _TRAITS
 
-    def __init__(self, model: _Model, classes: Column) -> None:
+    def __init__(self, model: _Model, classes: Column, threshold: float) -> None:
         self._model = model
+        self._threshold = threshold
         self._classes = object_column(classes.tolist()) if classes.dtype.kind in "OU" else classes
         self.signature = explained.also(classifier.signature(model.inputs, self._classes, "float64"))
 
@@ -121,14 +131,29 @@ class _Classifier(_Weighing):
         pool = self._model.pool(instances)
         if parameters["output"] == EXPLANATIONS:
             scores = self._model.answer(pool, "Probability")
-            index = np.argmax(scores, axis=1)
+            index, _ = self._best(scores)
             return explained.of_classes(self._classes[index], index, scores, self._model.terms(pool))
+        scores = self._model.answer(pool, "Probability")
         return classifier.answer(
-            parameters["output"],
-            self._classes,
-            lambda: self._model.answer(pool, "Class").reshape(-1),  # (n, 1) where classes are many
-            lambda: self._model.answer(pool, "Probability"),
+            parameters["output"], self._classes, lambda: self._labels(pool, scores), lambda: scores
         )
+
+    def _labels(self, pool: Any, scores: Column) -> Column:
+        """Return the labels; CatBoost is asked for them only where the probabilities do not tell."""
+        best, certain = self._best(scores)
+        if certain:
+            return self._classes[best]
+        labels: Column = self._model.answer(pool, "Class").reshape(-1)  # (n, 1) where classes are many
+        return labels
+
+    def _best(self, scores: Column) -> tuple[Column, bool]:
+        """Return which class each is, and whether that is certain: CatBoost compares before it rounds."""
+        if len(self._classes) == 2:
+            above = scores[:, 1] - self._threshold
+            return (above > 0).astype(np.intp), bool(np.abs(above).min(initial=1.0) > _ROUNDING)
+        best = scores.argmax(axis=1)
+        highest = scores[np.arange(len(best)), best]
+        return best, np.count_nonzero(scores > highest[:, None] - _ROUNDING) == len(best)
 
 
 class _Regressor(_Weighing):
@@ -174,7 +199,7 @@ class CatBoostRuntime:
         _refuse_embeddings(model, path)
         loaded = _Model(library, model, *_inputs(model, params))
         if len(model.classes_) and loss not in _SEVERAL_LABELS:
-            return _Classifier(loaded, np.asarray(model.classes_))
+            return _Classifier(loaded, np.asarray(model.classes_), float(metadata.get(_THRESHOLD, "0.5")))
         usual = params or loss in _SEVERAL_LABELS
         kind = _ANSWERS.get(loss, _RAW) if usual else _RAW
         if kind == _RAW and loaded.has_quick():

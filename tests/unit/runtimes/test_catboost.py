@@ -141,6 +141,67 @@ def test_options_of_the_training_are_not_read_for_each_answer(
     assert predict(predictor, [[1.0, 2.0, 3.0, 4.0]]).shape == (1,)
 
 
+def classifier(path: Path, classes: int, threshold: float | None = None) -> Any:
+    """Train a classifier, keep it, and return it."""
+    from catboost import CatBoostClassifier
+
+    data = RANDOM.integers(0, 5, (200, 3)).astype(np.float32)
+    model = CatBoostClassifier(**QUIET).fit(data, data[:, :2].sum(axis=1) % classes)
+    if threshold is not None:
+        model.set_probability_threshold(threshold)
+    model.save_model(str(path))
+    return model
+
+
+@pytest.mark.parametrize(("classes", "threshold"), [(2, None), (2, 0.2), (2, 0.55), (4, None)])
+def test_labels_are_those_of_the_library_though_it_is_asked_but_once(
+    classes: int, threshold: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = classifier(tmp_path / "model.cbm", classes, threshold)
+    rows = RANDOM.integers(0, 5, (300, 3)).astype(np.float32)
+    expected, scores = model.predict(rows).reshape(-1), model.predict_proba(rows)
+    predictor = RUNTIME.load(Artifact(tmp_path / "model.cbm"))
+    usual, asked = type(model).__bases__[0].predict, []
+    monkeypatch.setattr(
+        "catboost.CatBoost.predict",
+        lambda self, pool, **more: asked.append(more["prediction_type"]) or usual(self, pool, **more),
+    )
+    instances = Instances({"features": rows}, len(rows))
+    assert same(predictor.predict(instances, {"output": "labels"}).columns["predicted_class"], expected)
+    detailed = predictor.predict(instances, {"output": "detailed"}).columns
+    assert same(detailed["predicted_class"], expected)
+    assert same(detailed["scores"], scores)
+    explained = predictor.predict(instances, {"output": "explanations"}).columns
+    assert same(explained["predicted_class"], expected)
+    assert asked == ["Probability"] * 3
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_library_is_asked_for_labels_where_probabilities_are_nearly_equal(
+    classes: int, tmp_path: Path
+) -> None:
+    model = classifier(tmp_path / "model.cbm", classes)
+    predictor = RUNTIME.load(Artifact(tmp_path / "model.cbm"))
+    asked: list[str] = []
+
+    class Torn:
+        def answer(self, pool: Any, kind: str) -> Any:
+            asked.append(kind)
+            if kind == "Class":
+                return np.full((2, 1), model.classes_[1])
+            return np.array(
+                [[0.5, 0.5], [0.7, 0.3]] if classes == 2 else [[0.3, 0.3, 0.2, 0.2], [0, 0, 0, 1]]
+            )
+
+        def pool(self, instances: Instances) -> None:
+            return None
+
+    predictor._model = Torn()  # type: ignore[attr-defined]
+    answer = predictor.predict(Instances({"features": np.zeros((2, 3))}, 2), {"output": "labels"})
+    assert answer.columns["predicted_class"].tolist() == [model.classes_[1]] * 2
+    assert asked == ["Probability", "Class"]
+
+
 def _refuses(*_: Any) -> None:
     raise ValueError("unknown prediction type")
 
