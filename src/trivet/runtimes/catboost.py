@@ -129,11 +129,10 @@ class _Classifier(_Weighing):
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer in the form of `parameters["output"]`."""
         pool = self._model.pool(instances)
+        scores = self._model.answer(pool, "Probability")
         if parameters["output"] == EXPLANATIONS:
-            scores = self._model.answer(pool, "Probability")
             index, _ = self._best(scores)
             return explained.of_classes(self._classes[index], index, scores, self._model.terms(pool))
-        scores = self._model.answer(pool, "Probability")
         return classifier.answer(
             parameters["output"], self._classes, lambda: self._labels(pool, scores), lambda: scores
         )

@@ -47,20 +47,17 @@ class _Batch:
     unwanted: set[int] = field(default_factory=set)
     answers: dict[int, Answer] = field(default_factory=dict)
 
-    def answer(self, message: hop.Answered | hop.Separate) -> bool:
-        """Take answers, perhaps not to all; False where others must still come."""
+    def answered(self, message: hop.Answered | hop.Separate) -> list[Answer]:
+        """Return all answers, as soon as there are all; `Some` where others must still come."""
         answers, had = hop.answers(message, self.counts), self.answers
         if not had and (isinstance(message, hop.Answered) or None not in message.each):
-            self.done(answers)  # type: ignore[arg-type]  # none is None
-            return True
+            return answers  # type: ignore[return-value]  # none is None
         new = {place: one for place, one in enumerate(answers) if one is not None and place not in had}
         had |= new
         if len(had) < len(answers):
             self.unwanted.update(new)  # from another replica, should this one end
-            self.done(Some(new.values(), list(new)))
-            return False
-        self.done([had[place] for place in range(len(answers))])
-        return True
+            return Some(new.values(), list(new))
+        return [had[place] for place in range(len(answers))]
 
 
 class ProcessReplicas:
@@ -288,10 +285,13 @@ class _Link(asyncio.Protocol):
         batch = self.batches.get(message.id)
         if batch is None:
             raise hop.Malformed(f"an answer to {message.id}, which was not asked")
-        if not batch.answer(message):
+        answers = batch.answered(message)
+        if type(answers) is Some:
+            batch.done(answers)
             return
         del self.batches[message.id]
         self.rows -= batch.rows
+        batch.done(answers)
         if self._leaving and not self.batches:
             self._close()
 
