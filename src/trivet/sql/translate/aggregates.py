@@ -110,7 +110,7 @@ def _percentile(node: Node) -> Node | None:
 def _countif(node: exp.CountIf) -> Node:
     if isinstance(node.this, exp.Distinct):
         raise refused(node, "DISTINCT is not supported", "COUNTIF")
-    return exp.Anonymous(this="count_if", expressions=[node.this])
+    return form("count(CASE WHEN _x THEN 1 END)", "INT64", x=node.this)  # count_if is NULL over nothing
 
 
 @RULES(exp.LogicalAnd, exp.LogicalOr)
