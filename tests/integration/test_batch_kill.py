@@ -1,6 +1,7 @@
 """A job whose runner and workers are killed at any time: its output is what it is without that."""
 
 import os
+import pickle
 import random
 import signal
 from contextlib import suppress
@@ -83,3 +84,20 @@ def test_kills_change_nothing_and_what_is_done_is_not_done_again(place, seed):
         assert file.stat().st_ino == inode
     assert place.output() == expected
     assert place.hidden() == []
+
+
+def test_a_job_on_a_pickle_goes_on_with_the_permission_that_it_was_begun_with(place):
+    tree = pytest.importorskip("sklearn.tree")
+    model = tree.DecisionTreeRegressor().fit([[0.0], [1.0]], [0, 1])
+    (place.folder / "m.pkl").write_bytes(pickle.dumps(model))
+    (place.folder / "rows.jsonl").write_text("[1]\n" * 400_000)
+    asked = ("m.pkl", "--input", "rows.jsonl", "--output", "out", "--id", "j")
+    process = place.start(*asked, "--allow-pickle")
+    until(lambda: any(place.results("j")) or process.poll() is not None)
+    pids = workers(process)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    until(ended(pids))
+    assert "allow it with --allow-pickle" in place.run("resume", "j", status=1)
+    told = place.job("resume", "j", "--allow-pickle")
+    assert told["completionStats"] == {"successfulCount": "400000", "failedCount": "0"}

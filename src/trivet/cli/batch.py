@@ -151,9 +151,10 @@ def cancel(jobs: Jobs, *, job: str) -> None:
 
 @command.command("resume")
 @click.argument("job", type=JobType())
+@click.option("--allow-pickle", is_flag=True, help="Load pickles: they run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job as JSON when it has ended.")
 @reaches
-def resume(jobs: Jobs, *, job: str, as_json: bool) -> None:
+def resume(jobs: Jobs, *, job: str, as_json: bool, **_: Any) -> None:
     """Go on with a job that failed or was interrupted; what was done is not done again."""
     _follow(jobs, jobs.resume(named(jobs, job)), as_json=as_json)
 
