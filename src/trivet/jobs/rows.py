@@ -17,6 +17,8 @@ from trivet.sources.base import Records, Table
 
 Names = tuple[str, ...]
 
+_NATIVELY = "ask for a native job, whose rows are objects: trivet.native, or no --vertex"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -168,6 +170,8 @@ def _trap(chosen: Sequence[str], ways: Ways) -> list[str]:
     """Warn of arrays where the model, or whoever wrote it, may think of names."""
     names = ways.signature.names
     sent = f"rows are sent as arrays, in the order of their columns ({_listed(chosen)})"
+    if ways.signature.takes_json and ways.arrays_only:
+        return [f"{sent}, as the managed service does. If the model expects names, {_NATIVELY}"]
     if ways.signature.takes_json:
         return [
             f"{sent}, as the managed service does where instanceConfig.instanceType is not given. If the "
@@ -179,10 +183,10 @@ def _trap(chosen: Sequence[str], ways: Ways) -> list[str]:
         return [
             f"{sent}: none of them is an input of the model ({_listed(names)}), so they are taken by place"
         ]
-    return [
-        f"{sent}, while the model's inputs are {_listed(names)}: every value may be taken for another. Give "
-        "instanceConfig.instanceType: object, or includedFields in the model's order"
-    ]
+    mixed = f"{sent}, while the model's inputs are {_listed(names)}: every value may be taken for another"
+    if ways.arrays_only:
+        return [f"{mixed}. Give instanceConfig.includedFields in the model's order, or {_NATIVELY}"]
+    return [f"{mixed}. Give instanceConfig.instanceType: object, or includedFields in the model's order"]
 
 
 def _order(

@@ -92,7 +92,8 @@ def load(work: Work) -> Scorer:
     """
     source, sink = sources.get_source(work.source), sinks.get_sink(work.sink)
     predictor, signature, defaults, framework = _model(work)
-    ways = Ways(work.instances, signature, work.native, sink.tabular)
+    arrays_only = work.source == "csv" and not work.native
+    ways = Ways(work.instances, signature, work.native, sink.tabular, arrays_only)
     return Scorer(
         predictor,
         signature,

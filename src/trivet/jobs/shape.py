@@ -30,6 +30,7 @@ class Ways:
     signature: Signature
     native: bool
     tabular: bool  # whether the sink wants whole records
+    arrays_only: bool = False  # whether an instanceType is refused, as of CSV files in the managed service
 
 
 @dataclass(slots=True)

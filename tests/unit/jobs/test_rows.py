@@ -30,8 +30,8 @@ def table(names, *rows, numbers=False):
     return Table(range(len(rows)), (), 0, tuple(names), cells, matrix_)
 
 
-def shape(signature, native=True, tabular=False, **config):
-    return RowShape(Ways(InstanceConfig(**config), signature, native, tabular))
+def shape(signature, native=True, tabular=False, arrays_only=False, **config):
+    return RowShape(Ways(InstanceConfig(**config), signature, native, tabular, arrays_only))
 
 
 def texts(values):
@@ -61,6 +61,15 @@ def test_arrays_to_a_model_that_takes_anything_are_warned_of():
     (warning,) = shape(ANYTHING, native=False).check("f", table(["id", "text"], [1, "a"]))
     assert "instanceType: object" in warning
     assert shape(ANYTHING, native=False, type="array").check("f", table(["id", "text"], [1, "a"])) == []
+
+
+@pytest.mark.parametrize(("signature", "advised"), [(FLOWER, "includedFields"), (ANYTHING, "")])
+def test_what_is_refused_of_csv_files_is_not_advised(signature, advised):
+    rows = shape(signature, native=False, arrays_only=True)
+    (warning,) = rows.check("f", table(["width", "length"], [1, 2]))
+    assert "instanceType" not in warning
+    assert "trivet.native" in warning
+    assert advised in warning
 
 
 def test_columns_are_taken_by_place_where_the_model_has_no_names():

@@ -170,6 +170,14 @@ def test_the_first_instance_is_told_as_the_model_gets_it(tmp_path):
     assert (found.first, found.columns, len(shards)) == ('{"a":1}', ("a", "b"), 1)
 
 
+def test_the_arrays_of_a_csv_file_are_warned_of_without_advice_that_would_be_refused(tmp_path):
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n")
+    work = job(tmp_path, tmp_path / "in.csv", source="csv", native=False)
+    found, _ = run.prepare(work, run.load(work))
+    assert found.first == "[1,2]"
+    assert "instanceType" not in found.warnings[0]
+
+
 def test_a_message_is_kept_short_and_written_whole(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "predictor.py").write_text(PICKY.replace('"five"', '"five" * 10_000'))
