@@ -109,7 +109,8 @@ def test_errors_beyond_what_is_tolerated_end_it_and_it_goes_on_when_they_are_gon
     asked = (str(model), "--input", many, "--output", "out", "--max-errors", "60", "--id", "j")
     printed = place.run(*asked, "--workers", "1", status=1)
     assert "rows failed, and the job allows 60" in printed
-    assert "trivet batch resume j" in printed
+    assert "trivet batch resume j\n" in printed
+    assert "trivet batch resume j --data .trivet\n" in place.run("show", "j", "--data", ".trivet")
     assert place.shown() == []
     assert place.hidden()
     done = {result.index: result for result in place.results("j")}
@@ -142,8 +143,10 @@ def test_a_model_that_cannot_be_loaded_fails_the_job_and_leaves_nothing(place, f
     (place.folder / "rows.jsonl").write_text(first)
     (place.folder / "model").mkdir()
     (place.folder / "model" / "predictor.py").write_text("raise RuntimeError('no licence')")
-    job = place.job("./model", "--input", "rows.jsonl", "--output", "out", status=1)
+    asked = ("./model", "--input", "rows.jsonl", "--output", "out", "--id", "j")
+    job = place.job(*asked, status=1)
     assert "no licence" in job["error"]["message"]
+    assert "trivet batch resume" not in place.run(*asked, status=1)
     assert place.shown() == list((place.folder / "out").glob(".*")) == []
 
 

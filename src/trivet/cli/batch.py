@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from trivet.cli.batch_jobs import COLLECTION, Jobs, Told, reaches
+from trivet.cli.batch_jobs import COLLECTION, Jobs, Told, again, reaches
 from trivet.cli.completions import AnyModelType, JobType
 from trivet.core.errors import InvalidArgument
 from trivet.core.resources import Name
@@ -136,7 +136,7 @@ def show(jobs: Jobs, *, job: str, as_json: bool) -> None:
     if as_json:
         drawn.print_json(jobs.json(name))
         return
-    ended(jobs.get(name), as_id=short(jobs, name))
+    ended(jobs.get(name), as_id=short(jobs, name), resume=_resume(jobs, name))
 
 
 @command.command("cancel")
@@ -179,6 +179,11 @@ def short(jobs: Jobs, name: Name) -> str:
     return name.id if name.parent == jobs.home else str(name)
 
 
+def _resume(jobs: Jobs, name: Name) -> str:
+    """Return the command that resumes a job where this one has found it."""
+    return f"trivet batch resume {short(jobs, name)}{again(click.get_current_context().params)}"
+
+
 def _model(jobs: Jobs, model: str) -> str:
     prefix = f"{jobs.home}/models/"
     return model.removeprefix(prefix)
@@ -202,5 +207,5 @@ def _follow(jobs: Jobs, told: Told, *, as_json: bool) -> None:
     if as_json:
         drawn.print_json(jobs.json(told.name))
     else:
-        ended(told, as_id=short(jobs, told.name))
+        ended(told, as_id=short(jobs, told.name), resume=_resume(jobs, told.name))
     sys.exit(STATUS.get(told.state, 1))

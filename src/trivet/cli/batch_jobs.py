@@ -1,8 +1,9 @@
 """Batch prediction jobs as the commands see them, be they kept in the data folder here or by a server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
+from shlex import quote
 from threading import Event
 from typing import Any, Protocol
 
@@ -202,6 +203,13 @@ def reaches(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OPTIONS):
         reaching = option(reaching)
     return reaching
+
+
+def again(given: Mapping[str, Any]) -> str:
+    """Return the options of a command that another about the same job needs as well, as they are written."""
+    names = ("server", "data", "project", "location")
+    where = [f" --{name} {quote(given[name])}" for name in names if given.get(name) is not None]
+    return "".join(where) + (" --allow-pickle" if given.get("allow_pickle") else "")
 
 
 class There:

@@ -57,8 +57,8 @@ def progress(name: str) -> Iterator[Sees]:
         yield shows
 
 
-def ended(told: Told, *, as_id: str) -> None:
-    """Print how a job went."""
+def ended(told: Told, *, as_id: str, resume: str) -> None:
+    """Print how a job went; `resume` is the command that has it go on."""
     rows = told.successful + told.failed
     account = f"{rows:,} read = {told.successful:,} successful + {told.failed:,} failed"
     facts = {
@@ -77,8 +77,8 @@ def ended(told: Told, *, as_id: str) -> None:
         click.echo(f"\nfailed{more}:")
         for one in shown:
             click.echo(f"  {one}")
-    if told.state == "FAILED" and not told.output:
-        click.echo(f"\nGo on with what is done, when the reason is gone: trivet batch resume {as_id}")
+    if told.state == "FAILED" and rows and not told.output:
+        click.echo(f"\nGo on with what is done, when the reason is gone: {resume}")
 
 
 def took(told: Told) -> str:
