@@ -69,11 +69,11 @@ def ended(told: Told, *, as_id: str, resume: str) -> None:
         "first instance": _cut(told.first),
     }
     facts |= {"warning" + " " * index: one for index, one in enumerate(told.warnings)}
-    where = drawn.console()
-    where.print(drawn.facts(facts))
+    drawn.console().print(drawn.facts(facts))
     if told.failures:
         shown = told.failures[:_FAILURES]
-        more = f" (and {told.failed - len(shown):,} more, in the output)" if told.failed > len(shown) else ""
+        where = ", in the output" if told.output else ""
+        more = f" (and {told.failed - len(shown):,} more{where})" if told.failed > len(shown) else ""
         click.echo(f"\nfailed{more}:")
         for one in shown:
             click.echo(f"  {one}")
