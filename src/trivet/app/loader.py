@@ -12,8 +12,8 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from types import FrameType
@@ -53,6 +53,8 @@ class Loader:
         self._models: dict[str, LoadedModel] = {}
         self._grace = 0.0
         self._children: set[int] = set()
+        self._busy = False  # with what the end of a child must not come between
+        self._ended = False  # one has, perhaps, of which nobody was told yet
 
     def run(self) -> NoReturn:
         """Go on until the supervisor ends the conversation. What was forked stays."""
@@ -108,53 +110,70 @@ class Loader:
     def _fork(self, id_: int, serve: Callable[..., None] | None, sockets: int) -> None:
         """Fork a process that serves, or, without `serve`, another loader: there, this returns as well."""
         given = [socket.socket(fileno=self._channel.descriptors.popleft()) for _ in range(sockets)]
-        # until it has been told of, its end must wait
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        try:
-            pid = os.fork()
-        except OSError as error:  # there are too many processes: whoever waits sees the sockets close
-            log.error("no process can be started: %s", error)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        with self._undisturbed():  # until it has been told of, its end must wait
+            try:
+                pid = os.fork()
+            except OSError as error:  # there are too many processes: whoever waits sees the sockets close
+                log.error("no process can be started: %s", error)
+                for one in given:
+                    one.close()
+                return
+            if pid == 0 and serve is None:
+                self._channel.close()
+                self._channel = BlockingChannel(*given)
+                self._children, self._ended = set(), False
+                return
+            if pid == 0 and serve is not None:
+                status = 1
+                try:
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    self._channel.close()
+                    random.seed()
+                    serve(*given)
+                    status = 0
+                finally:
+                    os._exit(status)
+            self._children.add(pid)
             for one in given:
                 one.close()
-            return
-        if pid == 0 and serve is None:
-            self._channel.close()
-            self._channel = BlockingChannel(*given)
-            self._children = set()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            return
-        if pid == 0 and serve is not None:
-            status = 1
-            try:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-                self._channel.close()
-                random.seed()
-                serve(*given)
-                status = 0
-            finally:
-                os._exit(status)
-        self._children.add(pid)
-        for one in given:
-            one.close()
-        self._tell(Forked(id_, pid))
+            self._channel.send(Forked(id_, pid))
 
     def _reap(self, number: int, frame: FrameType | None) -> None:
-        for child in list(self._children):  # libraries may have children of their own
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                self._children.discard(pid)
-                with suppress(OSError):
-                    self._channel.send(Exited(pid, status))
+        self._ended = True
+        self._tell_of_ended()
+
+    def _tell_of_ended(self) -> None:
+        """Say which children have ended, now or when what is being done is done.
+
+        The signal may come again in here, of another child: a mask does not keep it away, since a thread of a
+        library may get it, for which Python then interrupts this one.
+        """
+        while self._ended and not self._busy:
+            self._busy, self._ended = True, False
+            try:
+                for child in list(self._children):  # libraries may have children of their own
+                    pid, status = os.waitpid(child, os.WNOHANG)
+                    if pid:
+                        self._children.discard(pid)
+                        with suppress(OSError):
+                            self._channel.send(Exited(pid, status))
+            finally:
+                self._busy = False
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Have the ends of children wait."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        self._tell_of_ended()
 
     def _tell(self, message: Message) -> None:
         """Send a message; the end of a child must not come between its parts."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        try:
+        with self._undisturbed():
             self._channel.send(message)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 
 
 def _preload(frameworks: Sequence[str]) -> None:
