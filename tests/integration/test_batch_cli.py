@@ -278,9 +278,12 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_it_to_be_resumed(place, many):
 
 def test_a_job_that_was_left_is_cancelled_by_whoever_says_so(place, many):
     process, pids = begin(place, many)
+    assert "gone" not in place.run("show", "slow")
     process.kill()
     process.wait()
     until(ended(pids))
+    assert "RUNNING (its process is gone: trivet batch resume slow)" in place.run("show", "slow")
+    assert "RUNNING, its process is gone" in place.run("ls")
     assert "slow is CANCELLED" in place.run("cancel", "slow")
     assert place.shown() == place.hidden() == []
 

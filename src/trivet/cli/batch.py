@@ -105,7 +105,7 @@ def run(jobs: Jobs, *, model: str | None, id_: str, as_json: bool, **asked: Any)
 def ls(jobs: Jobs, *, filter_: str, as_json: bool) -> None:
     """List jobs, the newest first."""
     from trivet.cli import drawn
-    from trivet.cli.batch_shown import took
+    from trivet.cli.batch_shown import GONE, took
 
     found = list(jobs.listed(filter_))
     if as_json:
@@ -114,6 +114,7 @@ def ls(jobs: Jobs, *, filter_: str, as_json: bool) -> None:
     table = drawn.table("job", "name", "state", ">rows", ">failed", "model", "created")
     for one in found:
         done = f" {100 * one.done // one.size} %" if one.size and not one.is_ended else took(one)
+        done = f", {GONE}" if one.gone else done
         rows = one.successful + one.failed
         model = _model(jobs, one.model)
         table.add_row(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trivet.app.jobs import Attempt, Place
     from trivet.control.job_documents import Asked
     from trivet.control.jobs import BatchJobs
+    from trivet.core.batch import BatchPredictionJob
     from trivet.jobs.engine import Engine
     from trivet.jobs.runner import Progress
     from trivet.settings import Settings
@@ -169,14 +170,14 @@ class Here:
 
     def get(self, name: Name) -> Told:
         """Return a job."""
-        return of_job(self._jobs.get(name))
+        return self._told(self._jobs.get(name))
 
     def listed(self, filter_: str) -> Iterator[Told]:
         """Yield jobs, the newest first."""
         query = Query(filter=filter_, page_size=1000)
         while True:
             page = self._jobs.page(self.home, query)
-            yield from (of_job(one) for one in page.items)
+            yield from map(self._told, page.items)
             if not page.next_page_token:
                 return
             query = replace(query, page_token=page.next_page_token)
@@ -204,6 +205,11 @@ class Here:
         failure = self._jobs.operations.get(operation.name).failure
         if failure is not None:
             raise InvalidArgument(failure.message)
+
+    def _told(self, job: "BatchPredictionJob") -> Told:
+        from trivet.app import owners
+
+        return of_job(job, gone=not job.is_ended and owners.is_gone(job.owner))
 
     def _open(self, asked: "Asked") -> "Engine":
         """Return the engine that was begun for a job, or the one that it asks for."""

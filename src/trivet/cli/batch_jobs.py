@@ -45,6 +45,8 @@ class Told:
     failures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     first: str = ""
+    gone: bool = False
+    """Whether it has not ended, and the process that ran it is known to have."""
 
     @property
     def is_ended(self) -> bool:
@@ -75,8 +77,8 @@ def of_json(one: Json) -> Told:
     )
 
 
-def of_job(job: BatchPredictionJob) -> Told:
-    """Read a job as the catalog has it."""
+def of_job(job: BatchPredictionJob, *, gone: bool = False) -> Told:
+    """Read a job as the catalog has it; `gone` as `Told` has it."""
     return Told(
         name=job.name,
         display_name=job.display_name,
@@ -94,6 +96,7 @@ def of_job(job: BatchPredictionJob) -> Told:
         failures=tuple(f"{one.uri}:{one.offset}: {one.message}" for one in job.failures),
         warnings=job.warnings,
         first=job.first,
+        gone=gone,
     )
 
 

@@ -14,6 +14,8 @@ from trivet.cli.batch_jobs import Sees, Told
 _FIRST = 200  # characters of the first instance
 _FAILURES = 5
 
+GONE = "its process is gone"
+
 STATUS = {"SUCCEEDED": 0, "PARTIALLY_SUCCEEDED": 3, "CANCELLED": 130}
 """The exit status of a job that ended so; 1 for others."""
 
@@ -62,7 +64,7 @@ def ended(told: Told, *, as_id: str, resume: str) -> None:
     rows = told.successful + told.failed
     account = f"{rows:,} read = {told.successful:,} successful + {told.failed:,} failed"
     facts = {
-        "job": f"{as_id}, {told.state}{took(told)}",
+        "job": f"{as_id}, {told.state}" + (f" ({GONE}: {resume})" if told.gone else took(told)),
         "error": told.error,
         "rows": account if told.state != "CANCELLED" else "",
         "output": told.output,

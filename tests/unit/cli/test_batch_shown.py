@@ -31,6 +31,11 @@ def test_what_was_refused_before_any_row_was_read_has_nothing_to_go_on_with(prin
     assert "resume" not in printed(replace(FAILED, successful=0, failed=0, failures=()))
 
 
+def test_a_job_whose_process_is_gone_says_so(printed):
+    told = printed(replace(FAILED, state="RUNNING", gone=True, started="2026-01-31T00:00:00+00:00"))
+    assert "j, RUNNING (its process is gone: trivet batch resume j)\n" in told
+
+
 def test_rows_that_are_not_shown_are_in_the_output_where_there_is_one(printed):
     assert "failed (and 4 more):" in printed(FAILED)
     assert "failed (and 4 more, in the output):" in printed(replace(FAILED, output="/out"))
