@@ -117,3 +117,9 @@ def test_what_is_removed_is_gone(tmp_path):
     assert folder.sizes() == {"b": 1}
     folder.remove()
     assert os.listdir(tmp_path) == []
+
+
+def test_below_a_file_there_is_nothing_to_remove(tmp_path):
+    (tmp_path / "iris.csv").write_text("a")
+    target(str(tmp_path / "iris.csv")).at(".f").remove()
+    assert (tmp_path / "iris.csv").read_text() == "a"

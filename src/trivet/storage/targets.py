@@ -185,7 +185,7 @@ class LocalFolder:
             if names is None:
                 for _ in range(3):
                     shutil.rmtree(self.path, ignore_errors=True)
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError, NotADirectoryError):
                     shutil.rmtree(self.path)
 
     def move_to(self, final: Target, names: Mapping[str, str]) -> None:
