@@ -146,7 +146,13 @@ def _csv(result: "Result", schema: Any, batches: Iterator[Any], file: IO[bytes])
 
 
 def _texts(column: Any) -> list[str]:
-    return [_text(value) for value in column.to_pylist()]
+    return [_text(value) for value in _values(column)]
+
+
+def _values(column: Any) -> list[Any]:
+    from trivet.sql.rows import values
+
+    return values(column)
 
 
 def _text(value: Any) -> str:
@@ -165,7 +171,7 @@ def _text(value: Any) -> str:
 def _json(result: "Result", schema: Any, batches: Iterator[Any], file: IO[bytes]) -> None:
     between = b"[\n"
     for batch in batches:
-        for row in batch.to_pylist():
+        for row in _values(batch):
             file.write(between + b"  " + json.dumps(_plain(row), ensure_ascii=False).encode())
             between = b",\n"
     file.write(b"[]\n" if between == b"[\n" else b"\n]\n")
@@ -173,7 +179,7 @@ def _json(result: "Result", schema: Any, batches: Iterator[Any], file: IO[bytes]
 
 def _jsonl(result: "Result", schema: Any, batches: Iterator[Any], file: IO[bytes]) -> None:
     for batch in batches:
-        lines = (json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in batch.to_pylist())
+        lines = (json.dumps(_plain(row), ensure_ascii=False) + "\n" for row in _values(batch))
         file.write("".join(lines).encode())
 
 

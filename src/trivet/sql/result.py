@@ -123,7 +123,10 @@ class Result:
 
     def df(self) -> Any:
         """Return all rows that are left as a `pandas.DataFrame`."""
-        return self.arrow().to_pandas()
+        from trivet.sql.rows import held
+
+        with held():
+            return self.arrow().to_pandas()
 
     def show(self, rows: int = 40) -> None:
         """Print the next rows as a table, or what was done."""

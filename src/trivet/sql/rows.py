@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
+from trivet.core.errors import InvalidArgument
 from trivet.sql.failures import told
 
 
@@ -25,7 +26,7 @@ class CursorRows:
     def fetchmany(self, size: int) -> Sequence[tuple[Any, ...]]:
         """Return the next rows, none at the end."""
         if self._cursor is not None:
-            with told():
+            with told(), held():
                 rows: list[tuple[Any, ...]] = self._cursor.fetchmany(size)
             return rows
         taken, self._kept = self._kept.slice(0, size), self._kept.slice(size)
@@ -34,7 +35,7 @@ class CursorRows:
     def fetchall(self) -> Sequence[tuple[Any, ...]]:
         """Return all rows that are left."""
         if self._cursor is not None:
-            with told():
+            with told(), held():
                 rows: list[tuple[Any, ...]] = self._cursor.fetchall()
             return rows
         taken, self._kept = self._kept, self._kept.slice(0, 0)
@@ -124,6 +125,25 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def values(column: Any) -> list[Any]:
+    """Return a column, or the rows of a batch, as Python has them; raises InvalidArgument where it cannot."""
+    with held():
+        found: list[Any] = column.to_pylist()
+    return found
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Raise InvalidArgument for what Python cannot hold: files may have dates that GoogleSQL has not."""
+    try:
+        yield
+    except (OverflowError, ValueError) as error:
+        raise InvalidArgument(
+            "a date or a time of the result is out of range, which is 0001-01-01 to 9999-12-31: "
+            f"{error}; CAST it AS STRING to see it"
+        ) from error
+
+
 def _tuples(table: Any) -> list[tuple[Any, ...]]:
-    columns = [column.to_pylist() for column in table.columns]
+    columns = [values(column) for column in table.columns]
     return list(zip(*columns, strict=True)) if columns else []

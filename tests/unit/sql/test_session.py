@@ -56,6 +56,16 @@ EVERY_TYPE = {
 
 
 class TestResults:
+    def test_a_date_of_a_file_that_python_has_not_is_an_error_of_ours(self, con, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        pq.write_table(pa.table({"d": [pa.scalar(10**7, pa.date32())]}), "far.parquet")
+        with pytest.raises(InvalidArgument, match="out of range, which is 0001-01-01 to 9999-12-31"):
+            con.sql("SELECT d FROM 'far.parquet'").df()
+        kept = con.sql("SELECT d FROM 'far.parquet'")
+        con.sql("SELECT 1")
+        with pytest.raises(InvalidArgument, match="out of range"):
+            kept.fetchall()
+
     def test_columns_have_the_types_of_googlesql(self, con):
         assert types(con, EVERY) == EVERY_TYPE
 
