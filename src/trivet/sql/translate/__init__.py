@@ -85,7 +85,7 @@ def translate(
         new = rule(node)
         if new is None or new is node:
             continue
-        if new.type is None and node.type is not None:
+        if node.type is not None and (new.type is None or _is_fuller(node.type, new.type)):
             new.type = node.type
         if not new._meta and node._meta:
             new.update_positions(node)
@@ -94,6 +94,11 @@ def translate(
         else:
             node.replace(new)
     return tree
+
+
+def _is_fuller(one: exp.DataType, other: exp.DataType) -> bool:
+    """Whether a type is another one with what it holds."""
+    return one.this == other.this and bool(one.expressions) and not other.expressions
 
 
 def _is_prefixed(node: Node) -> bool:

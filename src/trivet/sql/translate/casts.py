@@ -7,6 +7,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion
 
 from sqlglot import exp
 
+from trivet.sql.translate import fractions
 from trivet.sql.translate.forms import Node, Rules, form, integer, kind, refused, type_of, wrong
 
 RULES = Rules()
@@ -34,7 +35,8 @@ def as_string(value: Node, *, bytes_too: bool = True) -> Node:
         case None:
             text = _AS_STRING if bytes_too else _AS_STRING.replace(_DECODED, f"error('{_NO_BYTES}')")
             return form(text, "STRING", x=value)
-    return form("CAST(_x AS VARCHAR)", "STRING", x=value)
+    timed = kind(value) in ("TIMESTAMP", "DATETIME", "TIME")
+    return form(fractions.TEXT if timed else "CAST(_x AS VARCHAR)", "STRING", x=value)
 
 
 _TRIMMED = r"rtrim(regexp_replace(CAST(_x AS VARCHAR), '(\.\d*?)0+$', '\1'), '.')"
@@ -45,6 +47,7 @@ _AS_STRING = rf"""CASE
     WHEN starts_with(typeof(_x), 'DECIMAL') THEN {_TRIMMED}
     WHEN typeof(_x) = 'BLOB' THEN {_DECODED}
     WHEN typeof(_x) = 'INTERVAL' THEN error('Invalid cast from INTERVAL to STRING')
+    WHEN starts_with(typeof(_x), 'TIME') THEN {fractions.TEXT}
     ELSE CAST(_x AS VARCHAR) END"""
 
 

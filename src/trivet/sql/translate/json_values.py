@@ -5,7 +5,10 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_funct
 
 from sqlglot import exp
 
+from trivet.sql.translate.casts import as_string
+from trivet.sql.translate.encoded import encoded, plain
 from trivet.sql.translate.forms import Node, Rules, form, is_text, kind, refused, wrong
+from trivet.sql.translate.fractions import as_text, padded
 
 RULES = Rules()
 
@@ -49,21 +52,22 @@ def _strict(node: Node) -> Node:
 _A = {"INT64": "an integer", "FLOAT64": "a number", "BOOL": "a boolean", "STRING": "a string"}
 
 
+_WALL = padded("CAST(_x AT TIME ZONE _zone AS VARCHAR)")
 _MINUTES = "((epoch_us(_x AT TIME ZONE _zone) - epoch_us(_x)) // 60000000)"
 
 
 def _string_of_time(node: Node) -> Node:
     zone = node.args.get("zone")
     if zone is None:
-        return form("CAST(_x AS VARCHAR)", "STRING", x=node.this)
+        return as_string(node.this)
     if not is_text(zone) or zone.name.upper() not in ("UTC", "ETC/UTC", "+00", "+00:00"):
         return form(
-            f"CAST(_x AT TIME ZONE _zone AS VARCHAR) || CASE WHEN {_MINUTES} < 0 THEN '-' ELSE '+' END || "
+            f"{_WALL} || CASE WHEN {_MINUTES} < 0 THEN '-' ELSE '+' END || "
             f"lpad(CAST(abs({_MINUTES}) // 60 AS VARCHAR), 2, '0') || CASE WHEN {_MINUTES} % 60 <> 0 "
             f"THEN ':' || lpad(CAST(abs({_MINUTES}) % 60 AS VARCHAR), 2, '0') ELSE '' END",
             "STRING", x=node.this, zone=zone,
         )  # fmt: skip
-    return form("CAST(CAST(_x AS TIMESTAMPTZ) AS VARCHAR)", "STRING", x=node.this)
+    return as_text(form("CAST(_x AS TIMESTAMPTZ)", x=node.this))
 
 
 @RULES(exp.ParseJSON)
@@ -78,8 +82,19 @@ def _to_json(node: exp.JSONFormat) -> Node:
     if node.args.get("options") is not None:
         raise refused(node, "takes one argument here", "TO_JSON")
     if node.args.get("to_json"):
-        return form("to_json(_x)", "JSON", x=node.this)
-    return form("coalesce(CAST(to_json(_x) AS VARCHAR), 'null')", "STRING", x=node.this)
+        return form(_AS_JSON, "JSON", x=_as_json(node, "TO_JSON", node.this))
+    text = encoded(node, "TO_JSON_STRING", node.this, stringify=True)
+    return form("_x", "STRING", x=text)
+
+
+_AS_JSON = "coalesce(to_json(_x), CAST('null' AS JSON))"
+
+
+def _as_json(call: Node, name: str, value: Node) -> Node:
+    """Return a value of which DuckDB's functions of JSON make what GoogleSQL's do."""
+    if plain(value):
+        return value
+    return form("CAST(_x AS JSON)", "JSON", x=encoded(call, name, value, stringify=False))
 
 
 def _path(node: Node, name: str) -> Node:
@@ -170,12 +185,14 @@ def json_object(node: exp.Anonymous) -> Node:
     names = [one.name for one in arguments[::2] if is_text(one)]
     if len(set(names)) < len(names):
         raise refused(node, "a name stands twice", "JSON_OBJECT")
+    arguments[1::2] = [_as_json(node, "JSON_OBJECT", one) for one in arguments[1::2]]
     return _typed(exp.Anonymous(this="json_object", expressions=arguments))
 
 
 @RULES(exp.JSONArray)
 def _json_list(node: exp.JSONArray) -> Node:
-    return _typed(exp.Anonymous(this="json_array", expressions=node.expressions))
+    values = [_as_json(node, "JSON_ARRAY", one) for one in node.expressions]
+    return _typed(exp.Anonymous(this="json_array", expressions=values))
 
 
 def _typed(call: Node) -> Node:
