@@ -111,6 +111,21 @@ def test_jobs_are_listed_by_what_google_lists_them_by(catalog):
         tx.batch_jobs(HERE, Query('owner="x"'))
 
 
+def test_the_model_of_a_job_may_be_written_plainly_and_without_its_version(catalog):
+    with catalog.transaction() as tx:
+        for id_, model in [("a", "m@1"), ("b", "m@2"), ("c", "mm@1"), ("d", "")]:
+            tx.add_batch_job(job(id_, model=model and f"{HERE}/models/{model}"))
+
+    def found(filter_):
+        return sorted(ids(pages(catalog, Query(filter_, "", 9), "batch_jobs")))
+
+    assert found('model="m"') == found("model:m") == found(f'model="{HERE}/models/m"') == ["a", "b"]
+    assert found('model="m@1"') == ["a"]
+    assert found('model!="m"') == found('NOT model="m"') == ["c", "d"]
+    assert found('model=""') == ["d"]
+    assert found('model:"*/m@*"') == ["a", "b"]
+
+
 def test_a_model_is_used_until_its_jobs_have_ended(catalog):
     models = [HERE.child("models", id_) for id_ in ("m", "M", "mm")]
     with catalog.transaction() as tx:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Text, and_, delete, func, insert, literal, or_, select, update
@@ -56,13 +57,14 @@ class Jobs(Rows):
         """List jobs, by default the newest first; raises InvalidArgument.
 
         Filters and orders may speak of id, name, display_name, state (`JOB_STATE_RUNNING`), model,
-        model_display_name, create_time and update_time; filters of labels, too.
+        model_display_name, create_time and update_time; filters of labels, too. A model that is looked for
+        may be an id or a full name, with or without a version's number.
         """
         table = tables.batch_jobs
         fields = under(parent, _COLLECTION, table.c.id) | {
             "display_name": Field("text", table.c.display_name),
             "state": Field("text", literal("JOB_STATE_", Text) + table.c.state),
-            "model": Field("text", table.c.model),
+            "model": Field("text", table.c.model, partial(_is_model, parent)),
             "model_display_name": Field("text", table.c.model_display_name),
             "create_time": Field("time", table.c.created),
             "update_time": Field("time", table.c.updated),
@@ -74,13 +76,7 @@ class Jobs(Rows):
 
     def batch_jobs_using(self, model: Name, version: str = "") -> list[Name]:
         """Return the jobs that have not ended and use a model, or one version of it by its number."""
-        table = tables.batch_jobs
-        if version := version or model.version:
-            uses: ColumnElement[bool] = table.c.model == str(model.at(version))
-        else:
-            # those that begin with NAME@: "A" comes right after "@"
-            uses = and_(table.c.model >= f"{model}@", table.c.model < f"{model}A")
-        return self._unfinished(uses)
+        return self._unfinished(_uses(str(model.at(version or model.version))))
 
     def batch_jobs_left(self, heard_within: float) -> list[Name]:
         """Return the jobs that have not ended and that nobody has, the oldest first.
@@ -149,6 +145,20 @@ class Jobs(Rows):
 def _named(name: Name) -> ColumnElement[bool]:
     table = tables.batch_jobs
     return and_(table.c.parent == str(name.parent), table.c.id == name.id)
+
+
+def _is_model(parent: Location, text: str) -> ColumnElement[bool]:
+    return _uses(f"{parent}/models/{text}" if text and not text.startswith("projects/") else text)
+
+
+def _uses(model: str) -> ColumnElement[bool]:
+    """Say which jobs use a version of a model, or any where its full name has none; those of none for ""."""
+    column = tables.batch_jobs.c.model
+    if "@" in model or not model:
+        uses: ColumnElement[bool] = column == model
+        return uses
+    # those that begin with NAME@: "A" comes right after "@"
+    return and_(column >= f"{model}@", column < f"{model}A")
 
 
 def _of(name: Name) -> ColumnElement[bool]:

@@ -50,6 +50,8 @@ class Field:
 
     kind: Kind
     column: ColumnElement[Any]
+    equals: Callable[[str], ColumnElement[bool]] | None = None
+    """What it is to equal a value, where that may be written in several ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,10 @@ class _Compiler:
 
     def comparison(self, one: Comparison) -> ColumnElement[bool]:
         field = self.fields[one.field]
+        text = str(one.value)
+        if field.equals is not None and (one.op in ("=", "!=") or (one.op == ":" and "*" not in text)):
+            same = field.equals(text)
+            return not_(same) if one.op == "!=" else same
         if field.kind != "labels":
             value = int(one.value) if isinstance(one.value, bool) else one.value
             return self.compare(field.column, one.op, value)
