@@ -24,7 +24,7 @@ def settings_page() -> str:
         "# Settings\n",
         "Defaults < `trivet.toml` < the platform's `AIP_*` variables < `TRIVET_*` variables < flags.",
         "The file is looked for in the current folder, or where `TRIVET_CONFIG` says. An unknown key",
-        "is an error.",
+        "is an error. In variables, lists are written with commas between their entries, as `a, b`.",
         "`trivet config` prints what is in force and where each value comes from.\n",
     ]
     for section, kind in config.SECTIONS.items():

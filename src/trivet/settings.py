@@ -154,7 +154,7 @@ class Containers:
     """What runs them: `auto` is the first there is of podman, docker and processes. Processes run only
     folders, each in a virtual environment of its own."""
 
-    images: tuple[Annotated[str, Meta(pattern="^[^=]+=.+$")], ...] = ()
+    images: tuple[Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._/:@-]*=.+$")], ...] = ()
     """Folders of applications that stand for images: `IMAGE=FOLDER`, the image as models name it. What a
     client uploads as `us-docker.pkg.dev/p/r/fraud` is built from there, and fetched from nowhere."""
 

@@ -42,7 +42,9 @@ def test_without_any_they_are_kept_below_the_home(tmp_path, monkeypatch):
     assert containers_of(settings(tmp_path, TRIVET_CONTAINERS_CACHE="here")).cache == Path("here").absolute()
 
 
-@pytest.mark.parametrize("given", ["name", "=/folder", "name="])
+@pytest.mark.parametrize(
+    "given", ["name", "=/folder", "name=", '["a:1=/folder"]', '"a"=/folder', "a b=/folder"]
+)
 def test_a_folder_stands_for_a_named_image(tmp_path, given):
     with pytest.raises(InvalidArgument, match="TRIVET_CONTAINERS_IMAGES: Expected `str` matching regex"):
         settings(tmp_path, TRIVET_CONTAINERS_IMAGES=given)
