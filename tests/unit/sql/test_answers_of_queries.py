@@ -148,6 +148,11 @@ CASES = [
     right("SELECT * FROM (SELECT cust, amt, day FROM ds.o) PIVOT(SUM(amt) FOR day IN (DATE '2024-01-01' AS d1, DATE '2024-01-02' AS d2)) ORDER BY cust", (None,None,None),("x",D(10),D(20)),("y",None,D(5))),
     right("SELECT * FROM (SELECT cust, id FROM ds.o) PIVOT(SUM(id) AS s, COUNT(*) AS c FOR cust IN ('x', 'y'))", (3,2,3,1)),
     right("SELECT k, v FROM (SELECT 1 AS a, NULL AS b) UNPIVOT(v FOR k IN (a, b))", ("a",1)),
+    right("SELECT * FROM (SELECT 1 AS id, 'x' AS a, 'y' AS b) UNPIVOT(v FOR k IN (a, b))", (1,"x","a"),(1,"y","b")),
+    right("SELECT p.*, 5 AS q FROM (SELECT 1 AS id, 'x' AS a, 'y' AS b) UNPIVOT(v FOR k IN (a AS 'one', b AS 'two')) AS p", (1,"x","one",5),(1,"y","two",5)),
+    right("SELECT * EXCEPT (id) FROM (SELECT 1 AS id, 2 AS a, 3 AS b, 4 AS c, 5 AS d) UNPIVOT((v, w) FOR k IN ((a, b) AS 'one', (c, d) AS 'two'))", (2,3,"one"),(4,5,"two")),
+    right("SELECT * FROM (SELECT 1 AS id, 'x' AS a, 'y' AS b) UNPIVOT(v FOR k IN (a, b)) PIVOT(MAX(v) FOR k IN ('a', 'b'))", (1,"x","y")),
+    right("SELECT t.id, t.k FROM ds.t AS t UNPIVOT(v FOR k IN (s)) ORDER BY id", (1,"s"),(3,"s")),
     right("SELECT k, v FROM (SELECT 1 AS a, NULL AS b) UNPIVOT INCLUDE NULLS (v FOR k IN (a, b)) ORDER BY k", ("a",1),("b",None)),
     right("SELECT k, v FROM (SELECT 1 AS a, 2 AS b) UNPIVOT(v FOR k IN (a AS 'first', b AS 'second')) ORDER BY v", ("first",1),("second",2)),
     # Set ops

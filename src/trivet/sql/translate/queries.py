@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from trivet.sql.translate.arrays import named
 from trivet.sql.translate.forms import Node, Rules, form, refused, wrong
+from trivet.sql.translate.unpivots import unpivoted
 
 RULES = Rules()
 
@@ -150,7 +151,12 @@ def _table(node: exp.Table) -> Node | None:
         raise refused(node, "Trivet keeps no history of tables", "FOR SYSTEM_TIME AS OF")
     if isinstance(node.this, exp.Identifier) and node.name.endswith("*"):
         raise refused(node, "name the tables, or UNION ALL them", f"Wildcard table {node.name}")
-    return None
+    return unpivoted(node)
+
+
+@RULES(exp.Subquery)
+def _subquery(node: exp.Subquery) -> Node | None:
+    return unpivoted(node)
 
 
 @RULES(exp.Column)
