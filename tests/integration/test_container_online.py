@@ -98,11 +98,14 @@ def test_instances_come_back_as_they_were_sent(plane, moody):
         ("status", 500, (500, "INTERNAL", "the container answered 500")),
     ],
 )
-def test_a_caller_is_told_what_the_container_did(plane, moody, what, value, expected):
+def test_a_caller_is_told_what_the_container_did(server, plane, moody, what, value, expected):
     status, code, message = error(plane, moody, do(what, value), 1)
     assert (status, code) == expected[:2]
     assert expected[2] in message
     assert works(plane, moody)
+    logged = [line for line in server.lines if '"error"' in line and expected[2] in json.loads(line)["msg"]]
+    assert bool(logged) == (code == "INTERNAL"), "and the operator of what is no caller's fault"
+    assert all("moody@" in line and "request_id" in line for line in logged)
 
 
 def test_a_request_that_hangs_is_answered_in_time_and_holds_up_nobody(plane, moody):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trivet.codecs.json_body import BodyLimits, encode_predictions
-from trivet.core.errors import FailedPrecondition, ServingError
+from trivet.core.errors import Code, FailedPrecondition, ServingError
 from trivet.core.instances import Predictions
 from trivet.protocols.base import JSON, Caller, Headers, HotRoute, RequestHead, error_reply
 from trivet.serving.batching import Answer, Pending
@@ -95,8 +95,15 @@ class ModelRoute:
                 self._deployed.served(pending)
                 return
         assert isinstance(answer, ServingError)
-        if answer.__cause__ is not None:
-            extra = {"request_id": caller.request_id()}
-            log.error("%s: the model failed", self._deployed.ref, exc_info=answer.__cause__, extra=extra)
+        if answer.__cause__ is not None or answer.code is Code.INTERNAL:
+            self._log(caller, answer)
         caller.reply(*error_reply(answer))
         self._deployed.refuse(answer)
+
+    def _log(self, caller: Caller, error: ServingError) -> None:
+        """Tell the operator of a failure that the caller can do nothing about."""
+        ref, cause, extra = self._deployed.ref, error.__cause__, {"request_id": caller.request_id()}
+        if cause is not None:
+            log.error("%s: the model failed", ref, exc_info=cause, extra=extra)
+        else:
+            log.error("%s: %s", ref, error, extra=extra)

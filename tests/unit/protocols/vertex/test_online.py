@@ -6,7 +6,14 @@ import pytest
 
 from tests.unit.protocols.vertex.conftest import GAPIC, PARENT
 from tests.unit.serving.models import Doubler
-from trivet.core.errors import FailedPrecondition, NotFound, Unavailable
+from trivet.core.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 from trivet.core.instances import Predictions
 from trivet.core.signature import ParameterSpec
 
@@ -219,6 +226,37 @@ async def test_direct_predict_takes_and_gives_tensors(doubler):
 async def test_direct_calls_say_what_is_wrong(doubler, verb, body, status, said):
     got, _, answer = await doubler.ask(f"{ENDPOINT}:{verb}", body)
     assert (got, said in answer["error"]["message"]) == (status, True), answer
+
+
+class Refuses(Doubler):
+    """Answers with an error that was raised for no other."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def predict(self, instances, parameters):
+        raise self.error
+
+
+@pytest.mark.parametrize("verb", ["predict", "rawPredict"])
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (Internal("the container answered 500: 'x'"), ["m@1: the container answered 500: 'x'"]),
+        (InvalidArgument("no"), []),
+        (DeadlineExceeded("late"), []),
+        (Unavailable("away"), []),
+    ],
+)
+async def test_what_only_the_operator_can_mend_is_logged(online, caplog, verb, error, logged):
+    online.serve("p/us-central1/e", {"d1": 100}, Refuses(error))
+    status, _, answer = await online.ask(f"{ENDPOINT}:{verb}", {"instances": [1]})
+    assert status >= 400
+    assert str(error) in answer["error"]["message"]
+    told = [record for record in caplog.records if record.name == "trivet"]
+    assert [record.getMessage() for record in told] == logged
+    assert {record.levelname for record in told} <= {"ERROR"}
+    assert {record.request_id for record in told} <= {"id"}
 
 
 async def test_nesting_has_an_end_on_both_ways(echo):
