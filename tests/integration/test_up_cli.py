@@ -131,9 +131,11 @@ def test_models_are_listed_and_shown(cli, fresh):
     assert ["deployed at", at] in rows(told)
     assert ["1", "champion"] in [row[:2] for row in rows(told)]
     cli("model upload byimage good --image trivet/python")
-    framework = json.loads(cli("model show byimage --json")).get("trivet", {}).get("framework", "-")
-    assert ["byimage", "1", "default 1", framework] in [row[:4] for row in rows(cli("model ls"))]
-    assert ["framework", framework] in rows(cli("model show byimage"))
+    assert ["byimage", "1", "default 1", "python"] in [row[:4] for row in rows(cli("model ls"))]
+    assert ["framework", "python"] in rows(cli("model show byimage"))
+    cli("model upload found good")
+    assert ["found", "1", "default 1", "python"] in [row[:4] for row in rows(cli("model ls"))]
+    assert ["framework", "python"] in rows(cli("model show found"))
     assert f"{HOME}/models/{name}" in [one["name"] for one in json.loads(cli("model ls --json"))]
     assert json.loads(cli(f"model ls --json --filter id={name}"))[0]["versionId"] == "3"
     assert cli("model show 'Our model' --json") == cli(f"model show {name} --json")

@@ -110,7 +110,7 @@ def ls(control: Control, *, filter_: str | None, all_: bool, as_json: bool) -> N
             titled(control.short(one["name"]), one["displayName"]),
             str(len(versions)),
             _aliases(versions),
-            _framework(one),
+            _runtime(one),
             drawn.ago(one["createTime"]),
         )
     drawn.console().print(table)
@@ -124,14 +124,9 @@ def _aliases(versions: list[Json]) -> str:
     return ", ".join(f"{alias} {version}" for alias, version in sorted(told.items()))
 
 
-def _framework(model: Json) -> str:
-    """Return the framework that the server names."""
-    from trivet.control.choice import is_own
-
-    if is_own(model):
-        return "container"
-    framework: str = model.get("trivet", {}).get("framework", "")
-    return framework or "-"
+def _runtime(model: Json) -> str:
+    """Return the runtime that the server has found, or was told."""
+    return str(model.get("trivet", {}).get("runtime") or "-")
 
 
 @command.command("show")
@@ -155,7 +150,7 @@ def show(control: Control, *, model: str, as_json: bool) -> None:
                 "model": _called(control, one),
                 "display name": one["displayName"] if one["displayName"] != name.id else "",
                 "description": one.get("description", ""),
-                "framework": _framework(one),
+                "framework": _runtime(one),
                 **image.facts(one.get("containerSpec", {})),
                 "copied from": one.get("artifactUri", ""),
                 "labels": ", ".join(f"{key}={value}" for key, value in one.get("labels", {}).items()),

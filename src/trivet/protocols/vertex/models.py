@@ -10,6 +10,9 @@ from trivet.protocols.vertex.wire import Asked, Json, timestamp, without_output
 
 _INPUTS = ["jsonl", "bigquery", "csv", "tf-record", "tf-record-gzip", "file-list"]
 
+_FOUND = "runtime"
+"""What the server says in `trivet` of a model: the runtime that it was found to be for, or has named."""
+
 
 def model_json(version: ModelVersion) -> Json:
     """Write a version of a model.
@@ -17,8 +20,11 @@ def model_json(version: ModelVersion) -> Json:
     Without `supportedDeploymentResourcesTypes` the SDK would drop the machine type and the replicas of a
     deployment, and without a creation time it would fetch the model again for each of its properties.
     """
+    found = {_FOUND: version.framework} if version.framework else {}
+    own = {**version.document.get("trivet", {}), **found}
     return {
         **version.document,
+        **({"trivet": own} if own else {}),
         "name": str(version.name),
         "versionId": version.version,
         "versionAliases": list(version.aliases),
@@ -42,6 +48,15 @@ def model_json(version: ModelVersion) -> Json:
     }
 
 
+def _given(model: Json) -> Json:
+    """Return a model without what the server says of it."""
+    given = without_output(model)
+    own = given.get("trivet")
+    if isinstance(own, dict) and _FOUND in own:
+        given["trivet"] = {name: value for name, value in own.items() if name != _FOUND}
+    return given
+
+
 def upload(control: ControlPlane, asked: Asked) -> Operation:
     """`POST models:upload`."""
     body = shapes.upload_model(asked.body, "")
@@ -49,7 +64,7 @@ def upload(control: ControlPlane, asked: Asked) -> Operation:
         raise InvalidArgument("model: required")
     return control.upload_model(
         asked.parent,
-        without_output(body["model"]),
+        _given(body["model"]),
         model_id=body.get("modelId", ""),
         parent_model=body.get("parentModel", ""),
         api=asked.api,
@@ -96,7 +111,7 @@ def update(control: ControlPlane, asked: Asked) -> Json:
     name = asked.name("models")
     if not name.version:
         name = name.at(sent.get("versionId", ""))
-    return model_json(control.update_model(name, without_output(sent), asked.mask()))
+    return model_json(control.update_model(name, _given(sent), asked.mask()))
 
 
 def merge_aliases(control: ControlPlane, asked: Asked) -> Json:

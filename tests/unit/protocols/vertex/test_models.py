@@ -3,6 +3,7 @@ from datetime import datetime
 import pytest
 
 from tests.unit.protocols.vertex.calls import PARENT
+from trivet.core.resources import Name
 
 WHOLE = {
     "displayName": "m1",
@@ -60,6 +61,19 @@ async def test_what_the_server_says_is_not_taken_from_callers(calls):
     model = await calls.ok("GET", "models/m")
     assert (model["versionId"], model["name"]) == ("1", f"{PARENT}/models/m")
     assert model["createTime"] > "2025"
+
+
+async def test_the_runtime_that_was_found_is_told_and_may_be_given_back(calls):
+    await calls.upload(trivet={"maxRows": 7})
+    model = await calls.ok("GET", "models/m")
+    assert model["trivet"] == {"maxRows": 7, "runtime": "python"}
+    model["trivet"]["maxRows"] = 8
+    changed = await calls.ok("PATCH", "models/m", model, query="updateMask=trivet")
+    assert changed["trivet"] == {"maxRows": 8, "runtime": "python"}
+    await calls.upload("copy", **{name: changed[name] for name in ("artifactUri", "trivet")})
+    assert (await calls.ok("GET", "models/copy"))["trivet"] == changed["trivet"]
+    stored = calls.server.plane.model(Name.parse(f"{PARENT}/models/copy"))
+    assert stored.document["trivet"] == {"maxRows": 8}
 
 
 @pytest.mark.parametrize(
