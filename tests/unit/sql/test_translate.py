@@ -136,7 +136,7 @@ ANSWERS = {
     "SELECT id FROM ds.t QUALIFY ROW_NUMBER() OVER (ORDER BY id DESC) = 1": [(3,)],
     "SELECT * EXCEPT (a) REPLACE (b + 1 AS b) FROM (SELECT 1 AS a, 2 AS b)": [(3,)],
     "SELECT * FROM (SELECT 'a' AS k, 1 AS v UNION ALL SELECT 'b', 2) PIVOT (SUM(v) FOR k IN ('a', 'b'))": [(1, 2)],
-    "SELECT * FROM (SELECT 1 AS a, 2 AS b) UNPIVOT (v FOR k IN (a, b)) ORDER BY k": [("a", 1), ("b", 2)],
+    "SELECT * FROM (SELECT 1 AS a, 2 AS b) UNPIVOT (v FOR k IN (a, b)) ORDER BY k": [(1, "a"), (2, "b")],
     "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT * FROM r ORDER BY 1": [
         (1,), (2,), (3,),
     ],

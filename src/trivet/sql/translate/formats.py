@@ -1,18 +1,12 @@
-"""Format elements of dates and times, and FORMAT(): from GoogleSQL's to DuckDB's strftime and printf.
+"""Format elements of dates and times: from GoogleSQL's to DuckDB's strftime.
 
 Sources: https://cloud.google.com/bigquery/docs/reference/standard-sql/format-elements, and DuckDB's at
 https://duckdb.org/docs/stable/sql/functions/dateformat. `%e` reaches here as sqlglot has it, `%-d`.
 """
 
 import re
-from collections.abc import Callable
-
-from sqlglot import exp
 
 from trivet.sql.translate.forms import Node, form, is_text, kind, refused
-
-Stringer = Callable[[Node], Node]
-"""Returns a value as CAST(value AS STRING) has it."""
 
 _SAME = set("aAbBdHIjmMpSuUVwWyYG%f")
 _LIKE = {
@@ -92,7 +86,7 @@ def parsed_time(node: Node, name: str) -> Node:
             raise refused(node, f"the format element %{element} is not supported", name)
     given = "".join([*pieces, text[at:]])
     if "%Y" in given or "%y" in given:
-        return form("strptime(_x, _format)", x=node.this, format=given)
+        return form("strptime(':' || _x, _format)", x=node.this, format=f":{given}")  # `epoch` is no date
     return form("strptime('1970 ' || _x, _format)", x=node.this, format="%Y " + given)
 
 
@@ -101,55 +95,3 @@ def _literal(node: Node) -> str:
     if not is_text(given):
         raise refused(node, "the format must be a string literal")
     return str(given.name)
-
-
-_PRINTED = re.compile(r"%(?P<flags>[-+ #0']*)(?P<width>\d+|\*)?(?:\.(?P<digits>\d+|\*))?(?P<type>[a-zA-Z%])")
-
-
-def formatted(node: exp.Format, as_string: Stringer) -> Node:
-    """Return FORMAT('..', values) as printf; `as_string` is the rule of CAST(x AS STRING)."""
-    if not is_text(node.this):
-        raise refused(node, "the format must be a string literal", "FORMAT")
-    values = list(node.expressions)
-    text: list[str] = []
-    used: list[Node] = []
-    at = 0
-    for found in _PRINTED.finditer(node.this.name):
-        text.append(node.this.name[at : found.start()])
-        at = found.end()
-        kind_ = found["type"]
-        if kind_ == "%":
-            text.append("%%")
-            continue
-        if "*" in found[0] or "'" in found["flags"] or kind_ not in "dioxXfFeEgGstT":
-            raise refused(node, f"the format specifier {found[0]} is not supported", "FORMAT")
-        if len(used) == len(values):
-            raise refused(node, "there are fewer values than the format asks for", "FORMAT")
-        value = values[len(used)]
-        if kind_ in "tT":
-            used.append(_shown(node, value, kind_, as_string))
-            text.append(found[0][:-1] + "s")
-        else:
-            used.append(_cast(value, kind_))
-            text.append(found[0])
-    text.append(node.this.name[at:])
-    if len(used) < len(values):
-        raise refused(node, "there are more values than the format asks for", "FORMAT")
-    call = exp.Anonymous(this="printf", expressions=[exp.Literal.string("".join(text)), *used])
-    return form("_x", "STRING", x=call)
-
-
-def _cast(value: Node, type_: str) -> Node:
-    if type_ in "dioxX":
-        return form("CAST(_x AS BIGINT)", x=value)
-    return form("CAST(_x AS DOUBLE)", x=value) if type_ in "fFeEgG" else value
-
-
-def _shown(node: Node, value: Node, type_: str, as_string: Stringer) -> Node:
-    if type_ == "T" and kind(value) not in ("INT64", "BOOL", "STRING"):
-        raise refused(node, "the format specifier %T is supported for INT64, BOOL and STRING", "FORMAT")
-    if type_ == "T" and kind(value) == "STRING":
-        return form(
-            """coalesce('"' || replace(replace(_x, '\\', '\\\\'), '"', '\\"') || '"', 'NULL')""", x=value
-        )
-    return form("coalesce(_x, 'NULL')", x=as_string(value))

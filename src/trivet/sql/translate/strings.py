@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from trivet.sql.translate.casts import as_string
 from trivet.sql.translate.comparisons import like_any
-from trivet.sql.translate.formats import formatted
 from trivet.sql.translate.forms import Node, Rules, expect, form, integer, is_text, kind, refused
+from trivet.sql.translate.printing import formatted
 
 RULES = Rules()
 
@@ -278,7 +278,7 @@ def _levenshtein(node: Node) -> Node:
 
 @RULES(exp.Format)
 def _format(node: exp.Format) -> Node:
-    return formatted(node, as_string)
+    return formatted(node)
 
 
 @RULES(exp.Uuid)
