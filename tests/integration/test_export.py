@@ -7,7 +7,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -248,28 +247,6 @@ def test_kserves_script_applies_the_canary_last(data, tmp_path):
     calls = run("deploy.sh", out, tmp_path)
     applied = [call[-1] for call in calls if call[:2] == ["kubectl", "apply"]]
     assert applied == [".", "account.yaml", "1-fraud-2.yaml", "2-fraud-1.yaml"]
-
-
-def test_vertex_requests_are_answered_by_a_server_of_its_api(tmp_path):
-    """Trivet's own, which takes what `deploy.py` sends and then answers as the endpoint."""
-    out = tmp_path / "out"
-    export("vertex", f"echo={APPLICATION}", "--output", out, "--gcp-project", "p", "--image", "r.io/p/echo")
-    (image,) = re.findall(r'"imageUri": "(.*)"', (out / "1-upload-echo-1.json").read_text())
-    stands_for = {"TRIVET_CONTAINERS_IMAGES": f"{image}={APPLICATION}", "TRIVET_CONTAINERS_ENGINE": "process"}
-    with up(tmp_path / "data", **stands_for) as server:
-        environment = {"VERTEX": server.url, "TOKEN": "t", "PATH": "/usr/bin:/bin"}
-        command = [sys.executable, out / "deploy.py"]
-        for expected in (0, 1):  # the second time its deployed model is there already
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=100, check=False
-            )
-            assert done.returncode == expected, done.stderr
-        assert "1001" in done.stderr
-        plane = Plane(server.client)
-        assert plane.predict("echo", ROWS)["predictions"] == ROWS
-        assert plane.get("endpoints/echo")["trafficSplit"] == {"1001": 100}
-        assert plane.get("models/echo@v1")["versionId"] == "2"  # a further version, for the second time
-        server.stop()
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="NGINX IS NOT HERE: apt-get install nginx-light")

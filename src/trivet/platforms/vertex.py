@@ -1,7 +1,8 @@
 """Vertex AI: requests that upload each version, deploy it at an endpoint, and split the traffic.
 
 Each request is a file in the form of the REST API, and `deploy.py` sends them in order. Versions are called
-`vN` by an alias and deployed models N by their id, so that every request is known beforehand.
+`vN` by an alias and deployed models N by their id, so that every request is known beforehand;
+`deploy.py` puts what it is answered in their place, and so can be run again.
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.models
 """
 
@@ -30,33 +31,30 @@ class _Vertex:
         _check(wanted)
         parent = f"projects/{wanted.project}/locations/{wanted.region}"
         found = images(wanted)
-        made, steps = models(wanted), []
+        made, files = models(wanted), []
         split: dict[str, int] = {}
         seen: set[str] = set()
         documents: dict[str, list[Json]] = {
             "endpoint.json": [{"displayName": wanted.name, "dedicatedEndpointEnabled": True}]
         }
-        steps.append(("POST", f"{parent}/endpoints?endpointId={wanted.name}", "endpoint.json"))
         for number, version in enumerate(wanted.serving):
             one = found[version.label]
             made |= one.bundle
             upload = f"{number + 1}-upload-{version.label}.json"
             documents[upload] = [_upload(version, wanted, one.name, parent, first=version.name not in seen)]
             seen.add(version.name)
-            steps.append(("POST", f"{parent}/models:upload", upload))
             id_ = str(_FIRST + number)
             deploy = f"{number + 1}-deploy-{version.label}.json"
             documents[deploy] = [_deploy(version, wanted, parent, id_, already=split)]
             split[id_] = version.share
-            steps.append(("POST", f"{parent}/endpoints/{wanted.name}:deployModel", deploy))
-        if len(split) > 1:
-            documents["traffic.json"] = [{"trafficSplit": split}]
-            path = f"{parent}/endpoints/{wanted.name}?updateMask=trafficSplit"
-            steps.append(("PATCH", path, "traffic.json"))
+            files.append((upload, deploy))
+        documents["traffic.json"] = [{"trafficSplit": split}]
         script = filled(
             "vertex.py.txt",
             region=wanted.region,
-            steps="\n".join(f"    ({method!r}, {path!r}, {file!r})," for method, path, file in steps),
+            parent=parent,
+            name=wanted.name,
+            versions="\n".join(f"    ({upload!r}, {deploy!r})," for upload, deploy in files),
         )
         builds = filled("vertex.sh", build=built(wanted, found))
         text = notes(wanted, found, "vertex.md")
