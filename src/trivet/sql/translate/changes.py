@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sqlglot import exp
 
 from trivet.sql.translate.checks import assigned
-from trivet.sql.translate.forms import Node, Rules, form, refused
+from trivet.sql.translate.forms import Node, Rules, form, refused, wrong
 from trivet.sql.translate.frames import Column
 from trivet.sql.translate.stars import item
 
@@ -33,11 +33,21 @@ def prepare(tree: exp.Expression) -> None:
             one.this.set("table", None)
             one.this.set("db", None)
     if isinstance(tree, exp.Merge):
+        for insert in _inserts(tree):
+            _without_columns(insert)
         _guard_merge(tree)
     elif tree.args.get("from_") is not None and tree.args.get("where") is not None:
         where = tree.args["where"]
         found = _found(tree.this, tree.args["from_"].this, where.this)
         where.set("this", exp.and_(where.this, found, copy=False))
+
+
+def _without_columns(insert: exp.Insert) -> None:
+    """Read `INSERT VALUES (..)`, which sqlglot takes for the columns, as values."""
+    found = insert.this.expressions if isinstance(insert.this, exp.Tuple) else []
+    if len(found) == 1 and isinstance(found[0], exp.Anonymous) and found[0].name.upper() == "VALUES":
+        insert.set("this", None)
+        insert.set("expression", exp.Tuple(expressions=found[0].expressions))
 
 
 def _guard_merge(tree: exp.Merge) -> None:
@@ -91,13 +101,25 @@ def check_assigned(tree: Node, columns: Sequence[Column] | None) -> None:
     for one in _assignments(tree):
         if isinstance(one.this, exp.Column) and not one.this.table:
             assigned(one.expression, types.get(one.this.name.lower()), one.this.name)
-    whens = tree.args.get("whens")
-    for when in whens.expressions if whens is not None else []:
-        insert = when.args.get("then")
-        if isinstance(insert, exp.Insert) and isinstance(insert.this, exp.Tuple):
-            values = insert.expression.expressions if isinstance(insert.expression, exp.Tuple) else []
+    for insert in _inserts(tree):
+        values = insert.expression.expressions if isinstance(insert.expression, exp.Tuple) else []
+        if insert.this is None and columns is not None:
+            if len(values) != len(columns):
+                raise wrong(
+                    insert.expression,
+                    f"Inserted row has wrong column count; Has {len(values)}, expected {len(columns)}",
+                )
+            target = [exp.column(exp.to_identifier(one.name)) for one in columns]
+            insert.set("this", exp.Tuple(expressions=target))
+        if isinstance(insert.this, exp.Tuple):
             for column, value in zip(insert.this.expressions, values, strict=False):
                 assigned(value, types.get(column.name.lower()), column.name)
+
+
+def _inserts(tree: Node) -> list[exp.Insert]:
+    whens = tree.args.get("whens")
+    then = [one.args.get("then") for one in whens.expressions] if whens is not None else []
+    return [one for one in then if isinstance(one, exp.Insert)]
 
 
 def check_inserted(
