@@ -268,6 +268,23 @@ def test_traffic_is_split_and_shown(cli, fresh):
     assert "expected MODEL=SHARE" in cli(f"traffic {at} {name}@1=x", status=1)
 
 
+def test_a_machine_type_and_numbers_of_replicas_are_the_dedicated_resources(cli, fresh):
+    name, at = fresh
+    sized = "--machine-type n1-standard-4 --max-replicas 3 --placement process"
+    cli(f"deploy {name} --to {at} {sized} --min-replicas 2")
+    cli(f"deploy {name}@2 --to {at} {sized} --replicas 2")
+    for one in json.loads(cli(f"endpoint show {at} --json"))["deployedModels"]:
+        assert one["dedicatedResources"] == {
+            "machineSpec": {"machineType": "n1-standard-4"},
+            "minReplicaCount": 2,
+            "maxReplicaCount": 3,
+        }
+    wrong = f"deploy {name} --to {at} --min-replicas 2"
+    assert "--min-replicas 2: leave it out, as --replicas 4" in cli(f"{wrong} --replicas 4", status=1)
+    assert "--max-replicas 1: expected 2 or more" in cli(f"{wrong} --max-replicas 1", status=1)
+    assert "--pool: machine and replicas are the pool's" in cli(f"{wrong} --pool p", status=1)
+
+
 def test_undeployed_models_leave_their_share_to_the_others(cli, fresh):
     name, at = fresh
     cli(f"deploy {name}@1 --to {at}")
@@ -369,6 +386,7 @@ def test_the_tab_key_offers_what_there_is(cli, fresh, monkeypatch):
     assert offered("undeploy", "--from", at, "") == [f"{name}@2"]
     assert offered("traffic", at, "m") == [f"{name}@2="]
     assert offered("deploy", "none*") == []
+    assert "n1-standard-4" in offered("deploy", name, "--machine-type", "n1-")
 
 
 def read_until(terminal, wanted):

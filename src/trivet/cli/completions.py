@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _WITHIN = 1.0  # seconds
 _AT_MOST = 100
+_MACHINES = tuple(
+    f"{family}-{kind}-{cpus}"
+    for family in ("e2", "n1", "n2")
+    for kind in ("standard", "highmem", "highcpu")
+    for cpus in (2, 4, 8, 16)
+)
 
 Offers = Callable[[Control, click.Context, str], Iterator[str]]
 
@@ -105,6 +111,18 @@ class EndpointType(_FromServer):
 
     name = "endpoint"
     offers = staticmethod(_endpoints)
+
+
+class MachineType(click.ParamType[str]):
+    """A machine type of Google's; any is taken, and usual ones are offered."""
+
+    name = "type"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return what begins with what has been typed."""
+        return [CompletionItem(one) for one in _MACHINES if one.startswith(incomplete)]
 
 
 class _OrHere(_FromServer):

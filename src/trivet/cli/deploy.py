@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from trivet.cli import find, warn
-from trivet.cli.completions import EndpointType, ModelRefType
+from trivet.cli.completions import EndpointType, MachineType, ModelRefType
 from trivet.cli.control import Control, Json, asks
 from trivet.cli.deployed import Served, called, split
 from trivet.core.errors import Aborted, InvalidArgument
@@ -19,6 +19,7 @@ EPILOG = """
   trivet deploy fraud@2 --to scoring                        and a further one none
   trivet deploy fraud@2 --to scoring --traffic 10           the others keep their proportions
   trivet deploy fraud@2 --to scoring --placement process --replicas 4
+  trivet deploy chat --to scoring --machine-type n1-standard-4 --min-replicas 2 --max-replicas 8
 """
 
 
@@ -26,14 +27,21 @@ EPILOG = """
 @click.argument("model", type=ModelRefType())
 @click.option("--to", "endpoint", required=True, type=EndpointType(), help="The endpoint.")
 @click.option("--traffic", type=click.IntRange(0, 100), help="Its share; the others keep their proportions.")
-@click.option("--replicas", type=click.IntRange(min=1), help="Processes, where it runs in processes.")
+@click.option(
+    "--replicas", type=click.IntRange(min=1), help="Processes or containers, where it runs in such."
+)
 @click.option(
     "--placement",
     type=click.Choice(["auto", "inline", "thread", "process"]),
     help="Where it runs.  [default: auto, as measured]",
 )
 @click.option("--max-rows", type=click.IntRange(min=1), help="Rows predicted together at most.")
-@click.option("--pool", help="Deployment resource pool to run in.")
+@click.option(
+    "--machine-type", type=MachineType(), help="Machine of Google's; bounds a container: containers.limit."
+)
+@click.option("--min-replicas", "least", type=click.IntRange(1), help="As many run; instead of --replicas.")
+@click.option("--max-replicas", "most", type=click.IntRange(1), help="Kept for export; nothing scales here.")
+@click.option("--pool", help="Deployment resource pool to run in; it has machine and replicas.")
 @click.option("--display-name", help="Name to show.  [default: that of the model]")
 @asks
 def command(
@@ -47,13 +55,21 @@ def command(
     **options: Any,
 ) -> None:
     """Deploy MODEL (NAME, NAME@VERSION or NAME@ALIAS) at an endpoint, and wait until it answers there."""
+    dedicated = _dedicated(options)
+    if dedicated and pool:
+        raise InvalidArgument(
+            "--pool: machine and replicas are the pool's; leave out --machine-type, --min-replicas and "
+            "--max-replicas"
+        )
     version = find.model(control, model)
     at = find.endpoint(control, endpoint)
     name = Name.parse(version["name"]).at(version["versionId"])
     deployed: Json = {"model": str(name), "displayName": display_name or version["displayName"]}
     keys = {"replicas": "replicas", "placement": "placement", "max_rows": "maxRows"}
-    if own := {keys[key]: value for key, value in options.items() if value is not None}:
+    if own := {there: options[here] for here, there in keys.items() if options[here] is not None}:
         deployed["trivet"] = own
+    if dedicated:
+        deployed["dedicatedResources"] = dedicated
     if pool:
         deployed["sharedResources"] = str(control.name("deploymentResourcePools", pool))
     body: Json = {"deployedModel": deployed}
@@ -66,6 +82,21 @@ def command(
         warn(doing)
     done = control.done(begun, doing)
     _tell(control, control.get(at["name"]), done["deployedModel"]["id"], version)
+
+
+def _dedicated(options: dict[str, Any]) -> Json:
+    """Return `dedicatedResources`; empty where nothing of them is asked for."""
+    machine, least, most, own = (options[name] for name in ("machine_type", "least", "most", "replicas"))
+    if least and own:
+        raise InvalidArgument(f"--min-replicas {least}: leave it out, as --replicas {own} says how many run")
+    if not (machine or least or most):
+        return {}
+    least = least or own or 1
+    if most and most < least:
+        raise InvalidArgument(f"--max-replicas {most}: expected {least} or more, as many as run")
+    made: Json = {"minReplicaCount": least}
+    made |= {"maxReplicaCount": most} if most else {}
+    return made | ({"machineSpec": {"machineType": machine}} if machine else {})
 
 
 def _slowly(version: Json) -> str:
