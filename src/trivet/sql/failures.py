@@ -45,6 +45,9 @@ _DIVIDED = re.compile(r"Division by zero in expression \((?P<what>.*?)\)\. Use T
 _UNCONVERTED = re.compile(
     r"Could not convert (?:string )?(?P<value>.+?) to \w+ when casting from source column (?P<column>.+)"
 )
+_REFUSED = re.compile(
+    r'"(?P<said>(?:Invalid |Bad |DATE |DATETIME |TIMESTAMP )[\w ]+: .*?)"(?:, expected| to [A-Z])', re.DOTALL
+)
 _LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
 
 
@@ -111,6 +114,8 @@ def error_of(error: Exception, tree: exp.Expression | None = None) -> ServingErr
         said = "Query is too complex: expressions are nested too deeply"
     if divided := _DIVIDED.search(text):
         said = f"division by zero: {divided['what']}"
+    if kind == "ConversionException" and (refused := _REFUSED.search(text)):  # by what we have it convert
+        said = refused["said"]
     if locked := _LOCKED.search(text):
         return FailedPrecondition(
             f"{locked['file']}: process {locked['process']} has the database open for writing. If that is "

@@ -2,6 +2,7 @@
 
 from sqlglot import exp
 
+from trivet.sql.translate.bounds import within
 from trivet.sql.translate.formats import parsed_time, written_time
 from trivet.sql.translate.forms import Node, Rules, form, kind, refused
 from trivet.sql.translate.times import at_zone, temporal
@@ -39,7 +40,7 @@ def _date(node: Node) -> Node:
 @RULES(exp.DateFromParts)
 def _date_of(node: Node) -> Node:
     parts = {key: node.args[key] for key in ("year", "month", "day")}
-    return form("make_date(_year, _month, _day)", "DATE", **parts)
+    return within(form("make_date(_year, _month, _day)", **parts), "DATE")
 
 
 @RULES(exp.TimestampFromParts)
@@ -47,10 +48,8 @@ def _datetime_of(node: Node) -> Node:
     keys = ("year", "month", "day", "hour", "min", "sec")
     if any(node.args.get(key) is None for key in keys):
         raise refused(node, "takes 1, 2 or 6 arguments", "DATETIME")
-    return form(
-        "make_timestamp(_year, _month, _day, _hour, _min, _sec)", "DATETIME",
-        **{key: node.args[key] for key in keys},
-    )  # fmt: skip
+    parts = {key: node.args[key] for key in keys}
+    return within(form("make_timestamp(_year, _month, _day, _hour, _min, _sec)", **parts), "DATETIME")
 
 
 @RULES(exp.Datetime)
@@ -72,8 +71,13 @@ def _to_datetime(node: Node) -> Node:
 def _timestamp(node: Node) -> Node:
     zone = node.args.get("zone")
     if zone is not None:
-        return form("CAST(_x AS TIMESTAMP) AT TIME ZONE _zone", "TIMESTAMP", x=node.this, zone=zone)
+        return _zoned(node.this, zone)
     return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=node.this)
+
+
+def _zoned(value: Node, zone: Node | str) -> Node:
+    """Return the TIMESTAMP of a wall clock in a zone."""
+    return within(form("CAST(_x AS TIMESTAMP) AT TIME ZONE _zone", x=value, zone=zone), "TIMESTAMP")
 
 
 @RULES(exp.TsOrDsToTimestamp)
@@ -119,14 +123,14 @@ def _unix_date(node: Node) -> Node:
 
 @RULES(exp.DateFromUnixDate)
 def _of_unix_date(node: Node) -> Node:
-    return form("DATE '1970-01-01' + CAST(_n AS INTEGER)", "DATE", n=node.this)
+    return within(form("DATE '1970-01-01' + CAST(_n AS INTEGER)", n=node.this), "DATE")
 
 
 @RULES(exp.UnixToTime)
 def _of_unix(node: Node) -> Node:
     scale = node.args.get("scale")
     size = 10 ** (6 - int(scale.name if scale is not None else 0))
-    return form(f"make_timestamptz({size} * CAST(_n AS BIGINT))", "TIMESTAMP", n=node.this)
+    return within(form(f"make_timestamptz({size} * CAST(_n AS BIGINT))", n=node.this), "TIMESTAMP")
 
 
 @RULES(exp.TimeToStr)
@@ -140,12 +144,12 @@ def _written(node: Node) -> Node:
 @RULES(exp.StrToDate)
 def _parse_date(node: Node) -> Node:
     _no_format(node)
-    return form("CAST(_x AS DATE)", "DATE", x=parsed_time(node, "PARSE_DATE"))
+    return within(form("CAST(_x AS DATE)", x=parsed_time(node, "PARSE_DATE")), "DATE")
 
 
 @RULES(exp.ParseDatetime)
 def _parse_datetime(node: Node) -> Node:
-    return form("CAST(_x AS TIMESTAMP)", "DATETIME", x=parsed_time(node, "PARSE_DATETIME"))
+    return within(form("CAST(_x AS TIMESTAMP)", x=parsed_time(node, "PARSE_DATETIME")), "DATETIME")
 
 
 @RULES(exp.ParseTime)
@@ -159,8 +163,8 @@ def _parse_timestamp(node: Node) -> Node:
     zone = node.args.get("zone")
     value = parsed_time(node, "PARSE_TIMESTAMP")
     if "%z" in node.args["format"].name or "%Z" in node.args["format"].name:
-        return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=value)
-    return form("CAST(_x AS TIMESTAMP) AT TIME ZONE _zone", "TIMESTAMP", x=value, zone=zone or "UTC")
+        return within(form("CAST(_x AS TIMESTAMPTZ)", x=value), "TIMESTAMP")
+    return _zoned(value, zone or "UTC")
 
 
 def _no_format(node: Node) -> None:

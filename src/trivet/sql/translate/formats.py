@@ -86,7 +86,9 @@ def parsed_time(node: Node, name: str) -> Node:
             raise refused(node, f"the format element %{element} is not supported", name)
     given = "".join([*pieces, text[at:]])
     if "%Y" in given or "%y" in given:
-        return form("strptime(':' || _x, _format)", x=node.this, format=f":{given}")  # `epoch` is no date
+        return form(  # DuckDB would take `epoch` by itself for a date
+            "strptime(':' || ltrim(_x), _format)", x=node.this, format=f":{given.lstrip()}"
+        )
     return form("strptime('1970 ' || _x, _format)", x=node.this, format="%Y " + given)
 
 

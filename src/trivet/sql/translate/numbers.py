@@ -5,6 +5,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematic
 
 from sqlglot import exp
 
+from trivet.sql.translate.bounds import within
 from trivet.sql.translate.forms import Node, Rules, form, integer, kind, refused, wrong
 
 RULES = Rules()
@@ -55,7 +56,16 @@ def _subtract(node: exp.Sub) -> Node | None:
             "TIMESTAMP_DIFF or TIME_DIFF') ELSE _a - _b END",
             a=node.left, b=node.right,
         )  # fmt: skip
-    return None
+    return _moved(node)
+
+
+@RULES(exp.Add)
+def _moved(node: Node) -> Node | None:
+    """Return a date or a time that is so many days or so long an INTERVAL away, if it is one."""
+    found = kind(node)
+    if found not in ("DATE", "DATETIME", "TIMESTAMP"):
+        return None
+    return within(type(node)(this=node.left, expression=node.right), found)
 
 
 @RULES(exp.IntDiv)

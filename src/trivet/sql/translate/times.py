@@ -7,6 +7,7 @@ import re
 
 from sqlglot import exp
 
+from trivet.sql.translate.bounds import within
 from trivet.sql.translate.forms import Node, Rules, expect, form, is_text, kind, refused, wrong
 
 RULES = Rules()
@@ -73,7 +74,7 @@ def _add(node: Node) -> Node:
     value = temporal(value, type_, name, *others)
     step = form(_STEPS[unit], n=_count(node.expression))
     text = f"CAST(_x {sign} _step AS DATE)" if type_ == "DATE" else f"_x {sign} _step"
-    return form(text, type_, x=value, step=step)
+    return within(form(text, type_, x=value, step=step), type_)
 
 
 @RULES(exp.DateDiff, exp.DatetimeDiff, exp.TimeDiff)
@@ -129,11 +130,12 @@ def _trunc(node: Node) -> Node:
         raise wrong(node, f"{base}_TRUNC does not support the {unit} date part")
     value = temporal(value, type_, f"{base}_TRUNC", *(("DATE",) if type_ == "DATETIME" else ()))
     if type_ == "DATE":
-        return form("CAST(_x AS DATE)", "DATE", x=truncated(value, unit, start))
+        return within(form("CAST(_x AS DATE)", "DATE", x=truncated(value, unit, start)), "DATE")
     if type_ == "TIMESTAMP" and zone is not None:
         local = form("_x AT TIME ZONE _zone", x=value, zone=zone)
-        return form("_x AT TIME ZONE _zone", "TIMESTAMP", x=truncated(local, unit, start), zone=zone.copy())
-    return form(f"CAST(_x AS {_CAST[type_]})", type_, x=truncated(value, unit, start))
+        begin = truncated(local, unit, start)
+        return within(form("_x AT TIME ZONE _zone", x=begin, zone=zone.copy()), "TIMESTAMP")
+    return within(form(f"CAST(_x AS {_CAST[type_]})", type_, x=truncated(value, unit, start)), type_)
 
 
 @RULES(exp.TimeTrunc)
@@ -153,14 +155,15 @@ def _last_day(node: Node) -> Node:
     unit, start = unit_of(node, node.args.get("unit") or exp.var("MONTH"))
     value = temporal(node.this, "DATE", "LAST_DAY", "DATETIME")
     if unit == "ISOYEAR":
-        return form(
+        last = form(
             "CAST(date_trunc('isoyear', date_trunc('isoyear', _x) + to_days(380)) - to_days(1) AS DATE)",
-            "DATE", x=value,
-        )  # fmt: skip
+            x=value,
+        )
+        return within(last, "DATE")
     if unit not in _NEXT:
         raise wrong(node, f"LAST_DAY does not support the {unit} date part")
     begin = truncated(value, unit, start)
-    return form(f"CAST(_x + {_NEXT[unit]} - to_days(1) AS DATE)", "DATE", x=begin)
+    return within(form(f"CAST(_x + {_NEXT[unit]} - to_days(1) AS DATE)", x=begin), "DATE")
 
 
 _PARTS = {
@@ -195,7 +198,7 @@ def _extract(node: Node) -> Node:
 
 def at_zone(value: Node, zone: Node) -> Node:
     """Return the wall clock of a TIMESTAMP in a zone, as a DATETIME."""
-    return form("CAST(_x AS TIMESTAMPTZ) AT TIME ZONE _zone", "DATETIME", x=value, zone=zone)
+    return within(form("CAST(_x AS TIMESTAMPTZ) AT TIME ZONE _zone", x=value, zone=zone), "DATETIME")
 
 
 @RULES(exp.GenerateDateArray, exp.GenerateTimestampArray)
