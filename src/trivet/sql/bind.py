@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from trivet.core.errors import InvalidArgument
 from trivet.core.signature import unknown
+from trivet.sql.columns import check_names
 from trivet.sql.model import SqlModel
 from trivet.sql.types import FLOAT64, INT64, Field, Type, array
 
@@ -52,6 +53,7 @@ def bound(
     """
     if not model.inputs:
         return _whole(columns)
+    check_names(model.inputs)
     conversion = _Conversion(model.type in _CONVERTIBLE, refused)
     known = {one.name.lower(): one for one in columns}
     found = []

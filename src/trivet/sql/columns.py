@@ -181,18 +181,33 @@ def _inputs(signature: Signature, declared: tuple[Field, ...] | None) -> tuple[F
         )
     )
     if declared is None:
+        check_names(natural)
         return natural
     _distinct("INPUT", declared)
     if signature.takes_json:
         return declared
     if packs(signature, declared):
         return _packed(signature.inputs[0], declared)
+    check_names(natural)
     by_name = {one.name.lower(): one for one in declared}
     for one in declared:
         if one.name.lower() not in {known.name.lower() for known in natural}:
             names = [known.name for known in natural]
             raise InvalidArgument(f"INPUT: {one.name}: {unknown(one.name, names, 'input')}")
     return tuple(_agreed("INPUT", own, by_name.get(own.name.lower())) for own in natural)
+
+
+def check_names(inputs: Sequence[Field]) -> None:
+    """Raise InvalidArgument for inputs that one column would be: names of columns have no case."""
+    seen: dict[str, str] = {}
+    for one in inputs:
+        key = one.name.lower()
+        if key in seen:
+            raise InvalidArgument(
+                f"the model's inputs {seen[key]} and {one.name} are one name to SQL, where case does not "
+                "matter; train it with other names"
+            )
+        seen[key] = one.name
 
 
 def _packed(spec: TensorSpec, declared: tuple[Field, ...]) -> tuple[Field, ...]:

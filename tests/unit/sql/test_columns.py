@@ -7,7 +7,10 @@ from trivet.core.errors import InvalidArgument
 from trivet.core.instances import Predictions, object_column
 from trivet.core.signature import ParameterSpec, Signature, TensorSpec, matrix
 from trivet.sql import columns
+from trivet.sql.bind import arguments
 from trivet.sql.columns import Declared
+from trivet.sql.model import SqlModel
+from trivet.sql.names import ObjectName
 from trivet.sql.types import BOOL, BYTES, FLOAT64, INT64, JSON, STRING, Field, array
 
 MATRIX = Signature((matrix(2, ["a", "b"], "float32", nullable=True),), (TensorSpec("prediction", "float32"),))
@@ -45,6 +48,15 @@ def test_a_tensor_is_a_column(spec, type_):
 def test_a_matrix_with_names_is_a_column_each_and_one_without_an_array():
     assert inputs(*MATRIX.inputs) == (Field("a", FLOAT64), Field("b", FLOAT64))
     assert inputs(matrix(2, None, "int64")) == (Field("features", array(INT64), required=True),)
+
+
+def test_inputs_that_differ_in_case_alone_are_refused():
+    for declared in (None, (Field("a", FLOAT64), Field("b", FLOAT64))):
+        with pytest.raises(InvalidArgument, match="inputs a and A are one name to SQL"):
+            inputs(*(TensorSpec(name, "float32") for name in ("a", "b", "A")), declared=declared)
+    model = SqlModel(ObjectName("p", "ds", "m"), "SKLEARN", (Field("a", FLOAT64), Field("A", FLOAT64)), ())
+    with pytest.raises(InvalidArgument, match="inputs a and A are one name to SQL"):
+        arguments(model, [Field("a", FLOAT64)], "")
 
 
 def test_columns_that_are_declared_are_packed_into_a_matrix():
