@@ -10,11 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from tests.integration.plane import PARENT, Failed, Plane
 from tests.integration.processes import family
 from tests.integration.server import serve, up
 from tests.integration.test_processes import until
+from trivet.cli import main
 
 HERE = Path(__file__).parent
 MOODY = HERE / "moody"
@@ -140,7 +142,7 @@ def test_an_application_that_does_not_start_is_not_deployed_and_its_last_lines_s
         plane.deploy("broken", upload(plane, "broken", env={"BROKEN": "model.bin"}))
 
 
-def test_an_application_that_is_not_well_gets_nothing_until_it_is(plane):
+def test_an_application_that_is_not_well_gets_nothing_until_it_is(server, plane):
     plane.endpoint("ill")
     model = upload(
         plane, "ill", env={"SHOW": "requests"}, healthProbe={"httpGet": {"path": "/health"}, **OFTEN}
@@ -153,10 +155,21 @@ def test_an_application_that_is_not_well_gets_nothing_until_it_is(plane):
         told = error(plane, "ill", 1, **{"X-Server-Timeout": "0.3"})
         assert told[:2] == (504, "DEADLINE_EXCEEDED")
     assert "it was waiting for the container: the container is not well" in told[2]
+    assert status(server, "ill") == ("NOT_READY", 0)
     with ThreadPoolExecutor(1) as callers:
         waits = callers.submit(pids, plane, "ill", 1)
         os.kill(pid, signal.SIGCONT)
         assert waits.result() == {pid}
+    assert status(server, "ill") == ("READY", 1)
+
+
+def status(server, endpoint):
+    """Return what `trivet status` says of the model of an endpoint."""
+    asked = ["status", "--server", server.url, "--project", "p", "--json"]
+    told = json.loads(CliRunner().invoke(main, asked).stdout)
+    (one,) = (one for one in told["endpoints"] if one["name"].endswith(f"/{endpoint}"))
+    (model,) = one["deployedModels"]
+    return model["state"], model["containersWell"]
 
 
 def pids(plane, endpoint, count):

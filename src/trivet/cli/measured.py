@@ -20,6 +20,8 @@ class Counts:
     errors: float = 0
     queue: float = 0
     below: dict[float, float] = field(default_factory=dict)
+    well: float = 0
+    """Applications of its container that take requests now."""
 
     def since(self, before: "Counts") -> "Counts":
         """Return what came to it; all of it where it has begun anew meanwhile."""
@@ -30,6 +32,7 @@ class Counts:
             self.errors - before.errors,
             self.queue,
             {bound: count - before.below.get(bound, 0) for bound, count in self.below.items()},
+            self.well,
         )
 
     def quantile(self, share: float) -> float | None:
@@ -74,6 +77,8 @@ def _add(counts: Counts, name: str, labels: Mapping[str, str], value: float) -> 
             counts.errors += value
     elif name == "trivet_queue_rows":
         counts.queue += value
+    elif name == "trivet_containers_well":
+        counts.well += value
     elif name == _BUCKET:
         bound = float(labels["le"])
         counts.below[bound] = counts.below.get(bound, 0) + value
@@ -100,6 +105,7 @@ class Pace:
     queue: int
     p50: float | None
     p99: float | None
+    well: int
 
 
 def pace(moments: Iterable[Moment], id_: str) -> Pace:
@@ -115,4 +121,5 @@ def pace(moments: Iterable[Moment], id_: str) -> Pace:
         queue=int(now.queue),
         p50=timed.quantile(0.5),
         p99=timed.quantile(0.99),
+        well=int(now.well),
     )

@@ -27,6 +27,16 @@ class Row:
     runs: str  # empty while it does not answer
     pace: Pace
 
+    @property
+    def well(self) -> int | None:
+        """How many applications of its container take requests; None where it has no container."""
+        return self.pace.well if self.runs == "container" else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers: a container that is not well, or is being started again, does not."""
+        return bool(self.runs) and self.well != 0
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -72,8 +82,9 @@ def _row_json(row: Row) -> Json:
         "id": row.id,
         "model": row.model,
         "trafficPercent": row.share,
-        "state": "READY" if row.runs else "NOT_READY",
+        "state": "READY" if row.ready else "NOT_READY",
         "placement": row.runs,
+        "containersWell": row.well,
         "requestsPerSecond": round(row.pace.rate, 3),
         "errors": row.pace.errors,
         "queuedRows": row.pace.queue,
@@ -117,14 +128,14 @@ class Gauge:
             for one in endpoints
         )
         operations = control.listed(f"{home}/operations", filter="done=false", pageSize=1000)
-        ready = sum(bool(row.runs) for one in addresses for row in one.rows)
+        here = sum(bool(row.runs) for one in addresses for row in one.rows)
         return Overview(
             addresses=dict(found.addresses),
             uptime=max(0.0, time.time() - found.since) if found.since else None,
             processes=_processes(found.process) if found.process else None,
             endpoints=addresses,
             operations=tuple(operations),
-            elsewhere=max(0, len(served) - ready),
+            elsewhere=max(0, len(served) - here),
         )
 
     def _rows(self, endpoint: Json, served: Served) -> Iterator[Row]:

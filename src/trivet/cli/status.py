@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trivet.cli.measured import Pace
-    from trivet.cli.overview import Gauge, Overview
+    from trivet.cli.overview import Gauge, Overview, Row
 
 _GLANCE = 0.5
 """Seconds over which rates are taken where nobody watches."""
@@ -141,11 +141,15 @@ def _endpoints(overview: "Overview", width: int) -> "Table":
         if not one.rows:
             shown.add_row(one.called, Text("nothing deployed", style="dim"))
         for index, row in enumerate(one.rows):
-            state = Text("READY", style="green") if row.runs else Text("NOT READY", style="red")
-            where = [row.runs] if runs else []
+            state = Text("READY", style="green") if row.ready else Text("NOT READY", style="red")
+            where = [_where(row)] if runs else []
             name = "" if index else one.called
             shown.add_row(name, row.called, drawn.bar(row.share, bar), state, *where, *_pace(row.pace))
     return shown
+
+
+def _where(row: "Row") -> str:
+    return row.runs if row.well is None else f"{row.runs}, {row.well or 'none'} well"
 
 
 def _pace(pace: "Pace") -> tuple["RenderableType", ...]:

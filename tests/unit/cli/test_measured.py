@@ -34,6 +34,13 @@ def test_what_a_server_exposes_is_read_by_deployed_model():
     assert found["17"].below == {0.001: 0, 0.01: 2, 0.1: 2, math.inf: 3}
 
 
+def test_applications_that_are_well_are_counted_now():
+    before, now = (counted(deployed_model="17") for _ in range(2))
+    now.gauge("trivet_containers_well", "", lambda: 2, model="fraud", version="1", deployed_model="17")
+    seen = [Moment(0.0, told(before)), Moment(1.0, told(now))]
+    assert (pace(seen, "17").well, pace(reversed(seen), "17").well) == (2, 0)
+
+
 def test_labels_are_read_whatever_is_in_them():
     metrics = Metrics()
     metrics.counter("trivet_requests_total", "", model='a"b,\\n}\n', version="1", code="OK").add()
