@@ -167,6 +167,10 @@ class Containers:
     start_timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds from a container's start to its first good health, where its model names no time."""
 
+    timeout: Annotated[float, Meta(gt=0)] = 600.0
+    """Seconds that a container has for one request of a batch job or of SQL. What takes longer is asked again
+    in parts, so that a row which is never answered fails alone after three or four times that."""
+
     limit: bool = False
     """Let a container use no more CPUs and memory than the machine type of its deployment has
     (`n1-standard-4`: 4 and 15 GiB). It never gets more than this machine has."""

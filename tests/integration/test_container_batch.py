@@ -70,6 +70,16 @@ def test_a_row_that_crashes_the_application_fails_alone(place):
     assert "the container ended with 7" in json.dumps(rows(place.output())[-1])
 
 
+def test_a_row_that_hangs_fails_alone_and_the_log_says_what_takes_so_long(place):
+    place.variables["TRIVET_CONTAINERS_TIMEOUT"] = "1"
+    process = place.start(str(MOODY), *write(place, *range(40), {"do": ["sleep", 60]}, *range(40)), "--json")
+    printed, said = process.communicate(timeout=60)
+    assert json.loads(printed)["completionStats"] == {"successfulCount": "80", "failedCount": "1"}
+    assert "no answer within 1 s" in json.dumps(rows(place.output())[-1])
+    assert "no answer within 1 s to 64 rows; asked again 8 at a time" in said
+    assert said.count("no answer within 1 s") == 3
+
+
 def test_an_application_that_does_not_start_fails_the_job_with_its_last_lines(place):
     folder = place.folder / "broken"
     folder.mkdir()

@@ -79,6 +79,7 @@ def containers_of(settings: Settings) -> OwnContainers:
         cache=Path(own.cache or _CACHE).expanduser().absolute(),
         concurrency=own.concurrency,
         start_timeout=own.start_timeout,
+        timeout=own.timeout,
         limited=own.limit,
     )
 

@@ -106,6 +106,7 @@ def ready(spec: ContainerSpec, settings: OwnContainers, at: At) -> ContainerSpec
         start_timeout=spec.start_timeout or settings.start_timeout,
         resources=replace(limits, shared_memory=spec.resources.shared_memory),
         concurrency=settings.concurrency,
+        timeout=settings.timeout,
         engine=settings.engine,
         cache=settings.cache,
         about=tuple(at.variables.items()),

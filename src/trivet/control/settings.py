@@ -25,6 +25,7 @@ class OwnContainers:
     cache: Path = Path()
     concurrency: int = 64
     start_timeout: float = 600.0
+    timeout: float = 600.0
     limited: bool = False
     """Whether they have only what their machine type has."""
 

@@ -71,6 +71,7 @@ class ContainerSpec:
     resources: Resources = field(default_factory=Resources)
     concurrency: int = 64  # requests at once, from each front
     rows: int = ROWS
+    timeout: float = 600.0  # seconds for one request that nobody waits for in person
     engine: str = "auto"
     cache: Path = Path()
     about: tuple[tuple[str, str], ...] = ()

@@ -26,8 +26,6 @@ from trivet.runtimes.base import Artifact
 FILES = ("Dockerfile", "Procfile")
 """What the folder of an application has, either of them, that says how it is started."""
 
-_TIMEOUT = 600.0  # seconds for one request that nobody waits for in person
-
 _SIGNATURE = Signature(
     inputs=(TensorSpec("instance", "json", nullable=True),),
     outputs=(TensorSpec("prediction", "json", nullable=True),),
@@ -79,7 +77,7 @@ class ContainerPredictor:
 
     def asking(self) -> Asking:
         """Return another connection to it."""
-        return Asking(self.started, _TIMEOUT)
+        return Asking(self.started, self.container.timeout)
 
     def close(self) -> None:
         """Stop the application."""

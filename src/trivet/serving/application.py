@@ -26,8 +26,8 @@ class _Asked:
     """What `EndpointPredictor` wants to know of an endpoint."""
 
     concurrency: int
+    timeout: float
     url: str = "the container"
-    timeout: float = 0.0  # which the connections know
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,13 +40,17 @@ class ApplicationPredictor(EndpointPredictor):
     def __init__(self, predictor: ContainerPredictor) -> None:
         self.container: ContainerSpec = predictor.container
         self._predictor = predictor
-        asked = _Asked(predictor.container.concurrency)
+        asked = _Asked(predictor.container.concurrency, predictor.container.timeout)
         super().__init__(asked, predictor.container.rows, connects=lambda: _Calls(predictor.asking()))
         self.signature, self.traits = predictor.signature, predictor.traits
         self._reached = True  # it was well
 
     def __repr__(self) -> str:
         return f"<ApplicationPredictor {self._predictor!r}: {self.throttle!r}>"
+
+    @property
+    def _called(self) -> str:
+        return self.container.called
 
     @property
     def state(self) -> State:

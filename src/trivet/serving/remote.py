@@ -5,10 +5,10 @@ It cuts what it is asked into requests and has several under way at once, as man
 while costs time alone; what it cannot answer is halved until the bad row stands alone.
 """
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -18,8 +18,11 @@ from trivet.core.instances import Instances, Predictions, object_column
 from trivet.core.predictor import Traits
 from trivet.core.signature import Parameters, Signature, TensorSpec
 from trivet.serving.remote_call import Asked, Caller, Calls, Refusal
+from trivet.serving.remote_requests import OPEN, Question, Request, cut, ranges
 from trivet.serving.remote_texts import around, json_texts
 from trivet.serving.throttle import Throttle
+
+log = logging.getLogger("trivet")
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("instance", "json", nullable=True),),
@@ -31,9 +34,6 @@ SIGNATURE = Signature(
 ROWS = 64
 """Instances in one request, as Google's batch prediction has it."""
 
-BYTES = 1_000_000
-"""About how large a request may get; Google's shared endpoints take 1.5 MB."""
-
 PATIENCE = 300.0
 """Seconds that a server may be full or away for, as a whole, before it is given up."""
 
@@ -43,61 +43,14 @@ FIRST_PATIENCE = 20.0
 _MISSES = 3
 """After how many answers that did not come a request is suspected to be the reason."""
 
+_LATE_MISSES = 2
+"""The same where each took all the time that there is, and the last was asked for alone."""
 
-@dataclass(eq=False, slots=True)
-class _Request:
-    """Rows `start` to `stop` of a question, of which nobody knows the answer yet.
+_PARTS = 8
+"""Into how many parts a request is cut that is looked through for a row that is never answered."""
 
-    A probe is about a row that was answered before, to see whether it is the server or a row that is to
-    blame for what goes unanswered.
-    """
-
-    question: "_Question"
-    start: int
-    stop: int
-    ready: float = 0.0  # not to be sent before
-    age: int = 0
-    misses: int = 0
-    answers: int | None = None  # there were in all when it was last missed
-    probe: bool = False
-
-    @property
-    def count(self) -> int:
-        return self.stop - self.start
-
-    def body(self) -> bytes:
-        before, after = self.question.around
-        return before + b",".join(self.question.texts[self.start : self.stop]) + after
-
-    def halves(self) -> Iterator["_Request"]:
-        middle = (self.start + self.stop) // 2
-        yield _Request(self.question, self.start, middle)
-        yield _Request(self.question, middle, self.stop)
-
-
-@dataclass(eq=False, slots=True)
-class _Question:
-    """All rows that are asked about at once: their texts, and their answers as they come."""
-
-    texts: Sequence[bytes]
-    around: tuple[bytes, bytes]
-    open: int  # rows without an answer
-    predictions: list[Any]
-    errors: dict[int, ServingError] = field(default_factory=dict)
-    failure: ServingError | None = None
-
-    def leave_open(self) -> None:
-        """Have the failure be that of the rows without an answer, where another time there may be one."""
-        failure = self.failure
-        if failure is not None and (failure.code.retriable or isinstance(failure, DeadlineExceeded)):
-            for index, answer in enumerate(self.predictions):
-                if answer is _OPEN:
-                    self.errors.setdefault(index, failure)
-            self.failure = None
-
-
-_OPEN = object()
-"""What stands for a prediction that is not there yet."""
+_TELLS_AFTER = 10.0
+"""Seconds without any answer after which the log says so; then again each time that they have doubled."""
 
 
 class EndpointPredictor:
@@ -130,15 +83,22 @@ class EndpointPredictor:
         self._connects = connects or partial(Caller, asked)
         self._changed = threading.Condition()
         # what follows is read and written with `_changed` held
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[Request] = deque()
         self._under_way = 0
         self._alone = False  # what is under way is to be alone
         self._callers: list[Calls] = []
         self._good: bytes | None = None  # an instance that was answered
         self._reached = self._closed = False
+        self._sent = self._newest = 0  # requests that were sent; the last of those that were answered
+        self._told = (0.0, _TELLS_AFTER)  # since when there was no answer, and when to tell next
 
     def __repr__(self) -> str:
         return f"<EndpointPredictor {self._asked.url}: {self._under_way} under way, {self.throttle!r}>"
+
+    @property
+    def _called(self) -> str:
+        """What the log calls it."""
+        return self._asked.url
 
     def predict(self, instances: Instances, parameters: Parameters) -> Predictions:
         """Answer every instance; raises what keeps any of them from being answered."""
@@ -161,8 +121,8 @@ class EndpointPredictor:
         `partly`, only those rows fail that went unanswered since nobody was there or had the time.
         """
         texts, errors = json_texts(*instances.columns.values())
-        question = _Question(texts, around(parameters), len(texts), [_OPEN] * len(texts), errors)
-        requests = list(_cut(question, self._rows))
+        question = Question(texts, around(parameters), len(texts), [OPEN] * len(texts), errors)
+        requests = list(cut(question, self._rows))
         question.open = sum(request.count for request in requests)
         with self._changed:
             self._waiting.extend(requests)
@@ -178,7 +138,7 @@ class EndpointPredictor:
                 question.leave_open()
             if question.failure is not None:
                 raise question.failure
-        yield from _ranges(question)
+        yield from ranges(question)
 
     def close(self) -> None:
         """Ask nothing more; who waits is told at once."""
@@ -212,7 +172,7 @@ class EndpointPredictor:
                 self._changed.notify_all()
         caller.close()
 
-    def _take(self) -> _Request | None:
+    def _take(self) -> Request | None:
         """Wait for a request that may be sent now; None when there will be none."""
         with self._changed:
             while not self._closed:
@@ -225,17 +185,19 @@ class EndpointPredictor:
                             self._waiting.remove(request)
                             self._under_way += 1
                             self._alone = last
-                            request.age = self.throttle.age
+                            self._sent += 1
+                            request.age, request.number = self.throttle.age, self._sent
                             return request
                     pause = max(0.0, min(request.ready for request in self._waiting) - now)
                 self._changed.wait(pause if pause and self._waiting else None)
             return None
 
-    def _is_last(self, request: _Request) -> bool:
+    def _is_last(self, request: Request) -> bool:
         """Whether a row is tried for the last time: alone, since another may be what ends an application."""
-        return self._is_there and request.count == 1 and request.misses >= _MISSES - 1
+        late = request.misses >= _MISSES - 1 or request.slow
+        return self._is_there and request.count == 1 and late
 
-    def _settle(self, request: _Request, answer: list[Any] | Refusal) -> None:
+    def _settle(self, request: Request, answer: list[Any] | Refusal) -> None:
         question = request.question
         if request.probe and isinstance(answer, Refusal):
             if answer.concerns in ("away", "lost", "full"):
@@ -245,6 +207,7 @@ class EndpointPredictor:
             question.predictions[request.start : request.stop] = answer
             question.open -= request.count
             self._reached = True
+            self._newest = max(self._newest, request.number)
             self._good = question.texts[request.start]
             self.throttle.answered()
             return
@@ -259,22 +222,24 @@ class EndpointPredictor:
             case "full":
                 retry_after = getattr(answer.error, "retry_after", None)
                 request.ready = self.throttle.full(monotonic(), request.age, retry_after)
+                self._tell(request, answer.error)
                 self._again(request, answer.error)
             case "away" | "lost":
                 self._missed(request, answer)
 
-    def _halve(self, request: _Request, error: ServingError, *, job: bool = False) -> None:
+    def _halve(self, request: Request, error: ServingError, *, job: bool = False) -> None:
         """Ask about both halves; a single row has failed, and `job` says that this is no row's fault."""
         if request.count > 1:
-            self._waiting.extend(request.halves())
+            self._waiting.extend(request.parts(2))
         elif job:
             self._fail(request.question, error)
         else:
             request.question.errors[request.start] = error
             request.question.open -= 1
 
-    def _missed(self, request: _Request, answer: Refusal) -> None:
+    def _missed(self, request: Request, answer: Refusal) -> None:
         """Ask again later. What goes unanswered again and again, while others do not, may be to blame."""
+        silent = self.throttle.since is not None
         request.ready = self.throttle.missed(monotonic(), request.age)
         answers = self.throttle.answers
         before, request.answers = request.answers, answers
@@ -283,55 +248,78 @@ class EndpointPredictor:
         if answer.concerns == "lost" or (answer.sent and others):
             request.misses += 1
         slow = isinstance(answer.error, DeadlineExceeded)  # fewer rows may take less than the time they have
-        if request.count > 1 and (request.misses >= self._halved_after or slow):
+        request.slow = slow
+        misses = _LATE_MISSES if slow and others and self._is_there else _MISSES
+        if request.count > 1 and slow and self._is_there:
+            self._look_through(request, answer.error, silent=silent)
+        elif request.count > 1 and (request.misses >= self._halved_after or slow):
+            self._tell(request, answer.error)
             self._halve(request, answer.error)
-        elif request.misses >= _MISSES and (others or self._is_there):
+        elif request.misses >= misses and (others or self._is_there):
             others_too = " while other requests were answered" if others else ""
-            told = f"it went unanswered {_MISSES} times{others_too}: {answer.error}"
+            told = f"it went unanswered {misses} times{others_too}: {answer.error}"
             self._halve(request, Internal(told))
         else:
-            if before == answers and self._good is not None:
-                good = _Question([self._good], request.question.around, 1, [None])
-                self._waiting.appendleft(_Request(good, 0, 1, probe=True))
+            late = slow and self._is_there
+            if late:
+                log.warning("%s: %s; asked again", self._called, answer.error)
+            else:
+                self._tell(request, answer.error)
+            if late or before == answers:
+                self._probe(request)
             self._again(request, answer.error)
 
-    def _again(self, request: _Request, error: ServingError) -> None:
-        since = self.throttle.since
-        patience = self._patience if self._reached else min(self._patience, FIRST_PATIENCE)
-        if since is not None and monotonic() - since > patience:
-            told = f"{error}; no request has been answered for {patience:g} s"
-            self._fail(request.question, type(error)(told))
-        else:
+    def _look_through(self, request: Request, error: ServingError, *, silent: bool) -> None:
+        """Ask about parts of a request that took too long, few where it is not known to be the reason.
+
+        It is where the application answered what was sent later, or has nothing else to do: then a row of it
+        most likely hangs. What has too much to do gets to all of its requests too late.
+        """
+        if self._given_up(request, error):
+            return
+        parts = _PARTS if self._newest > request.number or not self._under_way else 2
+        rows = -(-request.count // min(parts, request.count))
+        log.warning("%s: %s to %d rows; asked again %d at a time", self._called, error, request.count, rows)
+        self._waiting.extend(request.parts(parts))
+        if silent:
+            self._probe(request)
+
+    def _probe(self, request: Request) -> None:
+        """Ask about a row that was answered before everything else, unless that is to be done anyway."""
+        if self._good is not None and not any(one.probe for one in self._waiting):
+            good = Question([self._good], request.question.around, 1, [None])
+            self._waiting.appendleft(Request(good, 0, 1, probe=True))
+
+    def _again(self, request: Request, error: ServingError) -> None:
+        if not self._given_up(request, error):
             self._waiting.append(request)
 
-    def _fail(self, question: _Question, error: ServingError) -> None:
+    def _given_up(self, request: Request, error: ServingError) -> bool:
+        """Whether nobody has answered for too long; then the question has failed."""
+        since = self.throttle.since
+        patience = self._patience if self._reached else min(self._patience, FIRST_PATIENCE)
+        if request.slow and self._is_there:  # one that hangs keeps others waiting if there is room for one
+            patience = max(patience, 2 * self._asked.timeout)
+        if since is None or monotonic() - since <= patience:
+            return False
+        told = f"{error}; no request has been answered for {patience:g} s"
+        self._fail(request.question, type(error)(told))
+        return True
+
+    def _tell(self, request: Request, error: ServingError) -> None:
+        """Have the log say, now and then, that there are no answers."""
+        since, (before, after) = self.throttle.since, self._told
+        if since is None:
+            return
+        if since != before:
+            after = _TELLS_AFTER
+        if (silent := request.ready - since) >= after:
+            pause = max(0.0, request.ready - monotonic())
+            log.warning("%s: %s; asked again in %.0f s", self._called, error, pause)
+            after = 2 * silent
+        self._told = (since, after)
+
+    def _fail(self, question: Question, error: ServingError) -> None:
         """Ask nothing more of a question."""
         question.failure = error
         self._waiting = deque(one for one in self._waiting if one.question is not question)
-
-
-def _cut(question: _Question, rows: int) -> Iterator[_Request]:
-    """Cut a question into requests that are neither of too many rows nor of too many bytes."""
-    start = size = 0
-    for index, text in enumerate(question.texts):
-        bad = not text
-        if index > start and (bad or index - start >= rows or size + len(text) > BYTES):
-            yield _Request(question, start, index)
-            start, size = index, 0
-        if bad:
-            start = index + 1
-        size += len(text)
-    if start < len(question.texts):
-        yield _Request(question, start, len(question.texts))
-
-
-def _ranges(question: _Question) -> Iterator[tuple[int, int, Predictions | ServingError]]:
-    """Yield what lies between bad rows as one, so that it does not matter which requests there were."""
-    start = 0
-    for bad in [*sorted(question.errors), len(question.texts)]:
-        if bad > start:
-            values = object_column(question.predictions[start:bad])
-            yield start, bad, Predictions({"prediction": values}, bad - start)
-        if bad < len(question.texts):
-            yield bad, bad + 1, question.errors[bad]
-        start = bad + 1

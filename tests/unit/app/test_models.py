@@ -22,6 +22,7 @@ def test_settings_say_how_containers_are_run(tmp_path):
         TRIVET_CONTAINERS_CACHE=str(tmp_path),
         TRIVET_CONTAINERS_CONCURRENCY="3",
         TRIVET_CONTAINERS_START_TIMEOUT="7",
+        TRIVET_CONTAINERS_TIMEOUT="90",
         TRIVET_CONTAINERS_LIMIT="true",
         TRIVET_ARTIFACTS_ALLOW_CONTAINERS="false",
     )
@@ -32,6 +33,7 @@ def test_settings_say_how_containers_are_run(tmp_path):
         cache=tmp_path,
         concurrency=3,
         start_timeout=7,
+        timeout=90,
         limited=True,
     )
 

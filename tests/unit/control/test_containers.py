@@ -316,14 +316,10 @@ def test_a_folder_that_is_gone_is_that_models_trouble_alone(server):
 def test_the_settings_fill_in_what_the_model_leaves_open(server):
     version = upload(server, application(server))
     cache = Path("/cache")
-    settings = OwnContainers(engine="process", cache=cache, concurrency=3, start_timeout=7)
+    settings = OwnContainers(engine="process", cache=cache, concurrency=3, start_timeout=7, timeout=9)
     spec = container_spec(version, server.store, settings)
-    assert (spec.engine, spec.cache, spec.concurrency, spec.start_timeout) == (
-        "process",
-        Path("/cache"),
-        3,
-        7,
-    )
+    assert (spec.engine, spec.cache, spec.concurrency) == ("process", Path("/cache"), 3)
+    assert (spec.start_timeout, spec.timeout) == (7, 9)
     assert spec.predict_route == "/v1/endpoints/0/deployedModels/0:predict"
     assert dict(spec.about) == {"AIP_PROJECT_NUMBER": "local"}
     slow = replace(version, document={"containerSpec": {"deploymentTimeout": "90s", "predictRoute": "/p"}})

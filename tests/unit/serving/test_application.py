@@ -1,5 +1,7 @@
 """An application as jobs ask it: what its answers mean for a row, and for the whole."""
 
+import json
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,11 +14,13 @@ from trivet.core.errors import (
     FailedPrecondition,
     Internal,
     InvalidArgument,
+    ResourceExhausted,
     Unavailable,
 )
 from trivet.core.instances import Instances, object_column
 from trivet.core.predictor import Traits
 from trivet.core.signature import Signature
+from trivet.serving import remote
 from trivet.serving.application import ApplicationPredictor
 
 
@@ -126,6 +130,75 @@ def test_one_that_does_not_answer_at_all_ends_the_job(error, told):
         return
     with pytest.raises(type(error), match=told):
         score(application, 1)
+
+
+def hangs(*rows):
+    """Give no answer in time to a request that has one of these rows in it."""
+    late = DeadlineExceeded("the container gave no answer within 5 s")
+    return lambda body: late if set(json.loads(body)["instances"]) & set(rows) else echo(body)
+
+
+@pytest.mark.parametrize(
+    ("row", "count", "asked"), [(40, 81, 4), (80, 81, 4), (0, 81, 4), (0, 8, 3), (0, 1, 3)]
+)
+def test_a_row_that_hangs_fails_alone_and_costs_few_waits(caplog, row, count, asked):
+    application = Application(hangs(row), concurrency=1)
+    found = score(application, *range(count))
+    ((at, _, error),) = [one for one in found if isinstance(one[2], Exception)]
+    assert sum(stop - start for start, stop, _ in found) == count
+    assert (at, type(error)) == (row, Internal)
+    assert str(error).endswith("the container gave no answer within 5 s")
+    waits = [body for body in application.asked if row in json.loads(body)["instances"]]
+    assert len(waits) == asked
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == asked - 1
+    if row == 40:
+        assert told == [
+            "a: the container gave no answer within 5 s to 64 rows; asked again 8 at a time",
+            "a: the container gave no answer within 5 s to 8 rows; asked again 1 at a time",
+            "a: the container gave no answer within 5 s; asked again",
+        ]
+
+
+def test_rows_that_hang_are_each_found():
+    rows = (0, 1, 63, 90)
+    found = score(Application(hangs(*rows), concurrency=4), *range(100))
+    assert [start for start, _, answer in found if isinstance(answer, Exception)] == list(rows)
+    assert sum(stop - start for start, stop, _ in found) == 100
+
+
+def test_what_is_late_for_all_that_is_asked_at_once_is_halved():
+    both = threading.Barrier(2)
+
+    def busy(body):
+        if len(json.loads(body)["instances"]) < 64:
+            return echo(body)
+        both.wait(10)
+        return DeadlineExceeded("the container gave no answer within 5 s")
+
+    application = Application(busy)
+    assert score(application, *range(128)) == [(0, 128, list(range(128)))]
+    assert 32 in {len(json.loads(body)["instances"]) for body in application.asked}
+
+
+def test_one_that_answers_nobody_any_more_ends_the_job():
+    application = Application(lambda body: DeadlineExceeded("late"), timeout=0.2)
+    with pytest.raises(DeadlineExceeded, match=r"late; no request has been answered for 0.4 s"):
+        score(application, *range(640))
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, 0), (1000, 1)])
+def test_one_that_has_no_time_is_told_now_and_then(caplog, monkeypatch, times, told):
+    monkeypatch.setattr(remote, "_TELLS_AFTER", 0.25)
+    refusals = iter([Reply(429, "0.1", b"slow down")] * times)
+    application = Application(lambda body: next(refusals, None) or echo(body), concurrency=1)
+    if told:
+        with pytest.raises(ResourceExhausted, match="slow down"):
+            score(application, 1)
+    else:
+        assert score(application, 1) == [(0, 1, [1])]
+    messages = {record.getMessage() for record in caplog.records}
+    assert messages == ({"a: the container answered 429: 'slow down'; asked again in 0 s"} if told else set())
 
 
 def test_one_that_cannot_be_started_again_ends_the_job():
