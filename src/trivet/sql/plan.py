@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from trivet.core.errors import InvalidArgument, NotFound, ServingError
+from trivet.core.errors import InvalidArgument, NotFound, ServingError, Unimplemented
 from trivet.sql import images, predict, written
 from trivet.sql.failures import told
 from trivet.sql.files import reading
@@ -253,6 +253,8 @@ class Planner:
         for one in list(tree.find_all(exp.Parameter)):
             if isinstance(one.parent, exp.Cast) and one.parent.meta.get("parameter"):
                 continue
+            if isinstance(one.this, exp.Parameter):
+                raise Unimplemented(f"@@{one.this.name}: Trivet has no system variables{at(one)}")
             name = one.name.lower()
             if name not in self.parameters:
                 called = f"'{one.name}'" if not _positional(name) else f"number {name[1:]}"

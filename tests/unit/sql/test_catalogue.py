@@ -458,6 +458,7 @@ ERRORS = {
         "Unrecognized name: kindd; Did you mean kind? at [1:8]",
     ),
     "SELECT @x": (InvalidArgument, "Query parameter 'x' not found at [1:8]"),
+    "SELECT @@project_id": (Unimplemented, "@@project_id: Trivet has no system variables at [1:8]"),
     "SELECT * FROM ds.flower": (NotFound, "Not found: Table local:ds.flower at [1:15]"),
     "SELECT * FROM ds.FLOWERS": (NotFound, "did you mean flowers?"),
     "SELECT * FROM flowers": (InvalidArgument, 'Table "flowers" must be qualified with a dataset'),
