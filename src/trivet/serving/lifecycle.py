@@ -32,6 +32,9 @@ log = logging.getLogger("trivet")
 
 QUICK_BATCH_SECONDS = 0.005
 
+_SHOWN = 5
+"""How many names of files an error lists."""
+
 TYPICAL_ROWS = 64
 """Rows of the batch that is measured: what many callers of one row each make of it under load."""
 
@@ -178,9 +181,21 @@ def find(path: Path, framework: str = "") -> tuple[str, Path]:
     if path.is_dir() and not runtime.recognises(path):
         files = [f for f in sorted(path.iterdir()) if f.is_file() and runtime.recognises(f)]
         if len(files) != 1:
-            raise NotFound(f"{path}: expected one {framework} model file; found {len(files)}")
+            raise NotFound(f"{path}: expected one {framework} model file; found {_seen(path, files)}")
         return framework, files[0]
     return framework, path
+
+
+def _seen(folder: Path, files: list[Path]) -> str:
+    """Return the names of the model's files, or else of what is there, with the frameworks that know it."""
+    names = []
+    for one in files or sorted(folder.iterdir()):
+        try:
+            names.append(f"{one.name} ({registry.detect(one)[0]})")
+        except ServingError:
+            names.append(one.name)
+    shown = ", ".join(names[:_SHOWN]) + (", .." if len(names) > _SHOWN else "")
+    return shown or "nothing"
 
 
 def _warm_up(

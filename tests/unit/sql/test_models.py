@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.sql.models import DS, opened
 from trivet.app import owners
 from trivet.control.fields import check_id
-from trivet.core.errors import Aborted, AlreadyExists, ServingError
+from trivet.core.errors import Aborted, AlreadyExists, NotFound, ServingError
 from trivet.settings import Storage
 from trivet.sql import kept
 from trivet.sql.creation import own_id
@@ -146,6 +146,18 @@ def test_models_come_from_buckets(tmp_path, world):
     world.run(ONNX.format("gs://bucket/onnx-regressor/*"))
     (version,) = world.versions("ds-m")
     assert version.artifact.source == "gs://bucket/onnx-regressor"
+
+
+def test_files_of_another_framework_are_named(tmp_path, world):
+    lightgbm = tmp_path / "l"
+    lightgbm.mkdir()
+    (lightgbm / "g.txt").write_text("tree\nversion=v4\nnum_class=1\n")
+    text = "CREATE MODEL ds.m OPTIONS(model_type='XGBOOST', model_path='l/g.txt')"
+    with pytest.raises(NotFound, match=r"expected one xgboost model file; found g\.txt \(lightgbm\) at"):
+        world.run(text)
+    (lightgbm / "README").write_text("")
+    with pytest.raises(NotFound, match=r"found README, g\.txt \(lightgbm\) at \[1:49\]$"):
+        world.run(text.replace("g.txt", "*"))
 
 
 def test_a_place_is_there_for_the_next_process(tmp_path, world):
