@@ -46,7 +46,9 @@ _UNCONVERTED = re.compile(
     r"Could not convert (?:string )?(?P<value>.+?) to \w+ when casting from source column (?P<column>.+)"
 )
 _REFUSED = re.compile(
-    r'"(?P<said>(?:Invalid |Bad |DATE |DATETIME |TIMESTAMP )[\w ]+: .*?)"(?:, expected| to [A-Z])', re.DOTALL
+    r"(?P<quote>[\"'])(?P<said>(?:Invalid |Bad |DATE |DATETIME |TIMESTAMP )[\w ]+: .*?)(?P=quote)"
+    "(?:, expected| to [A-Z])",
+    re.DOTALL,
 )
 _LOCKED = re.compile(r'file "(?P<file>[^"]+)": Conflicting lock is held in .*?\(PID (?P<process>\d+)\)')
 

@@ -72,6 +72,8 @@ CASES = [
     right("MERGE ds.a t USING UNNEST([STRUCT(1 AS k, 'v' AS v)]) AS u ON t.id = u.k WHEN MATCHED THEN UPDATE SET s = u.v; SELECT s FROM ds.a WHERE id = 1", ('v',)),
     wrong("MERGE ds.a t USING (SELECT 1 AS id UNION ALL SELECT 1) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET s = 'd'", "at most one"),
     wrong("MERGE ds.a t USING ds.b s ON t.s = s.id WHEN MATCHED THEN DELETE"),
+    wrong("CREATE OR REPLACE TABLE ds.c (d DATE); INSERT INTO ds.c VALUES ('infinity')", 'Could not cast literal "infinity" to type DATE'),
+    wrong("CREATE OR REPLACE TABLE ds.c (d DATE); INSERT INTO ds.c VALUES (NULL); UPDATE ds.c SET d = 'epoch' WHERE TRUE", "Could not cast literal"),
     right("TRUNCATE TABLE ds.a; SELECT COUNT(*) FROM ds.a", (0,)),
     right("CREATE OR REPLACE TABLE ds.c (id INT64) AS SELECT 5 AS id; SELECT * FROM ds.c", (5,)),
     right("CREATE OR REPLACE TABLE ds.c LIKE ds.a; SELECT COUNT(*) FROM ds.c", (0,)),

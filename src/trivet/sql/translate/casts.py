@@ -8,7 +8,8 @@ Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion
 from sqlglot import exp
 
 from trivet.sql.translate import fractions
-from trivet.sql.translate.forms import Node, Rules, form, integer, kind, refused, type_of, wrong
+from trivet.sql.translate.forms import Node, Rules, form, integer, is_text, kind, refused, type_of, wrong
+from trivet.sql.translate.texts import converted
 
 RULES = Rules()
 
@@ -128,9 +129,15 @@ def _cast(node: Node) -> Node | None:
             and not value.is_string
         ):
             node.set("this", exp.Literal.number(value.name))
+            return None
+        if name in _OF_TEXT and (is_text(value) or kind(value) in ("STRING", None)):
+            return converted(value, name, node.to.sql(dialect="duckdb"), safe=safe)
         return None
     new = rule(value)
     return tried(new, name) if safe else new
+
+
+_OF_TEXT = ("DATE", "DATETIME", "TIME", "TIMESTAMP", "FLOAT64", "NUMERIC", "BIGNUMERIC")
 
 
 def tried(value: Node, name: str | None = None) -> Node:

@@ -8,8 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlglot import exp
 
-from trivet.sql.translate.coercion import NUMBERS, TIMES, is_constant, is_null, known, meets, name, shown
-from trivet.sql.translate.forms import Node, name_of, wrong
+from trivet.sql.translate.coercion import (
+    NUMBERS,
+    TIMES,
+    common,
+    is_constant,
+    is_null,
+    known,
+    meets,
+    name,
+    shown,
+)
+from trivet.sql.translate.forms import Node, is_text, name_of, wrong
+from trivet.sql.translate.texts import fits
 from trivet.sql.translate.typed import of_item
 
 _SIGNS: Mapping[type, str] = {
@@ -42,10 +53,18 @@ def assigned(value: Node, type_: exp.DataType | None, column: str) -> None:
         "DATE",
         "DATETIME",
     ):
+        _literals([value], target)
         return
     raise wrong(
         value, f"Value of type {source} cannot be assigned to column {column}, which has type {target}"
     )
+
+
+def _literals(values: Sequence[Node], type_: str | None) -> None:
+    """Raise InvalidArgument for a literal that is to be a date or a time, and is none."""
+    for one in values:
+        if type_ in TIMES and is_text(one) and not fits(one.name, str(type_)):
+            raise wrong(one, f'Could not cast literal "{one.name}" to type {type_}')
 
 
 def known_type(type_: exp.DataType | None) -> str | None:
@@ -70,6 +89,7 @@ def _comparison(node: Node) -> None:
     _comparable(node, sides, _ORDERS.get(type(node), "Equality"))
     if not meets(sides):
         raise _signature(node, _SIGNS[type(node)], sides)
+    _literals(sides, common(sides))
 
 
 def _comparable(node: Node, values: Sequence[Node], what: str) -> None:
@@ -84,6 +104,7 @@ def _between(node: exp.Between) -> None:
     _comparable(node, values, "Less than")
     if not meets(values):
         raise _signature(node, "BETWEEN", values)
+    _literals(values, common(values))
 
 
 def _in(node: exp.In) -> None:
@@ -97,6 +118,7 @@ def _in(node: exp.In) -> None:
     for one in values[1:]:
         if not meets([node.this, one]):
             raise _signature(node, "IN", [node.this, one])
+        _literals([one], known(node.this))
 
 
 def _held(type_: exp.DataType | None) -> Node:

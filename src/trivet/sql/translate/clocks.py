@@ -5,6 +5,7 @@ from sqlglot import exp
 from trivet.sql.translate.bounds import within
 from trivet.sql.translate.formats import parsed_time, written_time
 from trivet.sql.translate.forms import Node, Rules, form, kind, refused
+from trivet.sql.translate.texts import converted
 from trivet.sql.translate.times import at_zone, temporal
 
 RULES = Rules()
@@ -34,6 +35,8 @@ def _now(_node: Node) -> Node:
 def _date(node: Node) -> Node:
     zone = node.args.get("zone")
     value = at_zone(node.this, zone) if zone is not None else node.this
+    if kind(value) == "STRING":
+        value = converted(value, "DATETIME", "TIMESTAMP")
     return form("CAST(_x AS DATE)", "DATE", x=value)
 
 
@@ -64,15 +67,15 @@ def _datetime(node: Node) -> Node:
 
 @RULES(exp.TsOrDsToDatetime)
 def _to_datetime(node: Node) -> Node:
-    return form("CAST(_x AS TIMESTAMP)", "DATETIME", x=node.this)
+    return converted(node.this, "DATETIME", "TIMESTAMP")
 
 
 @RULES(exp.Timestamp)
 def _timestamp(node: Node) -> Node:
     zone = node.args.get("zone")
     if zone is not None:
-        return _zoned(node.this, zone)
-    return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=node.this)
+        return _zoned(converted(node.this, "DATETIME", "TIMESTAMP"), zone)
+    return converted(node.this, "TIMESTAMP", "TIMESTAMPTZ")
 
 
 def _zoned(value: Node, zone: Node | str) -> Node:
@@ -82,12 +85,12 @@ def _zoned(value: Node, zone: Node | str) -> Node:
 
 @RULES(exp.TsOrDsToTimestamp)
 def _to_timestamp(node: Node) -> Node:
-    return form("CAST(_x AS TIMESTAMPTZ)", "TIMESTAMP", x=node.this)
+    return converted(node.this, "TIMESTAMP", "TIMESTAMPTZ")
 
 
 @RULES(exp.TsOrDsToTime)
 def _to_time(node: Node) -> Node:
-    return form("CAST(_x AS TIME)", "TIME", x=node.this)
+    return converted(node.this, "TIME", "TIME")
 
 
 @RULES(exp.Time)

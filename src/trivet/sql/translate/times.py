@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from trivet.sql.translate.bounds import within
 from trivet.sql.translate.forms import Node, Rules, expect, form, is_text, kind, refused, wrong
+from trivet.sql.translate.texts import converted
 
 RULES = Rules()
 
@@ -48,7 +49,7 @@ def unit_of(node: Node, given: Node | None) -> tuple[str, int]:
 def temporal(node: Node, type_: str, name: str, *others: str) -> Node:
     """Return a value as one of these types; a string literal becomes the first of them."""
     if is_text(node) or isinstance(node, (exp.Parameter, exp.Placeholder)):
-        return form(f"CAST(_x AS {_CAST[type_]})", type_, x=node)
+        return converted(node, type_, _CAST[type_])
     if kind(node) == "STRING":
         raise wrong(node, f"No matching signature for function {name}: expected {type_}, found STRING")
     return expect(node, name, type_, *others)
