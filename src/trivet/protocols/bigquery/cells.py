@@ -36,8 +36,10 @@ def rows_json(table: Any, fields: Sequence[Field], *, micros: bool) -> bytes:
     return b"".join((b"[", b",".join(parts), b"]"))
 
 
-def expect_no_null_items(batch: Any, fields: Sequence[Field]) -> None:
-    """Raise InvalidArgument where an array has a NULL in it, which BigQuery's results cannot have."""
+def expect_results(batch: Any, fields: Sequence[Field]) -> None:
+    """Raise InvalidArgument for what BigQuery's results cannot have: NULL in an array, years before 1 or
+    after 9999, which files may have.
+    """
     for array, field in zip(batch, fields, strict=True):
         _expect(array, field.type, field.name)
 
@@ -51,6 +53,29 @@ def _expect(array: Any, type_: Type, name: str) -> None:
     elif type_.kind == "STRUCT" and array.null_count < len(array):
         for part, field in zip(array.flatten(), type_.fields, strict=True):
             _expect(part, field.type, f"{name}.{field.name}")
+    elif type_.kind in _RANGES and array.null_count < len(array):
+        _expect_in_range(array, type_.kind, name)
+
+
+_RANGES = {
+    "DATE": (-719_162, 2_932_896),
+    "DATETIME": (-62_135_596_800_000_000, 253_402_300_799_999_999),
+    "TIMESTAMP": (-62_135_596_800_000_000, 253_402_300_799_999_999),
+}
+"""Days, and microseconds, from 1970."""
+
+
+def _expect_in_range(array: Any, kind: Kind, name: str) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    days = kind == "DATE"
+    values = (
+        array.cast("int32") if days else _in_micros(array, pa.timestamp("us", array.type.tz)).cast("int64")
+    )
+    found, (first, last) = pc.min_max(values).as_py(), _RANGES[kind]
+    if found["min"] < first or found["max"] > last:
+        raise InvalidArgument(f"{kind} value is out of range, 0001-01-01 to 9999-12-31, in field {name}")
 
 
 def _cells(array: Any, type_: Type, micros: bool) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trivet.core.errors import InvalidArgument, NotFound
-from trivet.protocols.bigquery.cells import expect_no_null_items, rows_json
+from trivet.protocols.bigquery.cells import expect_results, rows_json
 from trivet.sql.types import Field
 
 IN_MEMORY = 8 << 20
@@ -63,7 +63,7 @@ class KeptRows:
             for batch in reader:
                 if not batch.num_rows:
                     continue
-                expect_no_null_items(batch, self.fields)
+                expect_results(batch, self.fields)
                 self._starts.append(self.total)
                 self.total += batch.num_rows
                 self.size += batch.nbytes

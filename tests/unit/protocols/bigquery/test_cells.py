@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivet.core.errors import InvalidArgument
-from trivet.protocols.bigquery.cells import expect_no_null_items, rows_json
+from trivet.protocols.bigquery.cells import expect_results, rows_json
 from trivet.protocols.bigquery.schema import schema_json
 from trivet.sql.json_values import arrow_type
 from trivet.sql.types import Field, Type, array, struct
@@ -129,6 +129,34 @@ def test_a_null_in_an_array_is_refused_by_name(type_, value, name):
     with pytest.raises(
         InvalidArgument, match=f"Array cannot have a null element; error in writing field {name}$"
     ):
-        expect_no_null_items(batch, fields)
+        expect_results(batch, fields)
     [fine] = table(fields, [(None,)]).to_batches()
-    expect_no_null_items(fine, fields)
+    expect_results(fine, fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "far", "near"),
+    [
+        ("DATE", pa.scalar(2_932_897, pa.date32()), pa.scalar(2_932_896, pa.date32())),
+        ("DATE", pa.scalar(-719_163, pa.date32()), pa.scalar(-719_162, pa.date32())),
+        ("DATETIME", pa.scalar(2**63 - 1, pa.timestamp("us")), pa.scalar(datetime.datetime.max)),
+        (
+            "TIMESTAMP",
+            pa.scalar(2**58, pa.timestamp("us", "UTC")),
+            pa.scalar(2**30, pa.timestamp("s", "UTC")),
+        ),
+    ],
+)
+def test_a_date_that_bigquery_has_not_is_refused_by_name(kind, far, near):
+    fields = [Field("c", Type(kind))]
+    for one in (near, pa.scalar(None, near.type)):
+        expect_results(pa.record_batch({"c": pa.array([None, one.as_py()], one.type)}), fields)
+    batch = pa.record_batch(
+        {"c": pa.array([None, far.value], pa.int64()).cast(_whole(far.type)).cast(far.type)}
+    )
+    with pytest.raises(InvalidArgument, match=f"{kind} value is out of range, .* in field c$"):
+        expect_results(batch, fields)
+
+
+def _whole(type_):
+    return pa.int32() if pa.types.is_date32(type_) else pa.int64()
