@@ -67,6 +67,13 @@ def _literals(values: Sequence[Node], type_: str | None) -> None:
             raise wrong(one, f'Could not cast literal "{one.name}" to type {type_}')
 
 
+def _meet(values: Sequence[Node]) -> bool:
+    if not meets(values):
+        return False
+    _literals(values, common(values))
+    return True
+
+
 def known_type(type_: exp.DataType | None) -> str | None:
     """Return the kind of a type."""
     holder = exp.Column()
@@ -87,9 +94,8 @@ def _comparison(node: Node) -> None:
         return  # an assignment
     sides = [node.left, node.right]
     _comparable(node, sides, _ORDERS.get(type(node), "Equality"))
-    if not meets(sides):
+    if not _meet(sides):
         raise _signature(node, _SIGNS[type(node)], sides)
-    _literals(sides, common(sides))
 
 
 def _comparable(node: Node, values: Sequence[Node], what: str) -> None:
@@ -102,9 +108,8 @@ def _comparable(node: Node, values: Sequence[Node], what: str) -> None:
 def _between(node: exp.Between) -> None:
     values = [node.this, node.args["low"], node.args["high"]]
     _comparable(node, values, "Less than")
-    if not meets(values):
+    if not _meet(values):
         raise _signature(node, "BETWEEN", values)
-    _literals(values, common(values))
 
 
 def _in(node: exp.In) -> None:
@@ -116,9 +121,8 @@ def _in(node: exp.In) -> None:
         values.append(_held(of_item(unnest.expressions[0].type)))
     _comparable(node, values, "Equality")
     for one in values[1:]:
-        if not meets([node.this, one]):
+        if not _meet([node.this, one]):
             raise _signature(node, "IN", [node.this, one])
-        _literals([one], known(node.this))
 
 
 def _held(type_: exp.DataType | None) -> Node:
@@ -176,7 +180,7 @@ def _if(node: exp.If) -> None:
             raise wrong(node.this, f"CASE condition should be of type BOOL, but is {known(node.this)}")
         return
     values = [node.args["true"], *([node.args["false"]] if node.args.get("false") else [])]
-    if known(node.this) not in ("BOOL", None) or not meets(values):
+    if known(node.this) not in ("BOOL", None) or not _meet(values):
         raise wrong(
             node, f"No matching signature for function IF for argument types: {shown([node.this, *values])}"
         )
@@ -186,11 +190,11 @@ def _case(node: exp.Case) -> None:
     values = [one.args["true"] for one in node.args["ifs"]]
     if node.args.get("default") is not None:
         values.append(node.args["default"])
-    if not meets(values):
+    if not _meet(values):
         raise wrong(node, f"No matching signature for operator CASE for argument types: {shown(values)}")
     if node.this is not None:
         for one in node.args["ifs"]:
-            if not meets([node.this, one.this]):
+            if not _meet([node.this, one.this]):
                 raise _signature(one.this, "CASE", [node.this, one.this])
 
 
@@ -198,7 +202,7 @@ def _together(node: Node) -> None:
     """Functions whose arguments have to have a type in common."""
     second = [node.expression] if isinstance(node, exp.Nullif) else node.expressions
     values = [node.this, *second]
-    if not meets(values):
+    if not _meet(values):
         called = "IFNULL" if isinstance(node, exp.Coalesce) and len(values) == 2 else name_of(node)
         raise _function(node, called, values)
 
@@ -206,7 +210,7 @@ def _together(node: Node) -> None:
 def _array(node: exp.Array) -> None:
     if any(isinstance(one, exp.Query) for one in node.expressions):
         return
-    if not meets(node.expressions):
+    if not _meet(node.expressions):
         kinds = ", ".join(dict.fromkeys(name(one) for one in node.expressions if not is_null(one)))
         raise wrong(node, f"Array elements of types {{{kinds}}} do not have a common supertype")
     if any(known(one) == "ARRAY" for one in node.expressions):

@@ -34,7 +34,9 @@ def _now(_node: Node) -> Node:
 @RULES(exp.Date, exp.TsOrDsToDate)
 def _date(node: Node) -> Node:
     zone = node.args.get("zone")
-    value = at_zone(node.this, zone) if zone is not None else node.this
+    if zone is not None:
+        return within(form("CAST(_x AS DATE)", "DATE", x=at_zone(node.this, zone)), "DATE")
+    value = node.this
     if kind(value) == "STRING":
         value = converted(value, "DATETIME", "TIMESTAMP")
     return form("CAST(_x AS DATE)", "DATE", x=value)
@@ -59,7 +61,7 @@ def _datetime_of(node: Node) -> Node:
 def _datetime(node: Node) -> Node:
     value, other = node.this, node.expression
     if kind(other) == "STRING":
-        return at_zone(value, other)
+        return within(at_zone(value, other), "DATETIME")
     if kind(other) == "TIME" or kind(value) == "DATE":
         return form("CAST(_x AS DATE) + CAST(_y AS TIME)", "DATETIME", x=value, y=other)
     raise refused(node, "the type of the second argument is not known here; CAST it to STRING or TIME")

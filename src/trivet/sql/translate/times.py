@@ -185,7 +185,7 @@ def _extract(node: Node) -> Node:
     if isinstance(value, exp.AtTimeZone):
         value = at_zone(value.this, value.args["zone"])
     if unit in ("DATE", "TIME", "DATETIME"):
-        return form(f"CAST(_x AS {_CAST[unit]})", unit, x=value)
+        return within(form(f"CAST(_x AS {_CAST[unit]})", unit, x=value), unit)
     if node.this.name.upper() == "ISOWEEK":
         return form("date_part('week', _x)", "INT64", x=value)
     if start:
@@ -198,8 +198,8 @@ def _extract(node: Node) -> Node:
 
 
 def at_zone(value: Node, zone: Node) -> Node:
-    """Return the wall clock of a TIMESTAMP in a zone, as a DATETIME."""
-    return within(form("CAST(_x AS TIMESTAMPTZ) AT TIME ZONE _zone", x=value, zone=zone), "DATETIME")
+    """Return the wall clock of a TIMESTAMP in a zone, as a DATETIME, which may be out of range."""
+    return form("CAST(_x AS TIMESTAMPTZ) AT TIME ZONE _zone", "DATETIME", x=value, zone=zone)
 
 
 @RULES(exp.GenerateDateArray, exp.GenerateTimestampArray)
