@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections import Counter
@@ -170,6 +171,29 @@ def status(server, endpoint):
     (one,) = (one for one in told["endpoints"] if one["name"].endswith(f"/{endpoint}"))
     (model,) = one["deployedModels"]
     return model["state"], model["containersWell"]
+
+
+def test_callers_are_told_why_a_container_cannot_be_started_again(plane, tmp_path):
+    away = tmp_path / "away"
+    folder = Path(shutil.copytree(MOODY, tmp_path / "app"))
+    begins = (
+        f"from pathlib import Path\nif Path({str(away)!r}).exists():\n print('no')\n raise SystemExit(3)\n"
+    )
+    (folder / "app.py").write_text(begins + (MOODY / "app.py").read_text())
+    plane.endpoint("loops")
+    plane.deploy("loops", upload(plane, "loops", folder))
+    away.touch()
+    error(plane, "loops", do("crash", 5), **{"X-Server-Timeout": "0.3"})
+    expected = "waiting for the container: the container ended with 3 before it was ready"
+
+    def told():
+        return error(plane, "loops", 1, **{"X-Server-Timeout": "0.3"})[2]
+
+    until(lambda: expected in told())
+    assert "last lines" not in told()
+    away.unlink()
+    url = f"{PARENT}/endpoints/loops:predict"
+    until(lambda: plane.client.post(url, json={"instances": [1]}).status_code == 200)
 
 
 def pids(plane, endpoint, count):

@@ -2,16 +2,17 @@
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
 
 from trivet.app.children import Child, together
-from trivet.app.messages import (
-    Remote,
-)
+from trivet.app.messages import Remote
 from trivet.app.seats import Seat
+from trivet.containers.life import State
 from trivet.core.errors import FailedPrecondition, Unavailable
+from trivet.serving.announce import Announcer
 from trivet.serving.lifecycle import ModelInfo, ModelSpec
 
 Start = Callable[[str, socket.socket], Awaitable[Child]]
@@ -29,6 +30,7 @@ class Group:
         self.info = info
         self.seats: list[Seat] = []
         self._sockets: list[tuple[Path, socket.socket]] = []
+        self._vacancies: list[Vacancy] = []
 
     def __repr__(self) -> str:
         return f"<Group {self.spec.ref}, {self.seats}>"
@@ -50,7 +52,13 @@ class Group:
             listening = _listen(path)
             self._sockets.append((path, listening))
             name = f"replica {index} of {self.spec.ref}"
-            self.seats.append(Seat(name, partial(start, name, listening), replaced))
+            begin = partial(start, name, listening)
+            if self.spec.container is None:
+                self.seats.append(Seat(name, begin, replaced))
+            else:
+                vacancy = Vacancy(listening, begin)
+                self._vacancies.append(vacancy)
+                self.seats.append(Seat(name, vacancy.start, replaced, vacancy.tell))
         await together(seat.open() for seat in self.seats)
         child = self.seats[0].child
         if self.info is None and child is not None:
@@ -60,10 +68,42 @@ class Group:
         """Start none again; return the processes that are left."""
         for seat in self.seats:
             seat.close()
+        for vacancy in self._vacancies:
+            vacancy.close()
         for path, listening in self._sockets:
             listening.close()
             path.unlink(missing_ok=True)
         return [seat.child for seat in self.seats if seat.child is not None]
+
+
+class Vacancy:
+    """Tells fronts why a container could not be started again, at the socket where its keeper would."""
+
+    def __init__(self, listening: socket.socket, begin: Callable[[], Awaitable[Child]]) -> None:
+        self._listening = listening
+        self._begin = begin
+        self._announcer: Announcer | None = None
+
+    def __repr__(self) -> str:
+        return f"<Vacancy {self._announcer}>"
+
+    async def start(self) -> Child:
+        """Start a keeper, to which the socket is left."""
+        self.close()
+        return await self._begin()
+
+    async def tell(self, error: Exception) -> None:
+        """Say why there is none. What the container printed is for the log alone."""
+        reason = str(error).partition("\n")[0].removesuffix("; its last lines:")
+        self._announcer = Announcer(State(0, well=False, over=True, reason=reason))
+        with suppress(OSError):  # too many files are open
+            await self._announcer.start(self._listening.dup())
+
+    def close(self) -> None:
+        """Say nothing more."""
+        if self._announcer is not None:
+            self._announcer.stop()
+            self._announcer = None
 
 
 def _listen(path: Path) -> socket.socket:

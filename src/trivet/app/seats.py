@@ -12,17 +12,27 @@ from trivet.serving.backoff import STABLE_SECONDS, pause
 log = logging.getLogger("trivet")
 
 
+async def _untold(error: Exception) -> None:
+    """Tell nobody but the log."""
+
+
 class Seat:
     """A place that always has a process: when it ends, another takes its place."""
 
     def __init__(
-        self, name: str, start: Callable[[], Awaitable[Child]], ended: Callable[[Child], None]
+        self,
+        name: str,
+        start: Callable[[], Awaitable[Child]],
+        ended: Callable[[Child], None],
+        failed: Callable[[Exception], Awaitable[None]] = _untold,
     ) -> None:
+        """`failed` is told why another process could not be started, each time."""
         self.name = name
         self.child: Child | None = None
         self.closing = False
         self._start = start
         self._ended = ended
+        self._failed = failed
         self._keeps: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -78,5 +88,6 @@ class Seat:
                 if self.child is not None:
                     self.child.kill()
                 log.error("%s cannot be started: %s; next try in %g s", self.name, error, pause(failures))
+                await self._failed(error)
             else:
                 return self.child, failures
