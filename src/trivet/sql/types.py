@@ -142,6 +142,8 @@ def of_duckdb(type_: Any) -> Type:
         small = parts["scale"] <= 9 and parts["precision"] - parts["scale"] <= 29
         return Type("NUMERIC" if small else "BIGNUMERIC")
     kind = _OF_DUCKDB.get("json" if str(type_) == "JSON" else name)
+    if str(type_).startswith("TUPLE("):
+        raise Unimplemented("a STRUCT whose fields have no names: give them some, STRUCT(1 AS a, 2 AS b)")
     if kind is None:
         raise Unimplemented(f"{type_}: GoogleSQL has no such type")
     return Type(kind)

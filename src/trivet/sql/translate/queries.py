@@ -7,7 +7,7 @@ from collections.abc import Container
 
 from sqlglot import exp
 
-from trivet.sql.translate.arrays import named
+from trivet.sql.translate.arrays import named, renamed
 from trivet.sql.translate.forms import Node, Rules, form, refused, wrong
 from trivet.sql.translate.unpivots import unpivoted
 
@@ -87,7 +87,21 @@ def _select(node: exp.Select) -> Node | None:
             exp.Alias(this=one.expression, alias=exp.to_identifier(one.name)) for one in value.expressions
         ]
         node.set("expressions", shown)
+    if node.parent is None:
+        for one in node.expressions:
+            _name_fields(one.unalias())
     return None
+
+
+def _name_fields(value: Node) -> None:
+    """Give fields without names those that a result has for them; elsewhere they are matched by place."""
+    inner = value.expression if isinstance(value, exp.PropertyEQ) else value
+    row = isinstance(inner, exp.Tuple) or (isinstance(inner, exp.Anonymous) and inner.name == "row")
+    if row or isinstance(inner, (exp.Array, exp.Struct)):
+        for one in list(inner.expressions):
+            _name_fields(one)
+    if row:
+        inner.replace(renamed(inner, [f"_field_{place}" for place, _ in enumerate(inner.expressions, 1)]))
 
 
 def _is_value(select: Node) -> bool:
