@@ -10,6 +10,7 @@ from sqlglot import exp
 from trivet.sql.translate import fractions
 from trivet.sql.translate.forms import Node, Rules, form, integer, is_text, kind, refused, type_of, wrong
 from trivet.sql.translate.texts import converted
+from trivet.sql.translate.typed import of_item
 
 RULES = Rules()
 
@@ -132,9 +133,22 @@ def _cast(node: Node) -> Node | None:
             return None
         if name in _OF_TEXT and (is_text(value) or kind(value) in ("STRING", None)):
             return converted(value, name, node.to.sql(dialect="duckdb"), safe=safe)
-        return None
+        return _cast_items(node, safe) if name == "ARRAY" else None
     new = rule(value)
     return tried(new, name) if safe else new
+
+
+def _cast_items(node: Node, safe: bool) -> Node | None:
+    """`ARRAY<DATE>['2024-01-05']`; arrays of strings that are no literals become nothing else."""
+    item, given = (of_item(one) for one in (node.to, node.this.type))
+    name = _kind_of(item) if item is not None else None
+    if given is None or _kind_of(given) != "STRING" or item is None or name not in _OF_TEXT:
+        return None
+    if not isinstance(node.this, exp.Array):
+        raise wrong(node, f"Invalid cast from ARRAY<STRING> to ARRAY<{name}>")
+    for one in list(node.this.expressions):
+        one.replace(converted(one.copy(), name, item.sql(dialect="duckdb"), safe=safe))
+    return None
 
 
 _OF_TEXT = ("DATE", "DATETIME", "TIME", "TIMESTAMP", "FLOAT64", "NUMERIC", "BIGNUMERIC")
