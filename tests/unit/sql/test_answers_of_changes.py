@@ -68,6 +68,7 @@ CASES = [
     right("CREATE OR REPLACE TABLE ds.c (id INT64, s STRING); MERGE ds.c t USING ds.b s ON FALSE WHEN NOT MATCHED AND s.id = 2 THEN INSERT VALUES (id, CONCAT(s.s, '!')) WHEN NOT MATCHED THEN INSERT VALUES (s.q, 'other'); SELECT id, s FROM ds.c ORDER BY id", (2,'Y!'),(30,'other'),(40,'other')),
     wrong("CREATE OR REPLACE TABLE ds.c (id INT64, s STRING); MERGE ds.c t USING ds.b s ON FALSE WHEN NOT MATCHED THEN INSERT VALUES (id)", "Inserted row has wrong column count; Has 1, expected 2"),
     wrong("CREATE OR REPLACE TABLE ds.c (id INT64, s STRING); MERGE ds.c t USING ds.b s ON FALSE WHEN NOT MATCHED THEN INSERT VALUES (s.s, s.id)", "cannot be assigned to column id"),
+    right("CREATE OR REPLACE TABLE ds.df (id INT64, s STRING DEFAULT 'd', n INT64); MERGE ds.df t USING ds.b u ON FALSE WHEN NOT MATCHED AND id = 2 THEN INSERT VALUES (id, DEFAULT, DEFAULT) WHEN NOT MATCHED AND id = 3 THEN INSERT (s, id) VALUES (DEFAULT, id); SELECT * FROM ds.df ORDER BY id", (2,"d",None),(3,"d",None)),
     right("MERGE ds.a t USING UNNEST([1, 50]) AS k ON t.id = k WHEN MATCHED THEN UPDATE SET s = CONCAT(t.s, '!') WHEN NOT MATCHED THEN INSERT (id, s) VALUES (k, 'new'); SELECT id, s FROM ds.a WHERE id IN (1, 50) ORDER BY id", (1,'x!'),(50,'new')),
     right("MERGE ds.a t USING UNNEST([STRUCT(1 AS k, 'v' AS v)]) AS u ON t.id = u.k WHEN MATCHED THEN UPDATE SET s = u.v; SELECT s FROM ds.a WHERE id = 1", ('v',)),
     wrong("MERGE ds.a t USING (SELECT 1 AS id UNION ALL SELECT 1) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET s = 'd'", "at most one"),

@@ -26,20 +26,25 @@ def prepare(tree: exp.Expression) -> None:
         return
     names = {tree.this.alias_or_name.lower(), tree.this.name.lower()}
     for one in _assignments(tree):
-        value = one.expression
-        if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT" and not value.table:
-            value.replace(exp.Var(this="DEFAULT"))
+        _default(one.expression)
         if isinstance(one.this, exp.Column) and one.this.table.lower() in names:
             one.this.set("table", None)
             one.this.set("db", None)
     if isinstance(tree, exp.Merge):
         for insert in _inserts(tree):
             _without_columns(insert)
+            for value in insert.expression.expressions if isinstance(insert.expression, exp.Tuple) else ():
+                _default(value)
         _guard_merge(tree)
     elif tree.args.get("from_") is not None and tree.args.get("where") is not None:
         where = tree.args["where"]
         found = _found(tree.this, tree.args["from_"].this, where.this)
         where.set("this", exp.and_(where.this, found, copy=False))
+
+
+def _default(value: Node) -> None:
+    if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT" and not value.table:
+        value.replace(exp.Var(this="DEFAULT"))
 
 
 def _without_columns(insert: exp.Insert) -> None:
