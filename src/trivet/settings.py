@@ -169,7 +169,8 @@ class Containers:
 
     timeout: Annotated[float, Meta(gt=0)] = 600.0
     """Seconds that a container has for one request of a batch job or of SQL. What takes longer is asked again
-    in parts, so that a row which is never answered fails alone after three or four times that."""
+    in parts: a job's row that is never answered fails alone after three or four times that, and a statement
+    after up to four times that for each halving of its rows."""
 
     limit: bool = False
     """Let a container use no more CPUs and memory than the machine type of its deployment has
