@@ -133,6 +133,8 @@ def _cast(node: Node) -> Node | None:
             return None
         if name in _OF_TEXT and (is_text(value) or kind(value) in ("STRING", None)):
             return converted(value, name, node.to.sql(dialect="duckdb"), safe=safe)
+        if name == "STRUCT" and isinstance(value, exp.Struct):
+            _cast_fields(node, safe)
         return _cast_items(node, safe) if name == "ARRAY" else None
     new = rule(value)
     return tried(new, name) if safe else new
@@ -149,6 +151,16 @@ def _cast_items(node: Node, safe: bool) -> Node | None:
     for one in list(node.this.expressions):
         one.replace(converted(one.copy(), name, item.sql(dialect="duckdb"), safe=safe))
     return None
+
+
+def _cast_fields(node: Node, safe: bool) -> None:
+    """`STRUCT<a DATE>('2024-01-05')`."""
+    for field, column in zip(node.this.expressions, node.to.expressions, strict=False):
+        value = field.expression if isinstance(field, exp.PropertyEQ) else field
+        type_ = column.args.get("kind")
+        name = _kind_of(type_) if type_ is not None else None
+        if kind(value) == "STRING" and name in _OF_TEXT:
+            value.replace(converted(value.copy(), name, type_.sql(dialect="duckdb"), safe=safe))
 
 
 _OF_TEXT = ("DATE", "DATETIME", "TIME", "TIMESTAMP", "FLOAT64", "NUMERIC", "BIGNUMERIC")
