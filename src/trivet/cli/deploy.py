@@ -101,9 +101,8 @@ def _dedicated(options: dict[str, Any]) -> Json:
 
 def _slowly(version: Json) -> str:
     """Return where to look while a container is being built, which may take minutes."""
-    from trivet.control.choice import is_own
-
-    return " (its container is built and started; the server's log tells of it)" if is_own(version) else ""
+    own = version.get("trivet", {}).get("runtime") == "container"
+    return " (its container is built and started; the server's log tells of it)" if own else ""
 
 
 def _split(at: Json, endpoint: str, share: int) -> dict[str, int]:
