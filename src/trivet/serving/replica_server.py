@@ -135,7 +135,7 @@ class _Asked:
         self._front = front
         self._answers: list[Answer | None] = [None] * len(ask.counts)
         self._left = len(ask.counts)
-        self._soon = False
+        self._soon: bool | None = None  # whether what is answered is sent soon, once that is known
 
     def answered(self, pending: Pending, answer: Answer) -> None:
         """Keep an answer; the last one sends them all, or else the end of the event loop's turn."""
@@ -143,12 +143,13 @@ class _Asked:
         self._left -= 1
         if not self._left:
             self._front.reply(self.id, self._answers, last=True)
-        elif not self._soon and type(answer) is not Cancelled:
-            self._soon = True
-            asyncio.get_running_loop().call_soon(self._send)
+        elif self._soon is None and type(answer) is not Cancelled:
+            self._soon = self._front.is_behind()  # if not, the others are answered in this turn, too
+            if self._soon:
+                asyncio.get_running_loop().call_soon(self._send)
 
     def _send(self) -> None:
-        self._soon = False
+        self._soon = None
         if self._left:
             answers, self._answers = self._answers, [None] * len(self._answers)
             self._front.reply(self.id, answers)
@@ -204,6 +205,10 @@ class _Front(asyncio.Protocol):
         """Close the connection when what was written to it is sent."""
         if self._transport is not None:
             self._transport.close()
+
+    def is_behind(self) -> bool:
+        """Whether there are requests that have no answer after those of this turn of the event loop."""
+        return self._server.replicas.is_behind
 
     def reply(self, id_: int, answers: Sequence[Answer | None], *, last: bool = False) -> None:
         """Send the answers of an ask; no others follow the last ones."""

@@ -86,6 +86,11 @@ class ReplicaSet:
         """How many requests replicas have now."""
         return sum(len(batch.requests) for batch in self._running)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether requests wait or are predicted: while answers are told, others than those."""
+        return self.queue.rows > 0 or bool(self._running)
+
     def submit(self, pending: Pending) -> None:
         """Queue a request; raises ResourceExhausted, InvalidArgument or Unavailable."""
         if self._closed:
