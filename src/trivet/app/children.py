@@ -53,7 +53,8 @@ class Child:
     """One process. `up` is done when it serves, `loaded` when it has its models, `ended` when it is gone.
 
     `loading` is the model that it is loading now, `failures` are those that it could not load: a process that
-    serves is not `up` then. `state` is what a front serves. Messages about anything else go to `hears`.
+    serves is not `up` then. `state` is what a front serves. It was `told_to_end` where a signal that asks
+    for that ended it, which terminals and systemd send to all. Messages about anything else go to `hears`.
     """
 
     def __init__(self, name: str, hears: Hears) -> None:
@@ -63,6 +64,7 @@ class Child:
         self.loading: Loading | None = None
         self.failures: dict[str, ServingError] = {}
         self.state = 0
+        self.told_to_end = False
         self.up: asyncio.Future[None] = loop.create_future()
         self.silent: asyncio.Future[None] = loop.create_future()
         self.loaded: asyncio.Future[list[ModelInfo]] = loop.create_future()
@@ -126,6 +128,7 @@ class Child:
 
     def died(self, status: int) -> None:
         """Know how it ended: the negative number of a signal, or its exit status."""
+        self.told_to_end = status in (-signal.SIGTERM, -signal.SIGINT)
         self._how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with {status}"
         self._over()
 

@@ -87,8 +87,8 @@ class Manager:
             try:
                 return await seat.open()
             except Ended as error:
-                if seat.closing or not left or "SIGTERM" in str(error) or "SIGINT" in str(error):
-                    raise  # all are told to end, as a terminal or systemd does
+                if seat.closing or not left or (seat.child is not None and seat.child.told_to_end):
+                    raise
                 log.warning("%s; another takes its place", error)
 
     def wished(self, child: Child, wish: Wish) -> None:
