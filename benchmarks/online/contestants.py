@@ -82,14 +82,27 @@ def no_process() -> str | None:
     return None if found else "this Trivet has no --placement process"
 
 
-def _nginx(start: Start) -> list[str]:
+def nginx(name: str, note: str, workers: int = 1) -> Contestant:
+    """nginx that answers what is asked with a static reply."""
+    return Contestant(
+        name,
+        note,
+        lambda start: _nginx(start, workers),
+        "/{rows}",
+        missing=lambda: None if shutil.which("nginx") else "nginx is not installed",
+        predicts=False,
+    )
+
+
+def _nginx(start: Start, workers: int) -> list[str]:
     """Write the configuration; each number of rows has its own location, with a reply of the right size."""
     locations = "".join(
         f"location /{rows} {{ default_type application/json; return 200 '{reply.decode()}'; }}\n"
         for rows, reply in start.replies.items()
     )
     template = (PEERS / "nginx.conf").read_text()
-    for key, value in (("FOLDER", start.folder), ("PORT", start.port), ("LOCATIONS", locations)):
+    values = {"FOLDER": start.folder, "PORT": start.port, "WORKERS": workers, "LOCATIONS": locations}
+    for key, value in values.items():
         template = template.replace(f"@{key}@", str(value))
     configuration = start.folder / "nginx.conf"
     configuration.write_text(template)
@@ -131,14 +144,7 @@ def _rayserve(name: str, note: str, variant: str = "") -> Contestant:
 
 
 CONTESTANTS = (
-    Contestant(
-        "nginx",
-        "a static reply of the same size, no model: the floor",
-        _nginx,
-        "/{rows}",
-        missing=lambda: None if shutil.which("nginx") else "nginx is not installed",
-        predicts=False,
-    ),
+    nginx("nginx", "a static reply of the same size, no model: the floor"),
     trivet("trivet", "as it comes, metrics on"),
     trivet(
         "trivet-process",

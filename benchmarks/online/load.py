@@ -22,13 +22,13 @@ class Load:
     failure: str | None
 
 
-def put(url: str, body: Path, connections: int, seconds: int) -> Load:
-    """Load a server for some seconds.
+def put(url: str, body: Path, connections: int, seconds: int, threads: int = 1) -> Load:
+    """Load a server for some seconds, from some threads.
 
     No answer at all is a failure: a server that hangs shows zero requests, and zero errors.
     """
     command = [
-        *("wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"),
+        *("wrk", "--threads", str(threads), "--connections", str(connections), "--duration", f"{seconds}s"),
         *("--timeout", "10s", "--script", str(SCRIPT), url, "--", str(body)),
     ]
     before = _children_seconds()

@@ -32,13 +32,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to measure; `cores` are those of the server, None for all."""
+    """How to measure; `cores` are those of the server, None for all, and `threads` those of wrk."""
 
     cells: tuple[Cell, ...]
     port: int
     seconds: int
     warm_up: int
     cores: tuple[int, ...] | None
+    threads: int = 1
 
 
 def refuse_if_answered(port: int) -> None:
@@ -100,10 +101,10 @@ def _load(
     url = f"http://127.0.0.1:{plan.port}{contestant.path.format(rows=len(rows))}"
     body = BUILD / "run" / contestant.name / "body.json"
     body.write_bytes(contestant.wire.body(rows))
-    load.put(url, body, connections, plan.warm_up)
+    load.put(url, body, connections, plan.warm_up, plan.threads)
     _settle(server)
     before = server.cpu_seconds()
-    seen = load.put(url, body, connections, plan.seconds)
+    seen = load.put(url, body, connections, plan.seconds, plan.threads)
     cpu = server.cpu_seconds() - before
     memory = server.memory()
     try:

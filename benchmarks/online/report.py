@@ -30,17 +30,18 @@ def show(document: Document, console: Console | None = None) -> None:
     console.print(
         f"\n{document['time'][:10]}, {machine['processor']}, {machine['cores']} cores\n"
         f"medians of {settings['repeats']}, {settings['seconds']} s each\n"
-        "server on one core, wrk on another; 1x64 is 1 row in a request, 64 connections\n"
     )
+    if cells:
+        console.print("server on one core, wrk on another; 1x64 is 1 row in a request, 64 connections\n")
     for model in in_order(key[1] for key in cells):
         heading = f"[bold]{model}[/]: CPU µs for a request, all processes (x nginx, x Trivet)"
         console.print(heading, cpu_table(cells, model), sep="\n", highlight=False)
         heading = f"[bold]{model}[/]: requests a second of one core (p50/p99 ms), cold start, memory"
         console.print(heading, rate_table(document, cells, model), sep="\n", highlight=False)
     if document["scaling"]:
-        console.print(
-            "[bold]Trivet on both cores[/], which wrk shares; 1 row, 64 connections", highlight=False
-        )
+        apart = document.get("scaling_settings", {}).get("cores")
+        where = "two cores, wrk on others" if apart else "two cores, which wrk shares"
+        console.print(f"[bold]{where}[/]; 1 row in a request", highlight=False)
         console.print(scaling_table(summarise(document["scaling"])))
     for name, reason in document["left_out"].items():
         console.print(f"[yellow]left out[/] {escape(f'{name}: {reason}')}", highlight=False)
@@ -58,7 +59,8 @@ def _failures(cells: Cells) -> dict[str, list[str]]:
 
 
 def write_chart(document: Document, file: Path) -> None:
-    file.write_text(draw(document))
+    if document["cells"]:
+        file.write_text(draw(document))
 
 
 def cpu_table(cells: Cells, model: str) -> Table:
@@ -97,26 +99,40 @@ def rate_table(document: Document, cells: Cells, model: str) -> Table:
 
 
 def scaling_table(cells: Cells) -> Table:
+    """Show each beside the same server with one worker.
+
+    By CPU, a server that keeps two cores busy carries what two cores have time for, without wrk's share.
+    """
     table = Table()
     _columns(
         table,
-        *("model", "", "requests/s", "x 1 worker", "CPU µs", "p50/p99 ms", "server cores", "wrk cores"),
-        *("PSS MiB", "spread"),
+        *("model", "connections", "", "requests/s", "x 1 worker", "CPU µs", "x by CPU", "p50/p99 ms"),
+        *("server cores", "wrk cores", "PSS MiB", "spread"),
     )
     for model in in_order(key[1] for key in cells):
-        named = {key[0]: figures for key, figures in cells.items() if key[1] == model}
-        base = next(iter(named.values()))
-        for name, one in named.items():
-            if not one.values:
-                table.add_row(model, name, "[red]failed[/]")
-                continue
-            times = f"{one['rps'] / base['rps']:.2f}" if base.values else "-"
-            table.add_row(
-                *(model, name, f"{one['rps']:,.0f}", times, _short(one["cpu_us"])),
-                *(f"{one['p50_ms']:.2f}/{one['p99_ms']:.1f}", f"{one['cores']:.2f}"),
-                *(f"{one['client_cores']:.2f}", f"{one['pss_mb']:,.0f}", _spread([one])),
-            )
+        for rows, connections in _loads(cells, model):
+            named = {name: one for (name, *cell), one in cells.items() if cell == [model, rows, connections]}
+            for name, one in named.items():
+                _scaling_row(table, (model, str(connections), name), one, _one_worker(named, name))
     return table
+
+
+def _one_worker(named: dict[str, Figures], name: str) -> Figures | None:
+    base = named[f"{name.partition('-')[0]}-1"]
+    return base if base.values and base is not named[name] else None
+
+
+def _scaling_row(table: Table, titles: tuple[str, str, str], one: Figures, base: Figures | None) -> None:
+    if not one.values:
+        table.add_row(*titles, "[red]failed[/]")
+        return
+    times = f"{one['rps'] / base['rps']:.2f}" if base else "-"
+    by_cpu = f"{2 * base['cpu_us'] / one['cpu_us']:.2f}" if base and titles[2].endswith("-2") else "-"
+    table.add_row(
+        *(*titles, f"{one['rps']:,.0f}", times, _short(one["cpu_us"]), by_cpu),
+        *(f"{one['p50_ms']:.2f}/{one['p99_ms']:.1f}", f"{one['cores']:.2f}"),
+        *(f"{one['client_cores']:.2f}", f"{one['pss_mb']:,.0f}", _spread([one])),
+    )
 
 
 def _loads(cells: Cells, model: str) -> list[tuple[int, int]]:

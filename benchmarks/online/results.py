@@ -23,7 +23,9 @@ class Results:
         self._file = file
 
     def take_in(self, contestant: Contestant) -> None:
-        versions = {} if contestant.name == "nginx" else environments.versions_of(contestant.environment)
+        versions = (
+            {} if contestant.name.startswith("nginx") else environments.versions_of(contestant.environment)
+        )
         self.document["contestants"][contestant.name] = {"note": contestant.note, "versions": versions}
 
     def leave_out(self, contestant: Contestant, reason: str) -> None:
@@ -60,6 +62,7 @@ def begin(plan: Plan, repeats: int, file: Path) -> Results:
         "starts": [],
         "cells": [],
         "scaling": [],
+        "scaling_settings": {},
     }
     return Results(document, file)
 

@@ -15,13 +15,12 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import click
-import contestants
 import environments
 import results
+import scaling
 from contestants import CONTESTANTS, Contestant
 from environments import BUILD, HERE
 from measure import Plan, Record, cells_of, one_pass, refuse_if_answered
@@ -30,20 +29,8 @@ from processes import adopt_orphans, pin
 from report import show, write_chart
 
 NAMES = [contestant.name for contestant in CONTESTANTS]
+PARTS = ("servers", "scaling")
 QUICK = ("nginx", "trivet", "mosec-batch", "fastapi-async")
-# Both cores, shared with wrk: does a second front carry more, and does a process beside the front?
-SCALING = (
-    contestants.trivet("1 worker", "one front"),
-    contestants.trivet(
-        "2 workers", "two fronts, one port", *("--workers", "2"), missing=contestants.no_workers
-    ),
-    contestants.trivet(
-        "1 worker, model in a process",
-        "one front, and the model beside it",
-        *("--placement", "process"),
-        missing=contestants.no_process,
-    ),
-)
 
 
 @click.command(help=__doc__.split("\n\n")[0], context_settings={"show_default": True})
@@ -54,7 +41,9 @@ SCALING = (
 @click.option("--repeats", type=click.IntRange(1), default=3)
 @click.option("--seconds", type=click.IntRange(1), default=3, help="Of load in a cell, after the warm-up.")
 @click.option("--port", type=click.IntRange(1024, 65533), default=18080)
-@click.option("--scaling/--no-scaling", default=True, help="Also measure one and two workers of Trivet.")
+@click.option(
+    "--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS, help="Which of them."
+)
 @click.option("--quick", is_flag=True, help=f"One pass of {', '.join(QUICK)} with onnx, 1 row.")
 @click.option("--output", type=click.Path(path_type=Path), default=HERE / "results" / "latest.json")
 def main(  # noqa: PLR0913, PLR0917 - one for each option
@@ -65,7 +54,7 @@ def main(  # noqa: PLR0913, PLR0917 - one for each option
     repeats: int,
     seconds: int,
     port: int,
-    scaling: bool,
+    parts: tuple[str, ...],
     quick: bool,
     output: Path,
 ) -> None:
@@ -73,25 +62,26 @@ def main(  # noqa: PLR0913, PLR0917 - one for each option
     refuse_if_answered(port)
     if quick:
         names, models = names or QUICK, models or ("onnx",)
-        rows, connections, repeats, seconds, scaling = (1,), (1, 64), 1, 1, False
+        rows, connections, repeats, seconds, parts = (1,), (1, 64), 1, 1, ("servers",)
     plan = Plan(cells_of(rows, connections), port, seconds, warm_up=1, cores=(cores[0],))
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that servers are ended on the way out
     chosen, data = make(BUILD / "models", [name for name in MODELS if not models or name in models])
     kept = results.begin(plan, repeats, output)
-    ready = prepare([one for one in CONTESTANTS if not names or one.name in names], kept)
-    pin({cores[1]})  # this process, and wrk, which inherits it
-    compare(ready, chosen, data, repeats, plan, kept)
-    if scaling:
+    if "servers" in parts:
+        ready = prepare([one for one in CONTESTANTS if not names or one.name in names], kept)
+        pin({cores[1]})  # this process, and wrk, which inherits it
+        compare(ready, chosen, data, repeats, plan, kept)
+    if "scaling" in parts:
         pin(set(cores))
-        compare_fronts(chosen, data, repeats, plan, kept)
+        compare_fronts(chosen, data, repeats, scaling.plan_of(plan, cores), kept)
     show(kept.document)
     write_chart(kept.document, output.with_suffix(".svg"))
     print(f"kept in {output} and {output.with_suffix('.svg')}")
 
 
 def require_tools() -> list[int]:
-    """Return the cores of server and client; stops if a tool is missing."""
+    """Return the cores, those of server and client first; stops if a tool is missing."""
     if missing := [tool for tool in ("wrk", "nginx") if not shutil.which(tool)]:
         raise SystemExit(f"{' and '.join(missing)} not found; install: apt-get install {' '.join(missing)}")
     server, *others = sorted(os.sched_getaffinity(0))
@@ -100,7 +90,8 @@ def require_tools() -> list[int]:
     # Two threads of one physical core slow each other down; take another one if the machine has it.
     siblings = Path(f"/sys/devices/system/cpu/cpu{server}/topology/core_cpus")
     mask = int(siblings.read_text().replace(",", ""), 16) if siblings.exists() else 0
-    return [server, next((core for core in others if not mask >> core & 1), others[0])]
+    others.sort(key=lambda core: mask >> core & 1)
+    return [server, *others]
 
 
 def prepare(asked: Iterable[Contestant], kept: results.Results) -> list[tuple[Contestant, str]]:
@@ -142,15 +133,17 @@ def compare(
 
 
 def compare_fronts(models: list[Model], rows: Rows, repeats: int, plan: Plan, kept: results.Results) -> None:
-    """Measure Trivet unpinned at 64 connections; wrk's own share of the cores is kept with it."""
-    plan = replace(plan, cells=cells_of((1,), (64,)), cores=None)
-    ready = prepare(SCALING, kept)
+    """Measure one worker and two; wrk's own share of the cores is kept with it."""
+    ready = prepare(scaling.CONTESTANTS, kept)
+    kept.document["scaling_settings"] = {"cores": plan.cores, "threads": plan.threads}
+    if plan.cores:
+        pin(os.sched_getaffinity(0) - set(plan.cores))
     for repeat in range(repeats):
         for model in models:
             for contestant, python in ready:
                 records = one_pass(contestant, python, model, rows, plan)
                 kept.add(records, repeat, scaling=True)
-                tell("both cores", contestant, model, records, "")
+                tell("two cores", contestant, model, records, "")
 
 
 def tell(position: str, contestant: Contestant, model: Model, records: list[Record], left: str) -> None:

@@ -1,8 +1,8 @@
 """Dynamic batching, as decisions: which of the requests that wait should be predicted together.
 
 Nothing here waits or runs; `replica_set` does. There is no timer at low load: a free replica takes what
-is there at the end of the event loop's turn, or at once while requests come one by one. Batches grow only
-because replicas are busy or because several requests were read in one turn.
+is there when nothing more is to be read, or at once while requests come one by one. Batches grow only because
+replicas are busy or because several requests were there to be read.
 """
 
 from collections import deque

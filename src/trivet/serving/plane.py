@@ -19,7 +19,8 @@ from trivet.serving.batching import Answer, Pending
 from trivet.serving.container_replicas import ContainerReplicas
 from trivet.serving.lifecycle import LoadedModel, ModelInfo, ModelSpec
 from trivet.serving.replica import Awaited, InlineReplica, Replica, ThreadReplica
-from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.serving.replica_set import ReplicaSet
+from trivet.serving.running import BatchMetrics
 from trivet.telemetry import ROWS, SECONDS, Counter, Histogram, Metrics
 
 _canonical = msgspec.json.Encoder(order="sorted").encode  # equal for equal JSON, and not for 1 and 1.0

@@ -9,7 +9,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from trivet.core.errors import ResourceExhausted, ServingError, Unavailable
@@ -18,20 +17,12 @@ from trivet.serving.batching import Answer, BatchLimits, BatchQueue, Pending, Wa
 from trivet.serving.pace import Pace, outlook
 from trivet.serving.placement import WarmUp
 from trivet.serving.replica import Replica, Some
-from trivet.serving.running import Running
-from trivet.telemetry import Histogram
+from trivet.serving.running import BatchMetrics, Running
 
 log = logging.getLogger("trivet")
 NEVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchMetrics:
-    """What is measured of every batch."""
-
-    queue_seconds: Histogram
-    predict_seconds: Histogram
-    rows: Histogram
+_FEW = 16
+"""Rows of a batch that costs more for being one than for them: who else has come is worth a look."""
 
 
 class ReplicaSet:
@@ -64,6 +55,9 @@ class ReplicaSet:
         self._busy = 0.0  # what the batches that run were expected to take
         self._behind: deque[Running] = deque()  # those that wait where they were sent
         self._pumping = False
+        self._company = True  # the last batch was of several requests
+        self._seen = 0  # rows that waited when the sockets were looked at once more
+        self._few = min(_FEW, limits.max_rows)
         self._lone = False  # a request with nobody before it gains nothing by waiting for company
         self._closed = False
         self._refuses = refuses_late
@@ -209,7 +203,14 @@ class ReplicaSet:
             return
         if not self._free:
             return
-        now, queue = self.clock(), self.queue
+        queue = self.queue
+        rows = queue.rows
+        if self._seen < rows < self._few and (rows > 1 or self._company):  # others may have come since
+            self._seen = rows
+            self._pump_soon()
+            return
+        self._seen = 0
+        now = self.clock()
         if not self._bounded:
             self._bound()
         # only where a full batch might be late for somebody is it worth a look at each deadline
@@ -219,6 +220,7 @@ class ReplicaSet:
             if batch.seconds is not None:
                 self._look_again = self._loop.call_later(batch.seconds, self._pump_soon)
             return
+        self._company = len(batch) > 1
         if self._free[-1].blocks:
             # where a turn of the loop brings a single request, that of the next need not wait for its end
             self._lone = len(batch) == 1 and not (self._lone or queue.rows or queue.limits.max_wait)

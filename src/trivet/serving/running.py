@@ -1,8 +1,19 @@
-"""A batch that a replica has: how long it is foreseen to take, and who in it has left or is late."""
+"""A batch that a replica has: how long it is to take, who in it has left or is late; what is measured."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trivet.serving.batching import Elsewhere, Pending, Unwanted, gone, late
+from trivet.telemetry import Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class BatchMetrics:
+    """What is measured of every batch."""
+
+    queue_seconds: Histogram
+    predict_seconds: Histogram
+    rows: Histogram
 
 
 class Running:

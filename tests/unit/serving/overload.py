@@ -13,7 +13,8 @@ from trivet.core.errors import DeadlineExceeded, ResourceExhausted
 from trivet.core.instances import Predictions
 from trivet.serving.batching import BatchLimits, Pending
 from trivet.serving.placement import WarmUp
-from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.serving.replica_set import ReplicaSet
+from trivet.serving.running import BatchMetrics
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
 

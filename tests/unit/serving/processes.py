@@ -19,7 +19,8 @@ from trivet.serving.batching import BatchLimits
 from trivet.serving.process_replicas import ProcessReplicas
 from trivet.serving.replica import InlineReplica, Some, predict_parts
 from trivet.serving.replica_server import ReplicaServer
-from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.serving.replica_set import ReplicaSet
+from trivet.serving.running import BatchMetrics
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
 NEVER = float("inf")
@@ -109,8 +110,10 @@ class Held:
 
     def __init__(self, predictor):
         self.predictor, self.batches = predictor, asyncio.Queue()
+        self.begun = asyncio.Event()
 
     def run(self, parts, parameters, deadlines, done):
+        self.begun.set()
         self.batches.put_nowait((parts, parameters, done))
 
     async def release(self):

@@ -286,8 +286,10 @@ async def test_an_id_that_has_no_answer_yet_is_not_asked_again(tmp_path, logged)
     held = Held(Doubler())
     server = await serve(tmp_path / "r", held)
     caller = await call(tmp_path / "r")
-    for _ in range(2):
-        caller.transport.write(hop.write_ask(1, [rows(1)], {}, [NEVER])[0])
+    twice = hop.write_ask(1, [rows(1)], {}, [NEVER])[0]
+    caller.transport.write(twice)
+    await soon(held.begun.wait())
+    caller.transport.write(twice)
     await soon(caller.gone.wait())
     assert "which has no answer yet" in logged.text
     await held.release()

@@ -12,7 +12,8 @@ from trivet.core.errors import DeadlineExceeded, Internal, InvalidArgument, Reso
 from trivet.core.instances import Predictions
 from trivet.serving.batching import BatchLimits, Pending
 from trivet.serving.replica import InlineReplica, predict_parts
-from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.serving.replica_set import ReplicaSet
+from trivet.serving.running import BatchMetrics
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
 
@@ -111,6 +112,43 @@ async def test_where_turns_bring_single_requests_the_next_does_not_wait_for_the_
     assert served.model.batches[5:] == [2], "and turns that bring several are waited for again"
     await asyncio.gather(served.ask(rows(1)), served.ask(rows(1)))
     assert served.model.batches[6:] == [2]
+
+
+async def batches_of(counts, *, then, seconds=None, limits=None):
+    """Send requests in one turn and others while the first are read; return the sizes of all batches."""
+    served = Served(limits, seconds)
+    loop, sent = asyncio.get_running_loop(), []
+    for turn in (counts, then):
+        for count in turn:
+            loop.call_soon(lambda count=count: sent.append(served.send(rows(count))[1]))
+        await asyncio.sleep(0)
+    await asyncio.gather(*sent)
+    return served.model.batches
+
+
+@pytest.mark.parametrize("seconds", [None, 0.001])
+@virtual_time
+async def test_who_comes_while_a_few_are_read_is_in_their_batch(seconds):
+    assert await batches_of([1, 2], then=[1, 1], seconds=seconds) == [5]
+    assert await batches_of([8, 7], then=[1], seconds=seconds) == [16]
+
+
+@pytest.mark.parametrize("seconds", [None, 0.001])
+@virtual_time
+async def test_a_batch_that_is_worth_it_waits_for_nobody(seconds):
+    assert await batches_of([8, 8], then=[1], seconds=seconds) == [16, 1]
+    assert await batches_of([2, 2], then=[1], seconds=seconds, limits=BatchLimits(max_rows=4)) == [4, 1]
+
+
+@virtual_time
+async def test_a_request_alone_waits_for_nobody_where_the_last_batch_was_of_one():
+    served = Served(seconds=1.0)
+    await served.ask(rows(1))
+    first = served.send(rows(1))[1]
+    await asyncio.sleep(0)
+    second = served.send(rows(1))[1]
+    await asyncio.gather(first, second)
+    assert served.model.batches == [1, 1, 1]
 
 
 @virtual_time

@@ -9,7 +9,8 @@ from tests.unit.serving.test_replica_set import Served, SlowReplica, elapsed, vi
 from trivet.core.errors import Cancelled, DeadlineExceeded, ResourceExhausted
 from trivet.serving.batching import BatchLimits, Pending
 from trivet.serving.replica import InlineReplica, Some, predict_parts
-from trivet.serving.replica_set import BatchMetrics, ReplicaSet
+from trivet.serving.replica_set import ReplicaSet
+from trivet.serving.running import BatchMetrics
 from trivet.telemetry import ROWS, SECONDS, Histogram
 
 
