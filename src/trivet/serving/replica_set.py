@@ -21,8 +21,9 @@ from trivet.serving.running import BatchMetrics, Running
 
 log = logging.getLogger("trivet")
 NEVER = float("inf")
-_FEW = 16
-"""Rows of a batch that costs more for being one than for them: who else has come is worth a look."""
+_FEW, _FEW_ELSEWHERE = 16, 64
+"""Rows of a batch that costs more for being one than for them: who else has come is worth a look. To hand it
+to another process or thread costs several times as much."""
 
 
 class ReplicaSet:
@@ -57,7 +58,8 @@ class ReplicaSet:
         self._pumping = False
         self._company = True  # the last batch was of several requests
         self._seen = 0  # rows that waited when the sockets were looked at once more
-        self._few = min(_FEW, limits.max_rows)
+        few = _FEW if any(replica.blocks for replica in replicas) else _FEW_ELSEWHERE
+        self._few = min(few, limits.max_rows)
         self._lone = False  # a request with nobody before it gains nothing by waiting for company
         self._closed = False
         self._refuses = refuses_late

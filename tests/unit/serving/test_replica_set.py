@@ -133,10 +133,11 @@ async def test_who_comes_while_a_few_are_read_is_in_their_batch(seconds):
     assert await batches_of([8, 7], then=[1], seconds=seconds) == [16]
 
 
-@pytest.mark.parametrize("seconds", [None, 0.001])
+@pytest.mark.parametrize(("seconds", "enough"), [(None, 16), (0.001, 64)], ids=["here", "elsewhere"])
 @virtual_time
-async def test_a_batch_that_is_worth_it_waits_for_nobody(seconds):
-    assert await batches_of([8, 8], then=[1], seconds=seconds) == [16, 1]
+async def test_a_batch_that_is_worth_it_waits_for_nobody(seconds, enough):
+    assert await batches_of([8, enough - 8], then=[1], seconds=seconds) == [enough, 1]
+    assert await batches_of([8, enough - 9], then=[1], seconds=seconds) == [enough]
     assert await batches_of([2, 2], then=[1], seconds=seconds, limits=BatchLimits(max_rows=4)) == [4, 1]
 
 
