@@ -54,7 +54,7 @@ def _cell(runs: list[dict[str, Any]], way: str, model: str) -> str:
     each, floor = least(runs, way, model), least(runs, "floor", model)
     if each is None:
         return ""
-    if way in ("one row", "filtered", "no model") or not floor or way == "floor":
+    if way in ("one row", "filtered", "no model", "constant") or not floor or way == "floor":
         return f"{each:.3f}"
     return f"{each:.3f} = {each / floor:.2f} x"
 
