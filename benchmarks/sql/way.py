@@ -115,7 +115,9 @@ def constant(place: Place, name: str, threads: int, record: dict[str, Any]) -> N
     connection.create_function("answer", answer, ["DOUBLE"] * 10, "STRUCT(y DOUBLE)", **how)
     with measured(record):
         call = f"struct_extract(answer({', '.join(FEATURES)}), 'y')"
-        connection.execute(f"CREATE TEMP TABLE made AS SELECT id, {call} AS y FROM '{place.table}'").fetchall()
+        connection.execute(
+            f"CREATE TEMP TABLE made AS SELECT id, {call} AS y FROM '{place.table}'"
+        ).fetchall()
 
 
 def exported(place: Place, name: str, threads: int, record: dict[str, Any]) -> None:
