@@ -118,8 +118,8 @@ def scaling_table(cells: Cells) -> Table:
 
 
 def _one_worker(named: dict[str, Figures], name: str) -> Figures | None:
-    base = named[f"{name.partition('-')[0]}-1"]
-    return base if base.values and base is not named[name] else None
+    base = named.get(f"{name.partition('-')[0]}-1")
+    return base if base and base.values and base is not named[name] else None
 
 
 def _scaling_row(table: Table, titles: tuple[str, str, str], one: Figures, base: Figures | None) -> None:

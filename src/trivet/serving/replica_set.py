@@ -207,7 +207,7 @@ class ReplicaSet:
             return
         queue = self.queue
         rows = queue.rows
-        if self._seen < rows < self._few and (rows > 1 or self._company):  # others may have come since
+        if self._seen < rows < self._few and (self._company or len(queue) > 1):  # others may have come since
             self._seen = rows
             self._pump_soon()
             return

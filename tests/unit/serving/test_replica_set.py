@@ -145,11 +145,11 @@ async def test_a_batch_that_is_worth_it_waits_for_nobody(seconds, enough):
 async def test_a_request_alone_waits_for_nobody_where_the_last_batch_was_of_one():
     served = Served(seconds=1.0)
     await served.ask(rows(1))
-    first = served.send(rows(1))[1]
+    first = served.send(rows(3))[1]
     await asyncio.sleep(0)
     second = served.send(rows(1))[1]
     await asyncio.gather(first, second)
-    assert served.model.batches == [1, 1, 1]
+    assert served.model.batches == [1, 3, 1]
 
 
 @virtual_time
